@@ -1,0 +1,22 @@
+"""The right starting weights for every Keras network."""
+
+from keras_winit import initializers
+from keras_winit._gains import gain
+from keras_winit._strip import strip_initializers
+from keras_winit._suggest import Suggestion, select_initializer, suggest_initializer
+from keras_winit.initializers._aliases import register_aliases, unregister_aliases
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Suggestion",
+    "gain",
+    "initializers",
+    "register_aliases",
+    "select_initializer",
+    "strip_initializers",
+    "suggest_initializer",
+    "unregister_aliases",
+]
+
+register_aliases()

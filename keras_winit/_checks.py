@@ -1,0 +1,61 @@
+"""Argument checks whose messages say what was expected, what came, and what to do."""
+
+import difflib
+import math
+import numbers
+import operator
+
+
+def real(name, value, *, positive=False):
+    """Returns `value` as a float, or raises if it is no finite (positive) number."""
+    expected = "a positive finite number" if positive else "a finite number"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
+    if not math.isfinite(value) or (positive and value <= 0):
+        raise ValueError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
+    return float(value)
+
+
+def integer(name, value, *, minimum=None):
+    """Returns `value` as an int, or raises if it is no integer of at least `minimum`."""
+    expected = "an integer" if minimum is None else f"an integer of at least {minimum}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
+    if minimum is not None and value < minimum:
+        raise ValueError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
+    return int(value)
+
+
+def option(name, value, options):
+    """Returns `value`, or raises if it is none of the strings in `options`."""
+    if value in options:
+        return value
+    raise ValueError(
+        f"`{name}` should be one of {', '.join(repr(each) for each in options)}. "
+        f"Received: {name}={value!r}.{did_you_mean(value, options)}"
+    )
+
+
+def did_you_mean(value, options):
+    """Returns " Did you mean 'x'?" for the nearest option, or an empty string."""
+    near = difflib.get_close_matches(str(value).lower(), options, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def shape(value):
+    """Returns `value` as a tuple of positive ints, or raises if it is no complete shape."""
+    expected = "`shape` should be a sequence of positive integers, all known"
+    try:
+        sizes = tuple(value)
+    except TypeError:
+        raise TypeError(f"{expected}. Received: shape={value!r}.") from None
+    try:
+        sizes = tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        raise ValueError(
+            f"{expected}. Received: shape={sizes!r}. "
+            "Build the layer on an input whose feature sizes are known."
+        ) from None
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"{expected}. Received: shape={sizes!r}.")
+    return sizes

@@ -1,0 +1,99 @@
+"""Moments of an activation under a standard normal, by quadrature.
+
+Gauss-Hermite quadrature is off by percents for activations with kinks, so the line is cut
+into panels with Gauss-Legendre nodes. A panel whose polynomial has not converged is halved,
+again and again: the panels close in on every kink and jump, wherever it lies. The
+derivative is that of the panel's polynomial, so a function is all that is needed.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+_REACH = 14.0  # the normal density beyond is below 1e-43
+_NUM_PANELS = 56
+_NUM_NODES = 32
+_MAX_HALVINGS = 40
+_MAX_PANELS = 4096
+_ROUNDING = 64.0  # units in the last place that a coefficient may be off
+_NEGLIGIBLE = 1e-18  # a panel's share of the moments not worth halving it for
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of f(z), z ~ N(0, 1): E f, E f² and E f'²."""
+
+    mean: float
+    second_moment: float
+    slope_second_moment: float
+
+    @property
+    def variance(self):
+        """Var f = E f² - (E f)²."""
+        return self.second_moment - self.mean**2
+
+
+def moments(function):
+    """Returns the `Moments` of an elementwise `function` of one NumPy array.
+
+    Accurate to 1e-10 for a function computed in float64, to about 1e-5 in float32. Where the
+    function jumps, the jump itself is left out of E f'², as automatic differentiation does.
+    """
+    nodes, weights, to_coefficients, slope_of_coefficients = _panel()
+    edges = np.linspace(-_REACH, _REACH, _NUM_PANELS + 1)
+    left, right = edges[:-1], edges[1:]
+    sums = np.zeros(3)
+    for halving in range(_MAX_HALVINGS + 1):
+        half_width = (right - left) / 2
+        points = (left + right)[:, None] / 2 + half_width[:, None] * nodes
+        returned = np.asarray(function(points.ravel()))
+        if returned.shape != (points.size,) or returned.dtype.kind != "f":
+            raise ValueError(
+                "it should map a float array of shape (n,) to one of the same shape; "
+                f"got shape {returned.shape} and dtype {returned.dtype}"
+            )
+        values = returned.astype(np.float64).reshape(points.shape)
+        if not np.isfinite(values).all():
+            worst = points[~np.isfinite(values)]
+            raise ValueError(f"it is not finite at {worst[np.argmin(np.abs(worst))]:.3g}")
+        coefficients = values @ to_coefficients
+        # Coefficients at the level of rounding say nothing and would spoil the derivative. A
+        # value is off by its own last bits, those of the point, and those of the numbers that
+        # cancel in it, as 1 and erf do in gelu: they are of the size of the point.
+        steepness = np.ptp(values, axis=1) / half_width
+        size = np.abs(values).max(axis=1) + np.abs(points).max(axis=1) * (1 + steepness)
+        noise = _ROUNDING * np.finfo(returned.dtype).eps * size[:, None]
+        coefficients[np.abs(coefficients) <= noise] = 0.0
+        slopes = coefficients @ slope_of_coefficients / half_width[:, None]
+        density = np.exp(-(points**2) / 2) / math.sqrt(2 * math.pi)
+        mass = density * weights * half_width[:, None]
+        converged = (coefficients[:, -4:] == 0.0).all(axis=1)
+        negligible = (mass * (values**2 + slopes**2)).sum(axis=1) < _NEGLIGIBLE
+        last = halving == _MAX_HALVINGS
+        if last:
+            slopes[~converged] = 0.0  # these enclose kinks and jumps, and are 1e-12 wide
+        done = converged | negligible | last
+        sums += [(mass[done] * each[done]).sum() for each in (values, values**2, slopes**2)]
+        middle = (left + right) / 2
+        left, right = (
+            np.concatenate([left[~done], middle[~done]]),
+            np.concatenate([middle[~done], right[~done]]),
+        )
+        if left.size == 0:
+            break
+        if left.size > _MAX_PANELS:
+            raise ValueError("it has too many kinks or jumps to be integrated")
+    return Moments(*(float(each) for each in sums))
+
+
+@functools.cache
+def _panel():
+    """Returns nodes and weights on [-1, 1], and the matrices to Legendre series and slope."""
+    nodes, weights = np.polynomial.legendre.leggauss(_NUM_NODES)
+    basis = np.polynomial.legendre.legvander(nodes, _NUM_NODES - 1)
+    to_coefficients = basis * weights[:, None] * (np.arange(_NUM_NODES) + 0.5)
+    slope = np.polynomial.legendre.legder(np.eye(_NUM_NODES))
+    slope_of_coefficients = slope.T @ basis[:, : _NUM_NODES - 1].T
+    return nodes, weights, to_coefficients, slope_of_coefficients

@@ -1,0 +1,84 @@
+"""Makes a model independent of this package before it is saved."""
+
+import collections
+import json
+import re
+
+import keras
+
+from keras_winit.initializers._kernel_initializer import KernelInitializer
+
+
+def strip_initializers(model):
+    """Replaces every initializer of this package in a model by one of Keras.
+
+    A file saved afterwards loads where keras_winit is not installed. The weights stay as they
+    are; the replacements (`VarianceScaling` of the same or nearest variance) matter only where
+    someone builds the model anew from its config.
+
+    Args:
+        model: A Keras model or layer, built or not. Changed in place.
+
+    Returns:
+        List of str, one for each replacement: where, what was there, what is there now.
+
+    Raises:
+        TypeError: If `model` is no Keras layer.
+        ValueError: If something of this package remains in the model's config, in a place that
+            is not an attribute of a layer. The model is then as it was.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.layers.Dense(3, kernel_initializer="sparse", name="a")])
+    >>> keras_winit.strip_initializers(model)
+    ['a.kernel_initializer: Sparse -> VarianceScaling']
+    """
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"`model` should be a Keras model or layer. Received: model={model!r}.")
+    found = list(_find(model))
+    for owner, attribute, initializer in found:
+        setattr(owner, attribute, initializer.to_keras())
+    remaining = _remaining(model)
+    if remaining:
+        for owner, attribute, initializer in found:
+            setattr(owner, attribute, initializer)
+        raise ValueError(
+            f"`model` holds {', '.join(remaining)} where it cannot be replaced, outside of the "
+            "attributes of its layers. Received: "
+            f"model={model.name!r}. Make it an attribute of its layer, or build the layer with "
+            "an initializer of Keras."
+        )
+    return [
+        f"{owner.name}.{attribute.removeprefix('_')}: {type(initializer).__name__} -> "
+        f"{type(getattr(owner, attribute)).__name__}"
+        for owner, attribute, initializer in found
+    ]
+
+
+def _find(model):
+    """Yields (layer, attribute, initializer) for every initializer of ours, layer by layer."""
+    waiting, seen = collections.deque([model]), set()
+    while waiting:
+        value = waiting.popleft()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, keras.Layer):
+            for attribute, inner in list(vars(value).items()):
+                if isinstance(inner, KernelInitializer):
+                    yield value, attribute, inner
+                else:
+                    waiting.append(inner)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+
+
+def _remaining(model):
+    """Returns the names of what the config still takes from this package."""
+    try:
+        config = keras.saving.serialize_keras_object(model)
+    except NotImplementedError:  # a subclassed model without `get_config` saves none
+        return []
+    return sorted(set(re.findall(r"keras_winit>\w+", json.dumps(config, default=str))))

@@ -1,0 +1,22 @@
+"""All of `keras.initializers`, and what it lacks.
+
+Whatever Keras has is here as the very same object, but for `Identity` and `Orthogonal`, which
+are ours. Every class can be given as `kernel_initializer=` instance, class or string.
+"""
+
+from keras.initializers import *  # noqa: F403 (what Keras has, in this version and the next)
+
+from keras_winit.initializers._activation_scaling import ActivationScaling
+from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
+from keras_winit.initializers._identity import Identity
+from keras_winit.initializers._orthogonal import Orthogonal
+from keras_winit.initializers._sparse import Sparse
+
+activation_scaling = ActivationScaling
+delta_orthogonal = DeltaOrthogonal
+dirac = Identity
+identity = Identity
+orthogonal = Orthogonal
+sparse = Sparse
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,0 +1,123 @@
+"""Variance gain² / fan, for any activation."""
+
+import math
+
+import keras
+
+from keras_winit import _checks, _draws, _gains
+from keras_winit.initializers._kernel_initializer import KernelInitializer
+
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+
+_MOMENTS = ("second_moment", "slope_second_moment")
+
+
+@keras.saving.register_keras_serializable("keras_winit")
+class ActivationScaling(KernelInitializer):
+    """Random weights of the variance that an activation needs, whichever it is.
+
+    He's rule for relu, generalized: with z ~ N(0, 1) and f the activation, the variance is
+
+    - `mode="fan_in"`: `scale` / (fan_in E f(z)²). Forward: the second moment of the
+      preactivations stays the same from layer to layer.
+    - `mode="fan_out"`: `scale` / (fan_out E f'(z)²). Backward: that of the gradients does.
+    - `mode="fan_avg"`: 2 `scale` / (fan_in E f² + fan_out E f'²). Between the two; for a linear
+      activation it is Glorot's rule.
+
+    `"relu"` gives `HeNormal`, `"selu"` and `"linear"` give `LecunNormal`. It assumes zero-mean
+    weights and wide layers. For activations whose mean is large beside their spread (sigmoid,
+    softplus) the size of the signal is kept, but samples become alike within a few layers: they
+    need normalization or centering. For gelu, silu and mish the kept size is an unstable fixed
+    point: good for some 20 layers without normalization.
+
+    The fans are those of Keras: of `(*spatial, input, output)` kernels unless axes are given.
+
+    Args:
+        activation: Name, function, activation layer, serialized activation, or `None` for
+            linear. By custom that of this layer; strictly, for `"fan_in"`, that of the layer
+            before, whose output is summed. A function that Keras cannot serialize is saved as
+            its two moments. Defaults to `"relu"`.
+        scale: Positive float, multiplies the variance. Defaults to `1.0`.
+        mode: One of `"fan_in"`, `"fan_out"`, `"fan_avg"`. Defaults to `"fan_in"`.
+        distribution: One of `"truncated_normal"` (at two sigma, its variance corrected for
+            that), `"untruncated_normal"`, `"uniform"`. Defaults to `"truncated_normal"`.
+        seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
+        input_axes: List of ints, the axes counted in fan_in. An axis in both lists is a tap of
+            a convolution, one in neither is batch. Given by EinsumDense and attention.
+        output_axes: List of ints, the axes counted in fan_out.
+
+    Raises:
+        ValueError: If an option is unknown, a number is out of its range, the activation is not
+            elementwise and finite, or the kernel has fewer than two axes.
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> initializer = keras_winit.initializers.ActivationScaling("gelu", seed=0)
+    >>> kernel = initializer((400, 300))
+    >>> round(float(keras.ops.std(kernel)) * 400**0.5, 1)
+    1.5
+
+    Reference:
+
+    - [He et al., 2015](https://arxiv.org/abs/1502.01852), section 2.2
+    - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4.2.1
+    """
+
+    def __init__(
+        self,
+        activation="relu",
+        scale=1.0,
+        mode="fan_in",
+        distribution="truncated_normal",
+        seed=None,
+        input_axes=None,
+        output_axes=None,
+    ):
+        self.activation = activation
+        self._moments = _second_moments(activation)
+        super().__init__(
+            scale=_checks.real("scale", scale, positive=True),
+            mode=_checks.option("mode", mode, MODES),
+            distribution=_checks.option("distribution", distribution, DISTRIBUTIONS),
+            seed=seed,
+            input_axes=input_axes,
+            output_axes=output_axes,
+        )
+        _gains.check_moment(activation, self._needed(1, 1))
+
+    def _needed(self, fan_in, fan_out):
+        """Returns what one unit of variance makes of a unit signal, in the chosen direction."""
+        second_moment, slope_second_moment = self._moments
+        forward = fan_in * second_moment
+        backward = fan_out * slope_second_moment
+        both = (forward + backward) / 2
+        return {"fan_in": forward, "fan_out": backward, "fan_avg": both}[self.mode]
+
+    def _draw(self, shape, axes, dtype, seed):
+        stddev = math.sqrt(self.scale / self._needed(*axes.fans(shape)))
+        purpose = "activation_scaling"
+        if self.distribution == "truncated_normal":
+            return _draws.truncated_normal(shape, seed=seed, purpose=purpose, stddev=stddev)
+        if self.distribution == "untruncated_normal":
+            return _draws.normal(shape, seed=seed, purpose=purpose, stddev=stddev)
+        return _draws.uniform(shape, seed=seed, purpose=purpose, limit=math.sqrt(3) * stddev)
+
+    def to_keras(self):
+        scale = self.scale / self._needed(1, 1)
+        return keras.initializers.VarianceScaling(scale, self.mode, self.distribution)
+
+    def get_config(self):
+        activation = _gains.config(self.activation)
+        if activation is None:
+            activation = dict(zip(_MOMENTS, self._moments, strict=True))
+        return {**super().get_config(), "activation": activation}
+
+
+def _second_moments(activation):
+    """Returns E f² and E f'² of an activation, or of what `get_config` wrote in its place."""
+    if isinstance(activation, dict) and set(activation) == set(_MOMENTS):
+        return tuple(_checks.real(name, activation[name]) for name in _MOMENTS)
+    moments = _gains.activation_moments(activation)
+    return tuple(getattr(moments, name) for name in _MOMENTS)
