@@ -272,7 +272,8 @@ def _set_initializers(layer, call, seed):
             if call.has_passed(name) or not _is_default(getattr(owner, name)):
                 continue
             rule, _ = _decide(owner.activation if kernel.activated else None)
-            setattr(owner, name, _initializer(rule, kernel))
+            if rule is not _GLOROT or _has_wrong_average(kernel):
+                setattr(owner, name, _initializer(rule, kernel))
         if seed is None:
             continue
         for name in _layers.seedable_arguments(owner):
@@ -285,6 +286,8 @@ def _set_initializers(layer, call, seed):
 
 def _is_default(initializer):
     """Whether it is `glorot_uniform` as Keras makes it when nothing is said."""
+    if initializer is None:
+        return True
     default = keras.initializers.GlorotUniform(seed=0)
     return type(initializer) is type(default) and initializer.get_config() == {
         **default.get_config(),
@@ -306,11 +309,15 @@ def _decide(activation):
     return rule, rule.reason.format(name=label)
 
 
+def _has_wrong_average(kernel):
+    """Whether Keras averages the wrong fans; swapped as in a transposed one, they are right."""
+    return kernel.input_axes is not None and kernel.transposed_stride is None
+
+
 def _initializer(rule, kernel, seed=None):
     """Returns a new initializer of the rule, counting the fans that the kernel really has."""
     stride = kernel.transposed_stride
-    # Glorot's average of the fans is the same with inputs and outputs swapped.
-    if kernel.input_axes is None or (stride is not None and rule is _GLOROT):
+    if kernel.input_axes is None or (rule is _GLOROT and not _has_wrong_average(kernel)):
         return rule.initializer(seed=seed)
     axes = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
     arguments = {"mode": rule.mode, "distribution": rule.distribution, "seed": seed, **axes}
