@@ -2,6 +2,9 @@
 
 from keras_winit import initializers
 from keras_winit._gains import gain
+from keras_winit._initialize import Initialization, initialize
+from keras_winit._layers import Kernel, describe_layer
+from keras_winit._plan import Plan, suggest
 from keras_winit._strip import strip_initializers
 from keras_winit._suggest import Suggestion, select_initializer, suggest_initializer
 from keras_winit.initializers._aliases import register_aliases, unregister_aliases
@@ -9,12 +12,18 @@ from keras_winit.initializers._aliases import register_aliases, unregister_alias
 __version__ = "0.1.0"
 
 __all__ = [
+    "Initialization",
+    "Kernel",
+    "Plan",
     "Suggestion",
+    "describe_layer",
     "gain",
+    "initialize",
     "initializers",
     "register_aliases",
     "select_initializer",
     "strip_initializers",
+    "suggest",
     "suggest_initializer",
     "unregister_aliases",
 ]

@@ -20,12 +20,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class KernelAxes:
-    """The axes of one kernel by what they do."""
+    """The axes of one kernel by what they do, and how many of its taps a stride leaves out."""
 
     spatial: tuple
     input: tuple
     output: tuple
     batch: tuple
+    input_stride: int = 1
+    output_stride: int = 1
 
     def sizes(self, shape):
         """Returns the sizes (spatial, input, output, batch), each multiplied out."""
@@ -33,9 +35,12 @@ class KernelAxes:
         return tuple(math.prod(shape[axis] for axis in group) for group in groups)
 
     def fans(self, shape):
-        """Returns (fan_in, fan_out), as Keras counts them for these axes."""
+        """Returns (fan_in, fan_out): products summed by one output, outputs reached by one input.
+
+        Without strides, these are the fans that Keras counts for these axes.
+        """
         taps, inputs, outputs, _ = self.sizes(shape)
-        return taps * inputs, taps * outputs
+        return taps * inputs / self.input_stride, taps * outputs / self.output_stride
 
     def kernel(self, matrices, shape):
         """Returns the kernel of `shape` made of `matrices` (batch, taps * inputs, outputs)."""

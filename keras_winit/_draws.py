@@ -89,6 +89,11 @@ def stream_key(seed, purpose, shape):
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
 
+def integer_seed(text):
+    """Returns a seed that every backend takes, made from any text."""
+    return stream_key(text, "seed", ()) % 2**31
+
+
 def _raw(key, block, size):
     """Returns `size` random 64-bit words from the block's own part of the keyed counter."""
     return np.random.Philox(key=key, counter=block << 128).random_raw(size)

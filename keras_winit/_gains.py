@@ -162,6 +162,15 @@ def identify(function):
     return None, {}
 
 
+def numpy_function(activation):
+    """Returns an activation given in any form as a function of a NumPy array of shape (n,)."""
+    function = resolve(activation)
+    name, arguments = identify(function)
+    if name in FORMULAS:
+        return functools.partial(FORMULAS[name], **arguments)
+    return functools.partial(_evaluate, function)
+
+
 def config(activation):
     """Returns what a JSON config can hold of an activation; `None` where it can hold nothing."""
     if activation is None:

@@ -1,86 +1,152 @@
-"""What Keras layers are: their kernels, the axes of each, and the activation that follows.
+"""What Keras layers are: their weights, the axes of each kernel, the activation inside.
 
 The one module that knows Keras layer classes.
 """
 
+import dataclasses
+import functools
 import inspect
+import itertools
 import math
+import re
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from keras_winit import _axes
+from keras_winit._formulas import FORMULAS, NOT_ELEMENTWISE
+
 layers = keras.layers
+initializers = keras.initializers
 
 # Since 3.15 EinsumDense, and with it attention, tells its initializer the kernel's axes.
-KERAS_TAKES_AXES = "input_axes" in inspect.signature(keras.initializers.VarianceScaling).parameters
+KERAS_TAKES_AXES = "input_axes" in inspect.signature(initializers.VarianceScaling).parameters
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel of a layer: who draws it, and what Keras's own fans get wrong of it.
+    """One kernel of a layer: who draws it, and how it maps inputs to outputs.
 
     Attributes:
-        argument: Name of the initializer argument, and of the layer's attribute.
+        argument: Name of the initializer argument, and of the layer's attribute; `None` if
+            there is none.
+        weight: Name of the variable.
+        role: `"kernel"`, `"recurrent"` (from a state to the next) or `"embedding"`.
         activated: Whether the layer's activation is applied right after this kernel.
-        input_axes: List of ints where the shape alone tells the fans wrong, else `None`.
-        output_axes: The same for the outputs.
-        transposed_stride: For a transposed convolution the product of its strides: one output
-            sums that many times fewer products than the size of the kernel says. Else `None`.
+        input_axes: List of ints, the axes that are summed over, taps included. `None` where
+            the kernel is `(*spatial, input, output)`, as most are.
+        output_axes: List of ints, the axes of the outputs, taps included, or `None`.
+        blocks: Number of separate kernels side by side on the last axis: gates or groups.
+        stride: Product of the strides of a convolution. An input reaches that many times fewer
+            outputs than the size of the kernel says; in a transposed convolution, an output
+            sums that many times fewer inputs.
+        transposed: Whether the convolution is transposed.
+        keras_knows: Whether Keras tells these axes to the initializers that ask for them.
     """
 
-    argument: str
+    argument: str | None
+    weight: str = "kernel"
+    role: str = "kernel"
     activated: bool = True
     input_axes: list | None = None
     output_axes: list | None = None
-    transposed_stride: int | None = None
+    blocks: int = 1
+    stride: int = 1
+    transposed: bool = False
+    keras_knows: bool = False
+
+    def structure(self, shape):
+        """Returns the shape with the blocks as an axis of their own, and its `KernelAxes`."""
+        shape = tuple(int(size) for size in shape)
+        axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+        if self.blocks > 1:
+            (last,) = axes.output
+            shape = (*shape[:-1], self.blocks, shape[-1] // self.blocks)
+            axes = dataclasses.replace(axes, batch=(*axes.batch, last), output=(last + 1,))
+        strides = {"input_stride" if self.transposed else "output_stride": self.stride}
+        return shape, dataclasses.replace(axes, **strides)
 
 
-_DENSE = Kernel("kernel_initializer")
+def _product(strides, rank):
+    return strides**rank if isinstance(strides, int) else math.prod(strides)
 
 
 def _dense(layer):
-    return (_DENSE,)
+    return (Kernel("kernel_initializer"),)
 
 
 def _einsum_dense(layer):
-    if KERAS_TAKES_AXES:
-        return (_DENSE,)
     operands, output = layer.equation.replace(" ", "").split("->")
     inputs, kernel = operands.split(",")
     summed = [axis for axis, name in enumerate(kernel) if name not in output]
     produced = [axis for axis, name in enumerate(kernel) if name in output and name not in inputs]
-    return (Kernel("kernel_initializer", input_axes=summed, output_axes=produced),)
-
-
-def _depthwise(layer, activated=True):
-    taps = list(range(layer.rank))
     return (
         Kernel(
-            "depthwise_initializer",
-            activated=activated,
-            input_axes=taps,
-            output_axes=[*taps, layer.rank + 1],
+            "kernel_initializer",
+            input_axes=summed,
+            output_axes=produced,
+            keras_knows=KERAS_TAKES_AXES,
         ),
     )
 
 
+def _convolution(layer):
+    stride = _product(layer.strides, layer.rank)
+    return (Kernel("kernel_initializer", blocks=layer.groups, stride=stride),)
+
+
+def _depthwise_kernel(layer, weight, activated):
+    taps = list(range(layer.rank))
+    return Kernel(
+        "depthwise_initializer",
+        weight,
+        activated=activated,
+        input_axes=taps,
+        output_axes=[*taps, layer.rank + 1],
+        stride=_product(layer.strides, layer.rank),
+    )
+
+
+def _depthwise(layer):
+    return (_depthwise_kernel(layer, "kernel", True),)
+
+
 def _separable(layer):
-    return (*_depthwise(layer, activated=False), Kernel("pointwise_initializer"))
+    return (
+        _depthwise_kernel(layer, "depthwise_kernel", False),
+        Kernel("pointwise_initializer", "pointwise_kernel"),
+    )
 
 
 def _transposed(layer):
     taps = list(range(layer.rank))
-    strides = layer.strides
-    stride = strides**layer.rank if isinstance(strides, int) else math.prod(strides)
     return (
         Kernel(
             "kernel_initializer",
             input_axes=[*taps, layer.rank + 1],
             output_axes=[*taps, layer.rank],
-            transposed_stride=stride,
+            stride=_product(layer.strides, layer.rank),
+            transposed=True,
         ),
     )
+
+
+def _cell(gates):
+    def kernels(layer):
+        return (
+            Kernel("kernel_initializer", blocks=gates),
+            Kernel("recurrent_initializer", "recurrent_kernel", "recurrent", blocks=gates),
+        )
+
+    return kernels
+
+
+def _embedding(layer):
+    row = Kernel("embeddings_initializer", "embeddings", "embedding", False, [], [1])
+    if isinstance(layer, layers.ReversibleEmbedding) and not layer.tie_weights:
+        return row, Kernel("embeddings_initializer", "reverse_embeddings", activated=False)
+    return (row,)
 
 
 # The first entry that fits decides: transposed convolutions before convolutions.
@@ -90,56 +156,288 @@ _KERNELS = (
     ((layers.DepthwiseConv1D, layers.DepthwiseConv2D), _depthwise),
     ((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
     ((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _transposed),
-    ((layers.Conv1D, layers.Conv2D, layers.Conv3D), _dense),
-    ((layers.SimpleRNNCell, layers.GRUCell, layers.LSTMCell), _dense),
+    ((layers.Conv1D, layers.Conv2D, layers.Conv3D), _convolution),
+    ((layers.SimpleRNNCell,), _cell(1)),
+    ((layers.GRUCell,), _cell(3)),
+    ((layers.LSTMCell,), _cell(4)),
+    ((layers.Embedding,), _embedding),
 )
+
+# Classes of Keras that are not public, by name.
+_NAMED_KERNELS = {"ConvLSTMCell": _cell(4)}
 
 _KERAS_CLASSES = {each for each in vars(layers).values() if isinstance(each, type)} - {layers.Layer}
 
-# Keras copies the one initializer of an attention layer to query, key and value, seed included.
-_SHARES_ITS_SEED = (layers.MultiHeadAttention, layers.GroupQueryAttention)
+# What users have told of their own classes: class -> function of a layer to its kernels.
+_described = {}
 
 
-def owners(layer):
-    """Yields every (layer, kernels) that `layer` holds, looking into wrappers and cells.
+def describe_layer(cls, kernels):
+    """Tells keras_winit the kernels of a layer class of your own.
 
-    `kernels` is a tuple of `Kernel`, empty for a Keras layer whose kernels no activation
-    follows, and `None` for a layer class this module does not know.
+    A class that derives from one of Keras's is known already, and so is one that only contains
+    other layers. Weights that are not listed keep the initializer named after them
+    (`gamma_initializer` for `gamma`), where the layer has one.
+
+    Args:
+        cls: A subclass of `keras.Layer`.
+        kernels: A sequence of `Kernel`, or a function of a built layer that returns one.
+
+    Raises:
+        TypeError: If `cls` is no layer class.
+
+    Example:
+
+    >>> class Mixer(keras.Layer):
+    ...     def build(self, shape):
+    ...         self.mix = self.add_weight(shape=(shape[1], 8), name="mix")
+    ...     def call(self, x):
+    ...         return keras.ops.einsum("btc,ts->bsc", x, self.mix)
+    >>> keras_winit.describe_layer(Mixer, [keras_winit.Kernel(None, "mix")])
     """
-    if isinstance(layer, (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)):
-        yield layer.cell, (_DENSE,)  # the class of the cell is not public
-    elif isinstance(layer, layers.Bidirectional):
-        yield from owners(layer.forward_layer)
-        yield from owners(layer.backward_layer)
-    elif isinstance(layer, layers.RNN):
-        yield from owners(layer.cell)
-    elif isinstance(layer, layers.StackedRNNCells):
-        for cell in layer.cells:
-            yield from owners(cell)
-    elif isinstance(layer, layers.Wrapper):
-        yield from owners(layer.layer)
-    elif isinstance(layer, keras.Sequential):
-        for each in layer.layers:
-            yield from owners(each)
-    else:
-        yield layer, _kernels(layer)
+    if not (isinstance(cls, type) and issubclass(cls, keras.Layer)):
+        raise TypeError(f"`cls` should be a layer class. Received: cls={cls!r}.")
+    _described[cls] = kernels if callable(kernels) else lambda layer: tuple(kernels)
 
 
-def _kernels(layer):
-    for classes, kernels in _KERNELS:
+def kernels(layer):
+    """Returns the layer's own kernels; `None` if its class is not known and may have some."""
+    for cls in type(layer).__mro__:
+        if cls in _described:
+            return tuple(_described[cls](layer))
+    for classes, known in _KERNELS:
         if isinstance(layer, classes):
-            return kernels(layer)
+            return known(layer)
+    if type(layer).__name__ in _NAMED_KERNELS and is_known_class(type(layer)):
+        return _NAMED_KERNELS[type(layer).__name__](layer)
     return () if is_known_class(type(layer)) else None
 
 
 def is_known_class(cls):
-    """Whether a layer class is one of `keras.layers`, or a container, or derived from one."""
-    return issubclass(cls, keras.Sequential) or not _KERAS_CLASSES.isdisjoint(cls.__mro__)
+    """Whether a layer class is one of Keras's, or derived from one, or has been described."""
+    return (
+        issubclass(cls, keras.Model)
+        or cls.__module__.split(".")[0] == "keras"
+        or not _KERAS_CLASSES.isdisjoint(cls.__mro__)
+        or any(parent in _described for parent in cls.__mro__)
+    )
+
+
+def walk(layer):
+    """Yields a layer and every layer inside of it, each once, outer before inner."""
+    waiting, seen = [layer], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, keras.Layer):
+            yield value
+            waiting.extend(reversed(list(vars(value).values())))
+        elif isinstance(value, dict):
+            waiting.extend(reversed(list(value.values())))
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(reversed(value))
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One variable of a layer.
+
+    Attributes:
+        variable: The `keras.Variable`.
+        layer: The layer that owns it.
+        kernel: Its `Kernel`, or `None` for a bias, a scale and the like.
+        argument: Name of the layer's attribute that holds its initializer, or `None`.
+        initial: What Keras draws it with where no attribute says.
+        in_attention: Whether its layer is a map of an attention layer.
+        ones: Slice of it that Keras sets to one afterwards (the forget gate), or `None`.
+        skip: Why it should be left alone, or `None`.
+    """
+
+    variable: keras.Variable
+    layer: keras.Layer
+    kernel: Kernel | None = None
+    argument: str | None = None
+    initial: keras.Initializer | None = None
+    in_attention: bool = False
+    ones: slice | None = None
+    skip: str | None = None
+
+    @property
+    def name(self):
+        return self.variable.name
+
+    @property
+    def path(self):
+        return self.variable.path
+
+    @property
+    def role(self):
+        return self.kernel.role if self.kernel else self.variable.name
+
+    @property
+    def is_in_cell(self):
+        return hasattr(self.layer, "recurrent_kernel")
+
+    @property
+    def ends_layer(self):
+        """Whether the kernel gives the output of its layer, of an attention layer as a whole."""
+        if self.in_attention:
+            return self.layer.name == "attention_output"
+        return self.is_in_cell or self.kernel == kernels(self.layer)[-1]
+
+    @property
+    def is_frozen(self):
+        return not self.layer.trainable or (self.kernel is not None and not self.variable.trainable)
+
+    def own_initializer(self):
+        """Returns the initializer that its layer has for it."""
+        own = getattr(self.layer, self.argument) if self.argument else None
+        return initializers.get(own) if own is not None else self.default_initializer()
+
+    def default_initializer(self):
+        """Returns the initializer that Keras gives it when nothing is said."""
+        for cls in type(self.layer).__mro__:
+            parameter = inspect.signature(cls.__init__).parameters.get(str(self.argument))
+            if parameter is not None and isinstance(parameter.default, str):
+                return initializers.get(parameter.default)
+        return self.initial or initializers.GlorotUniform()
+
+
+def weights(model):
+    """Returns a `Weight` for every variable of a model, each once, in the order of the model."""
+    owners, attention = {}, set()
+    for layer in walk(model):
+        if isinstance(layer, _ATTENTION):
+            attention.update(id(inner) for inner in walk(layer))
+        held = layer.weights
+        for variable in held:
+            # The innermost layer that holds a variable owns it; inner layers come later.
+            _, size = owners.get(id(variable), (None, math.inf))
+            if len(held) <= size:
+                owners[id(variable)] = (layer, len(held))
+    return [
+        _weight(owner, variable, id(owner) in attention)
+        for variable in model.weights
+        for owner in owners[id(variable)][:1]
+    ]
+
+
+def _weight(layer, variable, in_attention):
+    name = variable.name
+    known = kernels(layer)
+    kernel = next((kernel for kernel in known or () if kernel.weight == name), None)
+    argument = kernel.argument if kernel else f"{name}_initializer"
+    return Weight(
+        variable,
+        layer,
+        kernel or _lora_kernel(layer, name),
+        argument if argument and hasattr(layer, argument) else None,
+        _initial(layer, name),
+        in_attention,
+        _forget_gate(layer, name),
+        _reason_to_skip(layer, variable, known),
+    )
+
+
+def _reason_to_skip(layer, variable, known):
+    if layer.quantization_mode is not None:
+        return f"quantized to {layer.quantization_mode}"
+    if "float" not in keras.backend.standardize_dtype(variable.dtype):
+        return "not a float"
+    if isinstance(layer, layers.Normalization):
+        return "learned from data by `adapt`"
+    if isinstance(layer, layers.STFTSpectrogram):
+        return "fixed by the layer"
+    if known is None:
+        return f"{type(layer).__name__} is not known; use `describe_layer`"
+    return None
+
+
+def _initial(layer, name):
+    """Returns what Keras draws a weight with that has no initializer argument."""
+    if type(layer).__name__ == "LayerScale":  # of ConvNeXt, not public
+        return initializers.Constant(layer.init_values)
+    if name == "scale" and not isinstance(layer, layers.AdditiveAttention):
+        return initializers.Ones()
+    if name == "vector_u":
+        return initializers.TruncatedNormal(stddev=0.02)
+    if name.startswith("lora_"):
+        return initializers.HeUniform() if name.endswith("_a") else initializers.Zeros()
+    if name in ("moving_stddev", "renorm_stddev"):
+        return initializers.Ones()
+    if name in ("bias", "beta", "rnn_state", "renorm_mean"):
+        return initializers.Zeros()
+    return None
+
+
+def _lora_kernel(layer, name):
+    """Returns the first LoRA kernel's axes: those of the kernel, with the rank as last axis."""
+    if name not in ("lora_kernel_a", "lora_embeddings_a"):
+        return None
+    (kernel,) = kernels(layer)
+    if kernel.input_axes is None:
+        return Kernel(None, name, "lora", False)
+    last = layer.lora_kernel_a.ndim - 1 if name == "lora_kernel_a" else 1
+    inputs = [axis for axis in kernel.input_axes if axis != last]
+    outputs = [axis for axis in range(last + 1) if axis not in inputs]
+    return Kernel(None, name, "lora", False, inputs, outputs)
+
+
+def _forget_gate(layer, name):
+    if name == "bias" and getattr(layer, "unit_forget_bias", False):
+        units = layer.bias.shape[0] // 4
+        return slice(units, 2 * units)
+    return None
+
+
+def tell_initializer(weight, initializer):
+    """Sets a layer's attribute to what its weight was drawn with, so that its config is true."""
+    if weight.argument is None or initializer is None:
+        return
+    setattr(weight.layer, weight.argument, _with_axes(initializer, weight.kernel))
+
+
+def _with_axes(initializer, kernel):
+    """Returns the initializer that draws by shape and axes what was drawn by the kernel."""
+    if kernel is None or kernel.input_axes is None or kernel.keras_knows:
+        return initializer
+    names = inspect.signature(type(initializer)).parameters
+    if "input_axes" not in names or getattr(initializer, "input_axes", None) is not None:
+        return initializer
+    axes = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
+    if kernel.transposed and kernel.stride > 1 and getattr(initializer, "mode", "") == "fan_in":
+        config = {name: getattr(initializer, name) for name in ("mode", "distribution")}
+        return initializers.VarianceScaling(initializer.scale * kernel.stride, **config, **axes)
+    return type(initializer).from_config({**initializer.get_config(), **axes})
+
+
+def tell_attention(model):
+    """Does the same for attention layers, where their four kernels were drawn alike.
+
+    Its config is made of `_kernel_initializer`, which has no public name.
+    """
+    for layer in walk(model):
+        if isinstance(layer, _ATTENTION):
+            inner = [
+                each.kernel_initializer
+                for each in walk(layer)
+                if each is not layer and hasattr(each, "kernel_initializer")
+            ]
+            private = isinstance(layer, layers.MultiHeadAttention)
+            if len({type(each) for each in inner}) == 1:
+                name = "_kernel_initializer" if private else "kernel_initializer"
+                setattr(layer, name, inner[0])
+
+
+# Keras copies the one initializer of an attention layer to query, key and value, seed included.
+_ATTENTION = (layers.MultiHeadAttention, layers.GroupQueryAttention)
 
 
 def seedable_arguments(layer):
     """Returns the names of the layer's initializers that may each be given a seed."""
-    if isinstance(layer, _SHARES_ITS_SEED):
+    if isinstance(layer, _ATTENTION):
         return []
     return [
         name
@@ -179,3 +477,126 @@ def activation_formula(layer):
     if isinstance(layer, layers.Identity):
         return "linear", {}
     return None
+
+
+def fused_activation(layer):
+    """Returns the activation that a layer with a kernel applies itself, `None` if linear."""
+    activation = applied_activation(getattr(layer, "activation", None))
+    return None if _is_linear(activation) else activation
+
+
+def activation_of(operation):
+    """Returns the activation that a call of a layer or operation is, `None` if it is none."""
+    if isinstance(operation, layers.Activation):
+        activation = applied_activation(operation)
+        return None if _is_linear(activation) else activation
+    if isinstance(operation, keras.Layer):
+        formula = activation_formula(operation)
+        return None if formula is None or formula[0] == "linear" else operation
+    name = _snake_case(type(operation).__name__)
+    if name not in (*FORMULAS, *NOT_ELEMENTWISE):
+        return None
+    function = getattr(keras.activations, name)
+    arguments = inspect.signature(function).parameters.keys() & vars(operation).keys()
+    return functools.partial(function, **{each: getattr(operation, each) for each in arguments})
+
+
+def _is_linear(activation):
+    return (
+        activation is None
+        or activation is keras.activations.linear
+        or isinstance(activation, layers.Identity)
+    )
+
+
+def _snake_case(name):
+    """Returns a class name as Keras makes layer names of it."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def stable_paths(model, weights):
+    """Returns a path for each weight, the same whenever the same code builds the same model.
+
+    Keras numbers unnamed layers through the whole process: `dense_7` in the second model is
+    `dense` in a fresh one. Here the numbers start anew in each model.
+    """
+    automatic, first = {}, {}
+    for layer in walk(model):
+        base = _snake_case(type(layer).__name__)
+        match = re.fullmatch(rf"((?:forward_|backward_)?{re.escape(base)})(?:_(\d+))?", layer.name)
+        if match:
+            base, number = match[1], int(match[2] or 0)
+            automatic[layer.name] = base, number
+            first[base] = min(number, first.get(base, number))
+    names = {name: f"{base}_{number - first[base]}" for name, (base, number) in automatic.items()}
+    paths, counts = [], {}
+    for weight in weights:
+        parts = weight.variable.path.split("/")
+        path = "/".join(names.get(part, part) for part in parts)
+        counts[path] = counts.get(path, 0) + 1
+        paths.append(path if counts[path] == 1 else f"{path}#{counts[path]}")
+    return paths
+
+
+_NORMALIZATIONS = (
+    layers.BatchNormalization,
+    layers.LayerNormalization,
+    layers.GroupNormalization,
+    layers.RMSNormalization,
+    layers.UnitNormalization,
+)
+
+# What an activation may be looked for behind: it leaves the layer's output as it is, part by
+# part, or brings it to unit size.
+_TRANSPARENT = (
+    *_NORMALIZATIONS,
+    *(layers.Activation, layers.Identity, layers.Masking, layers.ActivityRegularization),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(layers.Reshape, layers.Flatten, layers.Permute, layers.RepeatVector),
+    *(layers.Concatenate, layers.Add, layers.Average, layers.Maximum),
+    *(
+        cls
+        for name, cls in vars(layers).items()
+        if name.startswith(("Cropping", "ZeroPadding", "UpSampling")) or "Pool" in name
+    ),
+)
+_TRANSPARENT_NAMES = {
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Cast", "Concatenate", "Stack"),
+    *("Pad", "Add", "Mean", "Max", "MaxPool", "AveragePool", "AdaptiveAveragePool"),
+    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),  # of keras.applications
+}
+
+
+def is_normalization(operation):
+    """Whether a layer brings its input to unit size."""
+    return isinstance(operation, _NORMALIZATIONS)
+
+
+def is_transparent(operation):
+    """Whether the activation of a layer may come behind this layer or operation."""
+    return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in _TRANSPARENT_NAMES
+
+
+def is_addition(operation):
+    """Whether a layer or operation adds two tensors."""
+    return isinstance(operation, layers.Add) or type(operation).__name__ in (
+        "Add",
+        "CustomScaleLayer",  # of InceptionResNetV2
+    )
+
+
+def is_composite(operation):
+    """Whether it is a layer of the user's that calls other layers."""
+    return (
+        isinstance(operation, keras.Layer)
+        and type(operation).__module__.split(".")[0] != "keras"
+        and len(list(itertools.islice(walk(operation), 2))) == 2
+    )
+
+
+def is_last_kernel(operation, layer):
+    """Whether the output of `layer` is that of the call of `operation` that contains it."""
+    if isinstance(operation, _ATTENTION):  # attention
+        return layer.name == "attention_output"
+    return type(operation).__module__.split(".")[0] == "keras" or operation is layer

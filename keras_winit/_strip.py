@@ -1,11 +1,11 @@
 """Makes a model independent of this package before it is saved."""
 
-import collections
 import json
 import re
 
 import keras
 
+from keras_winit import _layers
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -57,22 +57,10 @@ def strip_initializers(model):
 
 def _find(model):
     """Yields (layer, attribute, initializer) for every initializer of ours, layer by layer."""
-    waiting, seen = collections.deque([model]), set()
-    while waiting:
-        value = waiting.popleft()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, keras.Layer):
-            for attribute, inner in list(vars(value).items()):
-                if isinstance(inner, KernelInitializer):
-                    yield value, attribute, inner
-                else:
-                    waiting.append(inner)
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, (list, tuple)):
-            waiting.extend(value)
+    for layer in _layers.walk(model):
+        for attribute, value in vars(layer).items():
+            if isinstance(value, KernelInitializer):
+                yield layer, attribute, value
 
 
 def _remaining(model):

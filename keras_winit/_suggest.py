@@ -116,7 +116,12 @@ def select_initializer(activation, layer=None):
                 "`layer` should be a layer instance or None. "
                 f"Received: layer={layer!r}. Create the layer first."
             )
-        kernels = [each for _, known in _layers.owners(layer) for each in known or ()]
+        kernels = [
+            kernel
+            for inner in _layers.walk(layer)
+            for kernel in _layers.kernels(inner) or ()
+            if kernel.role == "kernel"
+        ]
         if not kernels:
             raise ValueError(
                 "`layer` should be a Keras layer with a kernel before its activation. "
@@ -124,7 +129,7 @@ def select_initializer(activation, layer=None):
             )
         kernel = kernels[-1]
     rule, reason = _decide(activation)
-    return Suggestion(_initializer(rule, kernel), reason, rule.reference)
+    return Suggestion(initializer_of(rule, kernel), reason, rule.reference)
 
 
 def suggest_initializer(builder, *, seed=None):
@@ -245,7 +250,7 @@ class _Call:
         default = self.parameters["activation"].default
         activation = self.passed.get("activation", default)
         rule, _ = _decide(None if activation is inspect.Parameter.empty else activation)
-        initializer = _initializer(
+        initializer = initializer_of(
             rule, _layers.Kernel("kernel_initializer"), _derived_seed(seed, "kernel_initializer")
         )
         return self.builder(*self.args, **{**self.kwargs, "kernel_initializer": initializer})
@@ -256,32 +261,35 @@ def _set_initializers(layer, call, seed):
         raise TypeError(
             f"`builder` should return a layer. Received: {call.name}, which returned {layer!r}."
         )
-    owners = list(_layers.owners(layer))
-    for owner, kernels in owners:
-        if kernels is None:
-            raise TypeError(_unknown_layer(type(owner)))
-        if kernels and owner.built:
+    inner_layers = list(_layers.walk(layer))
+    for inner in inner_layers:
+        known = _layers.kernels(inner)
+        if known is None:
+            raise TypeError(_unknown_layer(type(inner)))
+        if known and inner.built:
             raise ValueError(
                 f"`builder` should return a layer without weights. Received: {call.name}, whose "
-                f"layer {owner.name!r} ({type(owner).__name__}) has been built. Let it be built "
-                "by the model."
+                f"layer {inner.name!r} ({type(inner).__name__}) has been built. Use "
+                "`keras_winit.initialize` on the model."
             )
-    for number, (owner, kernels) in enumerate(owners):
-        for kernel in kernels:
+    for number, inner in enumerate(inner_layers):
+        for kernel in _layers.kernels(inner):
             name = kernel.argument
-            if call.has_passed(name) or not _is_default(getattr(owner, name)):
+            if kernel.role != "kernel" or name is None or call.has_passed(name):
                 continue
-            rule, _ = _decide(owner.activation if kernel.activated else None)
-            if rule is not _GLOROT or _has_wrong_average(kernel):
-                setattr(owner, name, _initializer(rule, kernel))
+            rule, _ = _decide(inner.activation if kernel.activated else None)
+            if _is_default(getattr(inner, name)) and (
+                rule is not _GLOROT or _has_wrong_fans(kernel)
+            ):
+                setattr(inner, name, initializer_of(rule, kernel))
         if seed is None:
             continue
-        for name in _layers.seedable_arguments(owner):
-            initializer = getattr(owner, name)
-            config = initializer.get_config()
+        for name in _layers.seedable_arguments(inner):
+            own = getattr(inner, name)
+            config = own.get_config()
             if config["seed"] is None and not call.has_passed(name):
                 config["seed"] = _derived_seed(f"{seed}/{number}", name)
-                setattr(owner, name, type(initializer).from_config(config))
+                setattr(inner, name, type(own).from_config(config))
 
 
 def _is_default(initializer):
@@ -309,21 +317,23 @@ def _decide(activation):
     return rule, rule.reason.format(name=label)
 
 
-def _has_wrong_average(kernel):
-    """Whether Keras averages the wrong fans; swapped as in a transposed one, they are right."""
-    return kernel.input_axes is not None and kernel.transposed_stride is None
+def _has_wrong_fans(kernel, mode="fan_avg"):
+    """Whether Keras miscounts; the average is right where inputs and outputs are swapped."""
+    if kernel.input_axes is None or kernel.keras_knows:
+        return False
+    return not (kernel.transposed and mode == "fan_avg")
 
 
-def _initializer(rule, kernel, seed=None):
+def initializer_of(rule, kernel, seed=None):
     """Returns a new initializer of the rule, counting the fans that the kernel really has."""
-    stride = kernel.transposed_stride
-    if kernel.input_axes is None or (rule is _GLOROT and not _has_wrong_average(kernel)):
+    if not _has_wrong_fans(kernel, rule.mode):
         return rule.initializer(seed=seed)
     axes = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
     arguments = {"mode": rule.mode, "distribution": rule.distribution, "seed": seed, **axes}
+    stride = kernel.stride if kernel.transposed else 1
     if not _layers.KERAS_TAKES_AXES:
-        return ActivationScaling(rule.activation, scale=stride or 1, **arguments)
-    if stride in (None, 1):
+        return ActivationScaling(rule.activation, scale=stride, **arguments)
+    if stride == 1:
         return rule.initializer(seed=seed, **axes)
     scale = rule.initializer(seed=0).scale * stride
     return keras.initializers.VarianceScaling(scale, **arguments)
@@ -331,7 +341,7 @@ def _initializer(rule, kernel, seed=None):
 
 def _derived_seed(seed, name):
     """Returns a seed that every backend takes, or `None`."""
-    return None if seed is None else _draws.stream_key(seed, name, ()) % 2**31
+    return None if seed is None else _draws.integer_seed(f"{seed}/{name}")
 
 
 def _unknown_layer(cls):

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 
 from keras_winit import _checks, _draws, _gains
 from keras_winit.initializers._kernel_initializer import KernelInitializer
@@ -10,7 +11,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
-_MOMENTS = ("second_moment", "slope_second_moment")
+_MOMENTS = ("second_moment", "variance", "slope_second_moment")
 
 
 @keras.saving.register_keras_serializable("keras_winit")
@@ -27,9 +28,10 @@ class ActivationScaling(KernelInitializer):
 
     `"relu"` gives `HeNormal`, `"selu"` and `"linear"` give `LecunNormal`. It assumes zero-mean
     weights and wide layers. For activations whose mean is large beside their spread (sigmoid,
-    softplus) the size of the signal is kept, but samples become alike within a few layers: they
-    need normalization or centering. For gelu, silu and mish the kept size is an unstable fixed
-    point: good for some 20 layers without normalization.
+    softplus) that keeps the size of the signal, but samples become alike within a few layers;
+    `centered=True` keeps them apart: the weights of a unit sum to zero, so the mean is not
+    passed on, and Var f takes the place of E f² in the formulas. For gelu, silu and mish the
+    kept size is an unstable fixed point: good for some 20 layers without normalization.
 
     The fans are those of Keras: of `(*spatial, input, output)` kernels unless axes are given.
 
@@ -42,6 +44,8 @@ class ActivationScaling(KernelInitializer):
         mode: One of `"fan_in"`, `"fan_out"`, `"fan_avg"`. Defaults to `"fan_in"`.
         distribution: One of `"truncated_normal"` (at two sigma, its variance corrected for
             that), `"untruncated_normal"`, `"uniform"`. Defaults to `"truncated_normal"`.
+        centered: Whether the weights of each unit sum to zero. For sigmoid-like activations
+            in networks without normalization. Defaults to `False`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
         input_axes: List of ints, the axes counted in fan_in. An axis in both lists is a tap of
             a convolution, one in neither is batch. Given by EinsumDense and attention.
@@ -62,6 +66,7 @@ class ActivationScaling(KernelInitializer):
     Reference:
 
     - [He et al., 2015](https://arxiv.org/abs/1502.01852), section 2.2
+    - [Brock et al., 2021](https://arxiv.org/abs/2101.08692), section 3, for centered weights
     - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4.2.1
     """
 
@@ -71,12 +76,16 @@ class ActivationScaling(KernelInitializer):
         scale=1.0,
         mode="fan_in",
         distribution="truncated_normal",
+        centered=False,
         seed=None,
         input_axes=None,
         output_axes=None,
     ):
+        if not isinstance(centered, bool):
+            raise TypeError(f"`centered` should be True or False. Received: centered={centered!r}.")
         self.activation = activation
-        self._moments = _second_moments(activation)
+        self.centered = centered
+        self._moments = _moments(activation)
         super().__init__(
             scale=_checks.real("scale", scale, positive=True),
             mode=_checks.option("mode", mode, MODES),
@@ -89,20 +98,22 @@ class ActivationScaling(KernelInitializer):
 
     def _needed(self, fan_in, fan_out):
         """Returns what one unit of variance makes of a unit signal, in the chosen direction."""
-        second_moment, slope_second_moment = self._moments
-        forward = fan_in * second_moment
+        second_moment, variance, slope_second_moment = self._moments
+        forward = fan_in * (variance if self.centered else second_moment)
         backward = fan_out * slope_second_moment
         both = (forward + backward) / 2
         return {"fan_in": forward, "fan_out": backward, "fan_avg": both}[self.mode]
 
     def _draw(self, shape, axes, dtype, seed):
         stddev = math.sqrt(self.scale / self._needed(*axes.fans(shape)))
-        purpose = "activation_scaling"
+        arguments = {"seed": seed, "purpose": "activation_scaling"}
         if self.distribution == "truncated_normal":
-            return _draws.truncated_normal(shape, seed=seed, purpose=purpose, stddev=stddev)
-        if self.distribution == "untruncated_normal":
-            return _draws.normal(shape, seed=seed, purpose=purpose, stddev=stddev)
-        return _draws.uniform(shape, seed=seed, purpose=purpose, limit=math.sqrt(3) * stddev)
+            values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
+        elif self.distribution == "untruncated_normal":
+            values = _draws.normal(shape, stddev=stddev, **arguments)
+        else:
+            values = _draws.uniform(shape, limit=math.sqrt(3) * stddev, **arguments)
+        return _centered(values, axes.spatial + axes.input) if self.centered else values
 
     def to_keras(self):
         scale = self.scale / self._needed(1, 1)
@@ -115,8 +126,21 @@ class ActivationScaling(KernelInitializer):
         return {**super().get_config(), "activation": activation}
 
 
-def _second_moments(activation):
-    """Returns E f² and E f'² of an activation, or of what `get_config` wrote in its place."""
+def _centered(values, axes):
+    """Takes the mean over the inputs out of each unit, and gives back the variance it had."""
+    count = math.prod(values.shape[axis] for axis in axes)
+    if count < 2:
+        raise ValueError(
+            "`centered` weights of a unit sum to zero, which takes at least 2 inputs. "
+            f"Received: shape={values.shape}."
+        )
+    values -= values.mean(axis=axes, keepdims=True)
+    values *= np.float32(math.sqrt(count / (count - 1)))
+    return values
+
+
+def _moments(activation):
+    """Returns E f², Var f and E f'² of an activation, or what `get_config` wrote in its place."""
     if isinstance(activation, dict) and set(activation) == set(_MOMENTS):
         return tuple(_checks.real(name, activation[name]) for name in _MOMENTS)
     moments = _gains.activation_moments(activation)

@@ -1,0 +1,260 @@
+"""The graph of a model: every call of a layer or operation, and what follows it.
+
+The one module that reads Keras's own record of calls (`_keras_history`, `_inbound_nodes`,
+`_outbound_nodes`), to which there is no public access.
+"""
+
+import contextlib
+import inspect
+from dataclasses import dataclass, field
+
+import keras
+
+from keras_winit import _layers
+
+
+@dataclass
+class Call:
+    """One call of a layer or operation; `operation` is `None` for an input of the model."""
+
+    operation: object
+    inputs: list
+    consumers: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A residual branch: what is added to a shortcut.
+
+    Attributes:
+        number: Its place among the branches of the model, from 0.
+        depth: Number of layers with a kernel in it.
+        normalized: Whether there is a normalization layer in it.
+        is_last: Whether the layer in question is the last one of the branch.
+    """
+
+    number: int
+    depth: int
+    normalized: bool
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies around a layer with a kernel.
+
+    Attributes:
+        activation: Function or layer that is applied to its output, `None` for linear.
+        normalized: Whether a normalization comes between the layer and that activation.
+        is_first: Whether no other kernel lies between an input of the model and it.
+        is_output: Whether no other kernel lies between it and an output of the model.
+        branch: The innermost `Branch` it lies in, or `None`.
+    """
+
+    activation: object = None
+    normalized: bool = False
+    is_first: bool = False
+    is_output: bool = False
+    branch: Branch | None = None
+
+
+class Graph:
+    """The calls of a model in topological order.
+
+    Attributes:
+        problem: Why the graph could not be read, or `None`.
+        depth: Largest number of layers with a kernel on a path.
+        num_branches: Number of residual branches.
+        normalized: Whether the model has a normalization layer.
+    """
+
+    def __init__(self, model):
+        self.calls, self.problem = [], None
+        with _unrecorded(model):
+            try:
+                outputs = _Reader(self.calls).read_model(model)
+            except Exception as error:  # whatever the code of a user's `call` raises
+                self.calls, outputs = [], []
+                self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        self._outputs = set(outputs)
+        self.normalized = any(_layers.is_normalization(layer) for layer in _layers.walk(model))
+        self._index_layers()
+        self._index_paths()
+        self._index_branches()
+
+    def surroundings(self, layer):
+        """Returns the `Surroundings` of a layer, as far as the graph tells."""
+        fused = _layers.fused_activation(layer)
+        number = self._call_of_layer.get(id(layer))
+        if number is None:
+            return Surroundings(fused)
+        call = self.calls[number]
+        branch = self._branches.get(number)
+        is_first = self._count_kernels(self._ancestors[number]) == 1
+        if not _layers.is_last_kernel(call.operation, layer):
+            return Surroundings(fused, is_first=is_first, branch=branch)
+        activation, normalized, is_output = fused, False, False
+        waiting, seen = [number], set()
+        while waiting:
+            current = waiting.pop(0)
+            is_output |= current in self._outputs
+            for consumer in self.calls[current].consumers:
+                operation = self.calls[consumer].operation
+                if consumer in seen:
+                    continue
+                seen.add(consumer)
+                applied = _layers.activation_of(operation)
+                if applied is not None and activation is None:
+                    activation = applied
+                if applied is None and not _layers.is_transparent(operation):
+                    continue
+                if activation is None:
+                    normalized |= _layers.is_normalization(operation)
+                waiting.append(consumer)
+        return Surroundings(activation, normalized, is_first, is_output, branch)
+
+    def _index_layers(self):
+        self._call_of_layer, self._kernels = {}, 0
+        for number, call in enumerate(self.calls):
+            for previous in set(call.inputs):
+                self.calls[previous].consumers.append(number)
+            if isinstance(call.operation, keras.Layer):
+                for layer in _layers.walk(call.operation):
+                    self._call_of_layer.setdefault(id(layer), number)
+                    if _layers.kernels(layer):
+                        self._kernels |= 1 << number
+
+    def _index_paths(self):
+        """Finds the calls that each call depends on, as the bits of a number, and the depth."""
+        self._ancestors, depths = [], []
+        for number, call in enumerate(self.calls):
+            ancestors = 1 << number
+            for previous in call.inputs:
+                ancestors |= self._ancestors[previous]
+            self._ancestors.append(ancestors)
+            depths.append(
+                max((depths[previous] for previous in call.inputs), default=0)
+                + (self._kernels >> number & 1)
+            )
+        self.depth = max(depths, default=0)
+
+    def _index_branches(self):
+        self._branches, self.num_branches = {}, 0
+        for call in self.calls:
+            branch = self._branch(call)
+            if not branch:
+                continue
+            members = [n for n in range(branch.bit_length()) if branch >> n & 1]
+            kernels = [n for n in members if self._kernels >> n & 1]
+            normalized = any(_layers.is_normalization(self.calls[n].operation) for n in members)
+            for number in kernels:
+                self._branches.setdefault(
+                    number,
+                    Branch(self.num_branches, len(kernels), normalized, number == kernels[-1]),
+                )
+            self.num_branches += 1
+
+    def _branch(self, call):
+        """Returns the calls of the residual branch that a call adds to its shortcut, as bits."""
+        if not _layers.is_addition(call.operation) or len(call.inputs) != 2:
+            return 0
+        first, second = (self._ancestors[number] for number in call.inputs)
+        sides = sorted((first & ~second, second & ~first), key=self._count_kernels)
+        shortcut, branch = (self._count_kernels(side) for side in sides)
+        # A projection of the shortcut is one layer; two sides alike are no residual branch.
+        is_residual = shortcut <= 1 and branch > shortcut and first & second
+        return sides[1] if is_residual else 0
+
+    def _count_kernels(self, calls):
+        return (calls & self._kernels).bit_count()
+
+
+class _Reader:
+    """Follows symbolic tensors back to their inputs, into nested models and layers of users."""
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def read_model(self, model):
+        """Appends the calls of a model and returns the numbers of those that are its outputs."""
+        if _has_graph(model):
+            inputs, outputs = model.inputs, model.outputs
+        else:
+            inputs = _symbolic_inputs(model)
+            outputs = model.call(**inputs)
+        produced = {id(tensor): self._append(None, []) for tensor in keras.tree.flatten(inputs)}
+        return self._read(keras.tree.flatten(outputs), produced)
+
+    def _append(self, operation, inputs):
+        self.calls.append(Call(operation, inputs))
+        return len(self.calls) - 1
+
+    def _read(self, outputs, produced):
+        """Appends the calls between known tensors and `outputs`; not recursive in the depth."""
+        waiting = list(outputs)
+        while waiting:
+            tensor = waiting[-1]
+            if id(tensor) in produced:
+                waiting.pop()
+                continue
+            operation, node_number, _ = tensor._keras_history
+            node = operation._inbound_nodes[node_number]
+            missing = [each for each in node.input_tensors if id(each) not in produced]
+            if missing:
+                waiting.extend(missing)
+                continue
+            numbers = self._read_node(operation, node, produced)
+            produced.update(zip(map(id, node.output_tensors), numbers, strict=True))
+        return [produced[id(tensor)] for tensor in outputs]
+
+    def _read_node(self, operation, node, produced):
+        """Returns the numbers of the calls that give the node's outputs."""
+        inputs = [produced[id(tensor)] for tensor in node.input_tensors]
+        if node.is_input:
+            return [self._append(None, [])]
+        if isinstance(operation, keras.Model) and _has_graph(operation):
+            known = dict(zip(map(id, operation.inputs), inputs, strict=True))
+            return self._read(operation.outputs, known)
+        if _layers.is_composite(operation):
+            # The tensors of its own call stand in for what it computes.
+            before = len(self.calls)
+            try:
+                outputs = operation.call(*node.arguments.args, **node.arguments.kwargs)
+                return self._read(keras.tree.flatten(outputs), dict(produced))
+            except Exception:  # its code needs values: it stays one call
+                del self.calls[before:]
+        number = self._append(operation, inputs)
+        return [number] * len(node.output_tensors)
+
+
+def _has_graph(model):
+    """Whether a model has been made of symbolic tensors: Functional, or a built Sequential."""
+    return isinstance(getattr(model, "outputs", None), list) and bool(model.outputs)
+
+
+def _symbolic_inputs(model):
+    """Returns symbolic tensors by argument, of the shapes a subclassed model was built on."""
+    config = model.get_build_config()
+    if not config:
+        raise ValueError("the model has not kept the shape of its input")
+    shapes = config.get("shapes_dict")
+    if shapes is None:
+        first = next(iter(inspect.signature(model.call).parameters))
+        shapes = {first: config["input_shape"]}
+    return {
+        name.removesuffix("_shape"): keras.tree.map_shape_structure(keras.KerasTensor, shape)
+        for name, shape in shapes.items()
+    }
+
+
+@contextlib.contextmanager
+def _unrecorded(model):
+    """Takes back what calls inside leave in the record of the model's layers."""
+    layers = list(_layers.walk(model))
+    lengths = [(len(each._inbound_nodes), len(each._outbound_nodes)) for each in layers]
+    try:
+        yield
+    finally:
+        for layer, (inbound, outbound) in zip(layers, lengths, strict=True):
+            del layer._inbound_nodes[inbound:]
+            del layer._outbound_nodes[outbound:]

@@ -1,0 +1,245 @@
+"""Gives every weight of a model new values, all of them or none."""
+
+import contextlib
+import math
+import random
+import tempfile
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_winit import _checks, _fill, _layers, _plan, _table
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """What happened to one weight.
+
+    Attributes:
+        weight: Its path.
+        shape: Its shape.
+        fan_in: Products that one output sums, `None` for other weights than kernels.
+        fan_out: Outputs that one input reaches, or `None`.
+        initializer: What it was drawn with, or "left alone".
+        before: Its standard deviation before.
+        after: Its standard deviation now.
+        reason: Why.
+    """
+
+    weight: str
+    shape: tuple
+    fan_in: float | None
+    fan_out: float | None
+    initializer: str
+    before: float
+    after: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """What `initialize` has done: prints as a table, in a notebook as HTML.
+
+    Attributes:
+        model: Name of the model.
+        seed: The seed, also where none was given: with it the same weights are drawn again.
+        rows: A `Row` for every weight.
+        notes: Sentences on what is left to do.
+    """
+
+    model: str
+    seed: int
+    rows: tuple
+    notes: tuple
+
+    @property
+    def skipped(self):
+        """The rows of the weights that were left alone."""
+        return tuple(row for row in self.rows if row.initializer == "left alone")
+
+    def __repr__(self):
+        return "\n".join([_table.text(*self._table()), *self.notes])
+
+    def _repr_html_(self):
+        return _table.to_html(*self._table())
+
+    def _table(self):
+        header = ["weight", "shape", "fan in", "fan out", "drawn with", "std before", "std", "why"]
+        rows = [list(vars(row).values()) for row in self.rows]
+        return header, rows, f"Model {self.model!r}, initialized with seed {self.seed}"
+
+
+def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False):
+    """Gives the weights of a model new starting values, in place.
+
+    Kernels are drawn by the axes and fans they really have: per gate, per group, per map of an
+    attention layer, transposed kernels the right way round. Biases, normalization (its
+    statistics included) and embeddings return to what their layer gives them, unless the scheme
+    says otherwise. Every weight has a stream of its own, keyed by the seed and its path: no two
+    are alike, adding a layer leaves the others as they were, and TensorFlow, JAX and torch get
+    the same values. (Numbers in automatic layer names count from the first of the model.)
+
+    Afterwards the layers' initializer attributes are those that were used, and so are the
+    configs that are saved. Shared weights are drawn once. If anything fails, the model keeps
+    all of its weights. Initialize before training: the state of an optimizer stays as it is.
+
+    Args:
+        model: Built Keras model or layer.
+        scheme: One of
+
+            - `"suggested"`: the right weights by activation, depth and shortcuts; see `suggest`;
+            - a `Plan` that `suggest` made, edited or not;
+            - `"own"`: a reset; what each layer's own initializers would draw;
+            - `"keras"`: the defaults of Keras;
+            - `"pytorch"`: the defaults of torch, biases included;
+            - `"critical"`: weights and biases at the edge of chaos, for deep plain networks;
+            - `"fixup"`, `"zero_last"`, `"gpt2"`: residual branches that start at zero and are
+              scaled with depth, that start at zero, that are scaled with depth;
+            - any initializer, by name, class or instance, for all kernels.
+
+            Defaults to `"suggested"`.
+        seed: Integer or `None`, for one that `keras.utils.set_random_seed` governs.
+        only: Name, path or pattern (`"encoder/*"`) of layers or weights, or a list of them;
+            all others are left alone. Defaults to `None`, for all.
+        frozen: Whether weights that are not trainable because their layer is not, or because
+            LoRA froze them, are drawn as well. Defaults to `False`.
+
+    Returns:
+        `Initialization`, which lists every weight and what was left alone for what reason.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model is not built, the scheme or a name is unknown, or an
+            initializer does not fit a weight.
+        RuntimeError: If a weight does not have the values that were assigned to it.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8,)), keras.layers.Dense(4, "relu", name="hidden"), keras.layers.Dense(2)]
+    ... )
+    >>> result = keras_winit.initialize(model, "orthogonal", seed=7)
+    >>> round(result.rows[0].after, 3)
+    0.354
+    """
+    names = [only] if isinstance(only, str) else only
+    if seed is None:
+        seed = random.randint(1, 10**9)
+    seed = _checks.integer("seed", seed)
+    plan = _plan.make_plan(model, scheme)
+    choices = plan.choices
+    chosen = choices if only is None else _plan.matching(choices, names, argument="only")
+    chosen = {id(choice) for choice in chosen}
+    keys = _layers.stable_paths(model, [choice.weight for choice in choices])
+    rows, done = [], []
+    with _all_or_nothing() as backup:
+        for choice, key in zip(choices, keys, strict=True):
+            if id(choice) not in chosen:
+                continue
+            reason = _reason_to_skip(choice, frozen)
+            if reason is None:
+                before, after = _draw(choice, f"{seed}/{key}", backup)
+                done.append(choice)
+            else:
+                before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
+            rows.append(_row(choice, before, after, reason))
+        for choice in done:
+            _layers.tell_initializer(choice.weight, choice.initializer)
+    _layers.tell_attention(model)
+    return Initialization(model.name, seed, tuple(rows), _notes(model))
+
+
+def _reason_to_skip(choice, frozen):
+    if choice.initializer is None:
+        return choice.reason
+    if not frozen and choice.weight.is_frozen:
+        return "frozen"
+    return None
+
+
+def _row(choice, before, after, reason):
+    weight = choice.weight
+    return Row(
+        weight.path,
+        tuple(int(size) for size in weight.variable.shape),
+        *_plan.fans(weight),
+        "left alone" if reason else _plan.brief(choice.initializer),
+        before,
+        after,
+        reason or choice.reason,
+    )
+
+
+def _draw(choice, seed, backup):
+    """Draws and assigns one weight; returns its standard deviation before and after."""
+    variable = choice.weight.variable
+    before = backup(variable)
+    try:
+        values = _fill.fill(choice.weight, choice.initializer, seed, as_keras=choice.as_keras)
+    except (TypeError, ValueError) as error:
+        weight = choice.weight
+        raise type(error)(
+            f"Layer {weight.layer.name!r} ({type(weight.layer).__name__}), {weight.name} of shape "
+            f"{tuple(variable.shape)}, with {_plan.brief(choice.initializer)}: {error} "
+            "Leave it out with `only`, or give it an initializer of its own in a plan."
+        ) from error
+    after = _std(values)
+    tensor = keras.ops.cast(keras.ops.convert_to_tensor(values), variable.dtype)
+    del values
+    variable.assign(tensor)
+    if not np.array_equal(_to_numpy(variable), _to_numpy(tensor)):
+        raise RuntimeError(f"Weight {choice.weight.path!r} did not take the values assigned to it.")
+    return before, after
+
+
+@contextlib.contextmanager
+def _all_or_nothing():
+    """Yields a function that saves a variable; on an error the saved ones are restored.
+
+    The values wait in a temporary file, so that memory holds no second model. The function
+    returns the standard deviation of what it saved.
+    """
+    saved = []
+    with tempfile.TemporaryFile() as file:
+
+        def save(variable):
+            values = _to_numpy(variable)
+            file.write(np.ascontiguousarray(values).data.cast("B"))
+            saved.append((variable, values.shape, values.dtype))
+            return _std(values)
+
+        try:
+            yield save
+        except BaseException:
+            file.seek(0)
+            for variable, shape, dtype in saved:
+                values = np.fromfile(file, dtype, count=int(np.prod(shape))).reshape(shape)
+                variable.assign(values)
+            raise
+
+
+def _to_numpy(tensor):
+    """Returns the values as float32, or as float64 if that is what they are."""
+    values = keras.ops.convert_to_numpy(tensor)
+    return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
+
+
+def _std(values):
+    """Returns the standard deviation, without a copy of the values."""
+    values = np.ravel(values)
+    shift, total, squares = values[0], 0.0, 0.0  # shifted: constants have exactly none
+    for start in range(0, values.size, _CHUNK):
+        part = values[start : start + _CHUNK] - shift
+        total += float(part.sum())
+        squares += float(np.dot(part, part))
+    return math.sqrt(max(squares / values.size - (total / values.size) ** 2, 0.0))
+
+
+def _notes(model):
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and optimizer.built:
+        return ("The optimizer keeps its state: compile the model again for a fresh start.",)
+    return ()

@@ -1,0 +1,357 @@
+"""Which initializer each weight of a model gets, by scheme."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import keras
+
+from keras_winit import _draws, _gains
+from keras_winit._criticality import critical_point, signal_slope
+from keras_winit._layers import Weight
+from keras_winit._suggest import RECTIFIERS
+from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal
+from keras_winit.initializers._kernel_initializer import KernelInitializer
+
+initializers = keras.initializers
+
+GLOROT = "Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
+HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
+SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
+SAXE = "Saxe et al., 2014, https://arxiv.org/abs/1312.6120"
+XIAO = "Xiao et al., 2018, https://arxiv.org/abs/1806.05393"
+CRITICAL = "Roberts, Yaida and Hanin, 2022, https://arxiv.org/abs/2106.10165"
+CENTERED = "Brock et al., 2021, https://arxiv.org/abs/2101.08692"
+FIXUP = "Zhang et al., 2019, https://arxiv.org/abs/1901.09321"
+GPT2 = "Radford et al., 2019, Language models are unsupervised multitask learners, section 2.3"
+TORCH = "PyTorch 2, torch.nn, reset_parameters of each module"
+ZERO_LAST = "Goyal et al., 2017, https://arxiv.org/abs/1706.02677"
+
+REST = "what their layer gives them"
+
+# Networks without normalization or shortcuts need more than the right variance from here on.
+DEEP = 20
+VERY_DEEP = 30
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one weight gets, and why.
+
+    Attributes:
+        weight: The `Weight`.
+        initializer: The initializer, `None` to leave the weight alone.
+        reason: One sentence.
+        reference: Where it comes from, or an empty string.
+        as_keras: Whether to draw it as Keras does when it builds the layer, wrong fans included.
+    """
+
+    weight: Weight
+    initializer: keras.Initializer | None
+    reason: str
+    reference: str = ""
+    as_keras: bool = False
+
+
+def own(weights, graph):
+    """The reset: each weight from the initializer that its layer has."""
+    return [
+        Choice(weight, weight.own_initializer(), REST, as_keras=True)
+        for weight in weights
+    ]
+
+
+def keras_defaults(weights, graph):
+    """What Keras gives to a layer of which nothing is said."""
+    return [
+        Choice(weight, weight.default_initializer(), "Keras's default", as_keras=True)
+        for weight in weights
+    ]
+
+
+def uniform(initializer):
+    """Returns the scheme that gives one initializer to every kernel."""
+
+    def scheme(weights, graph):
+        return [
+            _rest(weight)
+            if weight.kernel is None or weight.role == "lora"
+            else Choice(weight, _fresh(initializer), "asked for")
+            for weight in weights
+        ]
+
+    return scheme
+
+
+def _fresh(initializer):
+    return initializer.clone() if isinstance(initializer, keras.Initializer) else initializer
+
+
+def _rest(weight):
+    return Choice(weight, weight.own_initializer(), REST)
+
+
+def suggested(weights, graph):
+    """The right weights by activation, depth, normalization and shortcuts."""
+    chosen = {}
+    for weight in weights:
+        if weight.role == "recurrent":
+            reason = "an orthogonal map from state to state, per gate, neither fades nor explodes"
+            chosen[id(weight.variable)] = Choice(weight, Orthogonal(), reason, SAXE)
+        elif weight.role == "kernel":
+            for choice in _for_kernel(weight, weights, graph):
+                chosen[id(choice.weight.variable)] = choice
+    return [chosen.get(id(weight.variable)) or _rest(weight) for weight in weights]
+
+
+def _for_kernel(weight, weights, graph):
+    """Returns the choice for a kernel, and for its bias if it needs one. The first line decides."""
+    around = graph.surroundings(weight.layer)
+    activation = around.activation if weight.kernel.activated else None
+    name, moments = _moments(activation)
+    is_rectifier = name in RECTIFIERS
+    if weight.in_attention or (weight.is_in_cell and not is_rectifier) or moments is None:
+        return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
+    if around.is_output and not is_rectifier and name != "selu":
+        return [_glorot(weight, "an output: between what forward and backward ask for")]
+    branch = around.branch
+    if branch is not None and not branch.normalized:
+        return [_in_branch(weight, moments, branch, graph.num_branches)]
+    is_plain = not graph.normalized and not graph.num_branches
+    if moments.mean**2 > 0.5 * moments.second_moment:
+        if not is_plain:
+            return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
+        reason = f"{name} makes samples alike unless the weights of each unit sum to zero"
+        return [Choice(weight, ActivationScaling(activation, centered=True), reason, CENTERED)]
+    if not is_plain or graph.depth <= DEEP:
+        return [_forward(weight, name, moments)]
+    slope = signal_slope(activation)
+    if graph.depth > VERY_DEEP and is_rectifier and abs(slope - 1) < 1e-3:
+        return [_orthogonal(weight, name, moments)]
+    if slope > 1.03:
+        return _critical(weight, weights, activation, around.is_first)
+    return [_forward(weight, name, moments)]
+
+
+def activation_name(weight, graph):
+    """Returns the name of what follows a kernel, `None` for other weights."""
+    if weight.role != "kernel":
+        return None
+    around = graph.surroundings(weight.layer)
+    name, _ = _moments(around.activation if weight.kernel.activated else None)
+    return name
+
+
+def _moments(activation):
+    """Returns the name of an activation, and its moments if it acts on each unit alone."""
+    if activation is None:
+        return "nothing", _gains.activation_moments("linear")
+    function = _gains.resolve(activation)
+    name, _ = _gains.identify(function)
+    try:
+        moments = _gains.activation_moments(activation)
+    except ValueError:
+        moments = None
+    return name or getattr(function, "__name__", type(function).__name__), moments
+
+
+def _glorot(weight, reason):
+    return Choice(weight, initializers.GlorotUniform(), reason, GLOROT)
+
+
+def _scaled(scale):
+    """Returns the initializer of variance scale / fan_in, by its own name where it has one."""
+    for cls, known in ((initializers.HeNormal, 2.0), (initializers.LecunNormal, 1.0)):
+        if math.isclose(scale, known, rel_tol=1e-6):
+            return cls()
+    return initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+
+
+def _forward(weight, name, moments):
+    scale = 1 / moments.second_moment
+    reason = f"{name} follows: {scale:.4g} / fan_in keeps the size of the signal"
+    return Choice(weight, _scaled(scale), reason, SELU if name == "selu" else HE)
+
+
+def _in_branch(weight, moments, branch, num_branches):
+    scale = 1 / moments.second_moment
+    if branch.depth == 1:
+        reason = f"a branch without normalization, one of {num_branches}: 1 / branches"
+        return Choice(weight, _scaled(scale / num_branches), reason, FIXUP)
+    if branch.is_last and weight.ends_layer:
+        reason = "the last of a branch without normalization: the branch starts at zero"
+        return Choice(weight, initializers.Zeros(), reason, FIXUP)
+    factor = num_branches ** (-1 / (2 * branch.depth - 2))
+    reason = f"in one of {num_branches} branches without normalization: {factor:.3g} times smaller"
+    return Choice(weight, _scaled(scale * factor**2), reason, FIXUP)
+
+
+def _orthogonal(weight, name, moments):
+    gain = 1 / math.sqrt(moments.second_moment)
+    if weight.kernel.structure(weight.variable.shape)[1].spatial and weight.kernel.stride == 1:
+        reason = f"{name}, deep and plain: a convolution that keeps all lengths, times {gain:.3g}"
+        return Choice(weight, DeltaOrthogonal(gain), reason, XIAO)
+    reason = f"{name}, deep and plain: a map that keeps all lengths, times {gain:.3g}"
+    return Choice(weight, Orthogonal(gain), reason, SAXE)
+
+
+def _critical(weight, weights, activation, is_first):
+    """Returns the choices for a kernel and its bias at the critical point of an activation."""
+    name, moments = _moments(activation)
+    try:
+        point = critical_point(activation)
+    except ValueError:
+        return [_forward(weight, name, moments)]
+    bias = next((w for w in weights if w.layer is weight.layer and w.name == "bias"), None)
+    if bias is None and point.bias_variance > 1e-3:
+        return [_forward(weight, name, moments)]
+    # The first layer sees inputs of size 1, and brings them to the signal that stays.
+    scale = point.signal - point.bias_variance if is_first else point.weight_variance
+    reason = f"{name}, deep and plain: at the edge of chaos, with a signal of {point.signal:.3g}"
+    choices = [Choice(weight, _scaled(scale), reason, CRITICAL)]
+    if bias is not None and point.bias_variance > 0:
+        normal = initializers.RandomNormal(stddev=math.sqrt(point.bias_variance))
+        choices.append(Choice(bias, normal, reason, CRITICAL))
+    return choices
+
+
+def critical(weights, graph):
+    """Weights and biases at the edge of chaos, by activation."""
+    chosen = {}
+    for weight in weights:
+        if weight.role != "kernel":
+            continue
+        around = graph.surroundings(weight.layer)
+        activation = around.activation if weight.kernel.activated else None
+        name, moments = _moments(activation)
+        is_rectifier = name in RECTIFIERS
+        if moments is None or ((weight.is_in_cell or around.is_output) and not is_rectifier):
+            choices = [Choice(weight, initializers.LecunNormal(), "linear: 1 / fan_in", CRITICAL)]
+        else:
+            critical_point(activation)  # raises where there is none
+            choices = _critical(weight, weights, activation, around.is_first)
+        chosen.update({id(choice.weight.variable): choice for choice in choices})
+    return [chosen.get(id(weight.variable)) or _rest(weight) for weight in weights]
+
+
+def _by_branch(change):
+    """Returns the scheme that suggests by activation and then changes the kernels of branches."""
+
+    def scheme(weights, graph):
+        if not graph.num_branches:
+            raise ValueError(
+                "no residual branch was found in the model"
+                + (f" ({graph.problem})" if graph.problem else "")
+                + '. Use "suggested" instead'
+            )
+        choices = []
+        for weight in weights:
+            if weight.role != "kernel":
+                choices.append(_rest(weight))
+                continue
+            around = graph.surroundings(weight.layer)
+            activation = around.activation if weight.kernel.activated else None
+            name, moments = _moments(activation)
+            plain = _forward(weight, name, moments) if moments else _glorot(weight, name)
+            choices.append(change(plain, moments, around, graph.num_branches))
+        return choices
+
+    return scheme
+
+
+def _fixup(choice, moments, around, num_branches):
+    if around.is_output:
+        return Choice(choice.weight, initializers.Zeros(), "the output starts at zero", FIXUP)
+    if around.branch is None or moments is None:
+        return choice
+    return _in_branch(choice.weight, moments, around.branch, num_branches)
+
+
+def _zero_last(choice, moments, around, num_branches):
+    if around.branch is None or not (around.branch.is_last and choice.weight.ends_layer):
+        return choice
+    reason = "the last of a branch: the branch starts at zero"
+    return Choice(choice.weight, initializers.Zeros(), reason, ZERO_LAST)
+
+
+def _gpt2(choice, moments, around, num_branches):
+    last = around.branch is not None and around.branch.is_last and choice.weight.ends_layer
+    if not last or moments is None:
+        return choice
+    reason = f"the last of one of {num_branches} branches: their sum keeps its size"
+    scaled = _scaled(1 / moments.second_moment / num_branches)
+    return Choice(choice.weight, scaled, reason, GPT2)
+
+
+def pytorch(weights, graph):
+    """The defaults of torch 2, kernels and biases."""
+    return [_as_torch(weight, weights) for weight in weights]
+
+
+def _as_torch(weight, weights):
+    weight = dataclasses.replace(weight, ones=None)  # torch's forget gates start like the others
+    kernels = [w for w in weights if w.layer is weight.layer and w.role == "kernel"]
+    if weight.role == "embedding":
+        return Choice(weight, initializers.RandomNormal(stddev=1.0), "torch.nn.Embedding", TORCH)
+    if weight.name == "alpha":
+        return Choice(weight, initializers.Constant(0.25), "torch.nn.PReLU", TORCH)
+    if weight.role not in ("kernel", "recurrent", "bias") or not kernels:
+        return Choice(weight, weight.default_initializer(), "Keras's default is torch's", TORCH)
+    if weight.in_attention:
+        return _as_torch_attention(weight)
+    if weight.is_in_cell:
+        bound = 1 / math.sqrt(weight.layer.units if hasattr(weight.layer, "units") else 1)
+        # Each gate of torch has two biases, which only their sum is left of here.
+        twice = weight.role == "bias" and len(weight.variable.shape) == 1
+        initializer = SumOfUniforms(bound) if twice else _uniform(bound)
+        return Choice(weight, initializer, "uniform up to 1 / sqrt(units)", TORCH)
+    kernel = weight if weight.role != "bias" else kernels[-1]
+    shape, axes = kernel.kernel.structure(kernel.variable.shape)
+    taps, inputs, outputs, _ = axes.sizes(shape)
+    # torch counts the inputs of a transposed convolution by its outputs.
+    fan_in = taps * (outputs if kernel.kernel.transposed else inputs)
+    return Choice(weight, _uniform(1 / math.sqrt(fan_in)), "uniform up to 1 / sqrt(fan_in)", TORCH)
+
+
+def _as_torch_attention(weight):
+    if weight.role == "bias":
+        return Choice(weight, initializers.Zeros(), "torch.nn.MultiheadAttention", TORCH)
+    _, inputs, outputs, _ = weight.kernel.structure(weight.variable.shape)[1].sizes(
+        tuple(weight.variable.shape)
+    )
+    if weight.layer.name == "attention_output":
+        bound = 1 / math.sqrt(inputs)
+    else:  # torch keeps the maps of query, key and value in one matrix
+        bound = math.sqrt(6 / (inputs + 3 * outputs))
+    return Choice(weight, _uniform(bound), "torch.nn.MultiheadAttention", TORCH)
+
+
+def _uniform(bound):
+    return initializers.RandomUniform(-bound, bound)
+
+
+class SumOfUniforms(KernelInitializer):
+    """The sum of two independent draws from (-bound, bound)."""
+
+    def __init__(self, bound, seed=None):
+        self.bound = bound
+        super().__init__(seed=seed)
+
+    def _draw(self, shape, axes, dtype, seed):
+        first, second = (
+            _draws.uniform(shape, limit=self.bound, seed=seed, purpose=f"sum_of_uniforms/{part}")
+            for part in range(2)
+        )
+        return first + second
+
+
+SCHEMES = {
+    "suggested": suggested,
+    "own": own,
+    "keras": keras_defaults,
+    "pytorch": pytorch,
+    "critical": critical,
+    "fixup": _by_branch(_fixup),
+    "zero_last": _by_branch(_zero_last),
+    "gpt2": _by_branch(_gpt2),
+}

@@ -1,0 +1,40 @@
+"""Header and rows as text or HTML."""
+
+import html
+
+
+def text(header, rows, title=""):
+    """Returns a table with aligned columns; numbers are aligned to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    numeric = [_is_numeric(column) for column in zip(*rows, strict=True)] or [False] * len(header)
+    lines = [
+        "  ".join(
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in [header, ["-" * width for width in widths], *cells]
+    ]
+    return "\n".join([title, *lines] if title else lines)
+
+
+def to_html(header, rows, title=""):
+    """Returns the same table as HTML, with all its text escaped."""
+
+    def line(tag, values):
+        inner = "".join(f"<{tag}>{html.escape(_cell(value))}</{tag}>" for value in values)
+        return f"<tr>{inner}</tr>"
+
+    caption = f"<caption>{html.escape(title)}</caption>" if title else ""
+    body = "".join(line("td", row) for row in rows)
+    return f"<table>{caption}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value):
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_numeric(column):
+    return all(value is None or isinstance(value, (int, float)) for value in column)
