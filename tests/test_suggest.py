@@ -102,11 +102,11 @@ def test_none_is_no_choice():
 def test_partial_arguments_count_as_passed():
     partial = functools.partial(layers.Dense, activation="relu")
     assert class_name(keras_winit.suggest_initializer(partial)(3).kernel_initializer) == "HeNormal"
-    for partial in (
+    for builder in (
         functools.partial(partial, 3, kernel_initializer="glorot_uniform"),
         functools.partial(layers.Dense, 3, "relu", True, "glorot_uniform"),
     ):
-        layer = keras_winit.suggest_initializer(partial)()
+        layer = keras_winit.suggest_initializer(builder)()
         assert class_name(layer.kernel_initializer) == "GlorotUniform"
 
 
