@@ -32,7 +32,7 @@ def rectifiers():
     yield lambda x: keras.ops.maximum(x, 0.0)
 
 
-@pytest.mark.parametrize("activation", list(rectifiers()), ids=str)
+@pytest.mark.parametrize("activation", list(rectifiers()))
 def test_rectifiers_get_he_normal(activation):
     assert kernel_class(activation) == "HeNormal"
     assert class_name(keras_winit.select_initializer(activation).initializer) == "HeNormal"
