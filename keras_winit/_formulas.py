@@ -18,8 +18,8 @@ def linear(x):
 
 
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
-    positive = x if max_value is None else np.minimum(x, max_value)
-    return np.where(x >= threshold, positive, negative_slope * (x - threshold))
+    positive = x if max_value is None else np.clip(x, 0.0, max_value)
+    return np.where(x > threshold, positive, negative_slope * (x - threshold))
 
 
 def relu6(x):

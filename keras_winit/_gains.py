@@ -26,9 +26,9 @@ def gain(activation, kind="forward"):
     - `"centered"`: 1 / sqrt(Var f(z)), with fan_in, for weights whose sum over the inputs is
       zero (weight standardization) or where a bias removes the mean.
 
-    The integrals are exact to 1e-10 for Keras's own activations, and to about 1e-5 for
-    functions that are computed in float32. Note that `torch.nn.init.calculate_gain` gives other
-    numbers for tanh (5/3), sigmoid (1) and selu (3/4), which keep neither.
+    The integrals are exact to 1e-10 for Keras's own activations, and to 1e-5 (`"backward"`:
+    1e-4) for functions that are computed in float32. Note that `torch.nn.init.calculate_gain`
+    gives other numbers for tanh (5/3), sigmoid (1) and selu (3/4), which keep neither.
 
     Args:
         activation: Name, function, activation layer, serialized activation, or `None` for
@@ -81,7 +81,7 @@ def activation_moments(activation):
 
     To twelve digits, since the last bits of tanh and exp differ between processors.
     """
-    function = resolve(activation)
+    function = _layers.applied_activation(resolve(activation))
     name, arguments = identify(function)
     if name in NOT_ELEMENTWISE:
         raise ValueError(
@@ -93,7 +93,7 @@ def activation_moments(activation):
             return _formula_moments(name, tuple(sorted(arguments.items())))
         _check_elementwise(function)
         return _rounded(_quadrature.moments(functools.partial(_evaluate, function)))
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
         raise ValueError(
             f"`activation` should be an elementwise function, finite everywhere. "
             f"Received: activation={activation!r}: {error}."
@@ -197,10 +197,10 @@ def _check_elementwise(function):
 
 
 def _evaluate(function, points):
-    """Runs a backend function or layer on a NumPy array of shape (n,)."""
+    """Runs a backend function on a NumPy array of shape (n,), a layer on one sample of n units."""
     if isinstance(function, keras.Layer):
         copy = type(function).from_config(function.get_config())
-        outputs = copy(keras.ops.convert_to_tensor(points[:, None]))
+        outputs = copy(keras.ops.convert_to_tensor(points[None]))
     else:
         outputs = function(keras.ops.convert_to_tensor(points))
     return keras.ops.convert_to_numpy(outputs).reshape(points.shape)

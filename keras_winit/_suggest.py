@@ -73,6 +73,11 @@ class Suggestion:
         initializer: A new instance, for one layer.
         reason: One sentence.
         reference: The paper it comes from.
+
+    Example:
+
+    >>> keras_winit.select_initializer("relu").initializer.__class__.__name__
+    'HeNormal'
     """
 
     initializer: keras.Initializer

@@ -32,7 +32,7 @@ def rectifiers():
     yield lambda x: keras.ops.maximum(x, 0.0)
 
 
-@pytest.mark.parametrize("activation", list(rectifiers()), ids=str)
+@pytest.mark.parametrize("activation", list(rectifiers()))
 def test_rectifiers_get_he_normal(activation):
     assert kernel_class(activation) == "HeNormal"
     assert class_name(keras_winit.select_initializer(activation).initializer) == "HeNormal"
@@ -102,9 +102,12 @@ def test_none_is_no_choice():
 def test_partial_arguments_count_as_passed():
     partial = functools.partial(layers.Dense, activation="relu")
     assert class_name(keras_winit.suggest_initializer(partial)(3).kernel_initializer) == "HeNormal"
-    partial = functools.partial(partial, kernel_initializer="glorot_uniform")
-    layer = keras_winit.suggest_initializer(partial)(3)
-    assert class_name(layer.kernel_initializer) == "GlorotUniform"
+    for builder in (
+        functools.partial(partial, 3, kernel_initializer="glorot_uniform"),
+        functools.partial(layers.Dense, 3, "relu", True, "glorot_uniform"),
+    ):
+        layer = keras_winit.suggest_initializer(builder)()
+        assert class_name(layer.kernel_initializer) == "GlorotUniform"
 
 
 def test_a_class_with_a_default_of_its_own_keeps_it():

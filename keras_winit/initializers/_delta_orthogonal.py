@@ -39,7 +39,7 @@ class DeltaOrthogonal(KernelInitializer):
     >>> layer = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=initializer)
     >>> images = keras.random.normal((2, 10, 10, 8))
     >>> ratio = keras.ops.sum(layer(images) ** 2) / keras.ops.sum(images**2)
-    >>> round(float(ratio), 3)
+    >>> round(keras.ops.convert_to_numpy(ratio).item(), 3)
     1.0
 
     Reference:
