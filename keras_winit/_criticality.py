@@ -17,6 +17,7 @@ _SMALLEST, _LARGEST = 1e-3, 50.0
 # Where the fixed point is approached only as the signal vanishes, as in tanh: a deviation then
 # shrinks by this factor per layer. For tanh it is the point of Xiao et al., w = 1.05.
 _SLOPE = 0.952
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,25 @@ def critical_point(activation):
     - [Roberts, Yaida and Hanin, 2022](https://arxiv.org/abs/2106.10165), chapter 5
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393), section 2
     """
-    function = _gains.numpy_function(activation)
+    point = _critical_point(_gains.numpy_function(activation))
+    if point is None:
+        raise ValueError(
+            "`activation` should have a critical point. "
+            f"Received: activation={activation!r}, at which no signal can keep its size together "
+            "with its gradient. Use a normalization layer, or another activation."
+        )
+    return point
+
+
+@functools.lru_cache
+def _critical_point(function):
     at = functools.cache(functools.partial(_at, function))
-    if abs(at(1.0)[1] - 1) < 1e-6 and abs(at(4.0)[1] - 1) < 1e-6:  # homogeneous: any signal stays
+    if all(abs(at(signal)[1] - 1) < _ROUNDING for signal in (1.0, 4.0)):  # any signal stays
         return at(1.0)[0]
     grid = np.geomspace(_SMALLEST, _LARGEST, 60)
     slopes = np.array([at(signal)[1] for signal in grid])
     # A fixed point is stable below a slope of one: the last crossing from above.
-    crossings = np.flatnonzero((slopes[:-1] > 1) & (slopes[1:] <= 1))
+    crossings = np.flatnonzero((slopes[:-1] > 1 + _ROUNDING) & (slopes[1:] <= 1))
     level = 1.0 if crossings.size else _SLOPE
     if not crossings.size:
         crossings = np.flatnonzero((slopes[:-1] > level) & (slopes[1:] <= level))
@@ -62,16 +74,16 @@ def critical_point(activation):
         point = at(low)[0]
         if point.bias_variance >= 0:
             return point
-    raise ValueError(
-        "`activation` should have a critical point. "
-        f"Received: activation={activation!r}, at which no signal can keep its size together "
-        "with its gradient. Use a normalization layer, or another activation."
-    )
+    return None
 
 
 def signal_slope(activation):
     """Returns how much a small deviation of the signal from 1 grows in a layer that keeps it."""
-    function = _gains.numpy_function(activation)
+    return _signal_slope(_gains.numpy_function(activation))
+
+
+@functools.lru_cache
+def _signal_slope(function):
     return _slope(function, 1.0) / _quadrature.moments(function).second_moment
 
 
@@ -79,6 +91,8 @@ def _at(function, signal):
     """Returns the point with gradient factor 1 at a given signal, and its slope of q -> q."""
     scale = math.sqrt(signal)
     moments = _quadrature.moments(lambda z: function(scale * z))
+    if moments.slope_second_moment == 0:  # no gradient passes
+        return None, math.nan
     weight_variance = signal / moments.slope_second_moment
     bias_variance = signal - weight_variance * moments.second_moment
     if abs(bias_variance) < 1e-9 * signal:

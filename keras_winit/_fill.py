@@ -1,5 +1,8 @@
 """One initializer on one weight: any initializer, with the axes the weight really has."""
 
+import inspect
+import math
+
 import keras
 import numpy as np
 
@@ -18,6 +21,7 @@ _SCALINGS = (
     initializers.LecunNormal,
     initializers.LecunUniform,
 )
+_IDENTITIES = (initializers.Identity, Identity)
 
 
 def fill(weight, initializer, seed, *, as_keras=False):
@@ -38,8 +42,8 @@ def fill(weight, initializer, seed, *, as_keras=False):
     dtype = np.float64 if dtype == "float64" else np.float32
     values = _elementwise(initializer, shape, seed)
     if values is None:
-        initializer = _ours(initializer)
         structure = _structure(weight, initializer, shape, as_keras)
+        initializer = _ours(initializer)
         if isinstance(initializer, KernelInitializer):
             values = initializer._draw(*structure, dtype, seed)
         else:
@@ -52,16 +56,82 @@ def fill(weight, initializer, seed, *, as_keras=False):
 
 def _structure(weight, initializer, shape, as_keras):
     """Returns the shape to draw, and what each of its axes does."""
-    if getattr(initializer, "input_axes", None) is not None:
+    if _has_axes(initializer):
         axes = _axes.kernel_axes(shape, initializer.input_axes, initializer.output_axes)
         return shape, axes
-    if weight.kernel is not None and (weight.kernel.keras_knows or not as_keras):
-        if weight.role == "embedding" and isinstance(initializer, Identity):
-            raise ValueError("an embedding has no identity: each of its rows is a vector")
+    if weight.kernel is not None and not as_keras:
+        if weight.role == "embedding" and isinstance(initializer, _IDENTITIES):
+            raise ValueError("an embedding has no identity: each of its rows is a vector.")
         return weight.kernel.structure(shape)
+    return shape, _axes_for_keras(weight.kernel, initializer, shape)
+
+
+def _axes_for_keras(kernel, initializer, shape):
+    """Returns the axes by which Keras has an initializer draw a weight."""
+    if kernel is not None and kernel.keras_knows and _takes_axes(initializer):
+        others = [axis for axis in range(len(shape)) if axis not in kernel.input_axes]
+        return _axes.kernel_axes(shape, kernel.input_axes, others)
     if len(shape) < 2:  # Keras takes the size of a vector for both of its fans
-        return shape, _axes.KernelAxes(tuple(range(len(shape))), (), (), ())
-    return shape, _axes.kernel_axes(shape)
+        return _axes.KernelAxes(tuple(range(len(shape))), (), (), ())
+    return _axes.kernel_axes(shape)
+
+
+def in_config(weight, initializer):
+    """Returns the initializer with which the layer itself would draw what `fill` draws.
+
+    The layer gives it a shape alone. So it gets the axes and groups of the kernel, and the scale
+    that makes up for the fans that Keras then counts wrong. What it cannot be told is that each
+    group or gate is orthogonal by itself.
+    """
+    kernel = weight.kernel
+    if kernel is None or kernel.argument is None or _has_axes(initializer):
+        return initializer
+    shape = tuple(int(size) for size in weight.variable.shape)
+    is_matrix = kernel.input_axes is None and kernel.blocks == 1 and len(shape) == 2
+    kind = type(initializer)
+    if kind is initializers.Orthogonal and kernel.input_axes is not None:
+        initializer = Orthogonal(initializer.gain, initializer.get_config()["seed"])
+    elif kind is initializers.Identity and not is_matrix:
+        initializer = _ours(initializer)
+    if kernel.blocks > 1 and hasattr(initializer, "groups"):
+        initializer = _changed(initializer, groups=kernel.blocks)
+    counted = _axes_for_keras(kernel, initializer, shape)
+    if kernel.input_axes is not None and _takes_axes(initializer):
+        axes = _axes.kernel_axes(shape, kernel.input_axes, kernel.output_axes)
+        if axes != counted:
+            axes_told = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
+            initializer, counted = _changed(initializer, **axes_told), axes
+    if kind in _SCALINGS or isinstance(initializer, ActivationScaling):
+        true_shape, axes = kernel.structure(shape)
+        needed = _ours(initializer)._needed
+        factor = needed(*counted.fans(shape)) / needed(*axes.fans(true_shape))
+        if not math.isclose(factor, 1):
+            initializer = _scaled(initializer, factor)
+    return initializer
+
+
+def _changed(initializer, **arguments):
+    return type(initializer).from_config({**initializer.get_config(), **arguments})
+
+
+def _scaled(initializer, factor):
+    """Returns an initializer of the same law, of `factor` times the variance."""
+    scale = initializer.scale * factor
+    if type(initializer) not in _SCALINGS:
+        return _changed(initializer, scale=scale)
+    # Of those of Keras, only one has a scale to set.
+    law = {"scale": scale, "mode": initializer.mode, "distribution": initializer.distribution}
+    return initializers.VarianceScaling.from_config({**initializer.get_config(), **law})
+
+
+def _has_axes(initializer):
+    return getattr(initializer, "input_axes", None) is not None
+
+
+def _takes_axes(initializer):
+    """Whether it is an initializer to which Keras tells the axes, where it tells any."""
+    known = inspect.signature(type(initializer)).parameters
+    return isinstance(initializer, initializers.VarianceScaling) and "input_axes" in known
 
 
 def _elementwise(initializer, shape, seed):
@@ -76,16 +146,19 @@ def _elementwise(initializer, shape, seed):
         return np.broadcast_to(np.float32(initializer.value), shape).copy()
     if kind is initializers.RandomNormal:
         values = _draws.normal(shape, stddev=initializer.stddev, **arguments)
-        return values + np.float32(initializer.mean)
+        values += np.float32(initializer.mean)
+        return values
     if kind is initializers.TruncatedNormal:
         # Keras's stddev is that before the truncation.
         stddev = initializer.stddev * _draws.TRUNCATED_STDDEV
         values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
-        return values + np.float32(initializer.mean)
+        values += np.float32(initializer.mean)
+        return values
     if kind is initializers.RandomUniform:
         low, high = initializer.minval, initializer.maxval
         values = _draws.uniform(shape, limit=(high - low) / 2, **arguments)
-        return values + np.float32((low + high) / 2)
+        values += np.float32((low + high) / 2)
+        return values
     return None
 
 
@@ -107,7 +180,7 @@ def _ours(initializer):
     if kind is initializers.Identity:
         return Identity(getattr(initializer, "gain", 1.0))
     if getattr(initializer, "groups", 1) > 1:  # the structure of the kernel knows its groups
-        return type(initializer).from_config({**initializer.get_config(), "groups": 1})
+        return _changed(initializer, groups=1)
     return initializer
 
 

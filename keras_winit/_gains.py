@@ -102,7 +102,7 @@ def activation_moments(activation):
 
 @functools.cache
 def _formula_moments(name, arguments):
-    return _rounded(_quadrature.moments(functools.partial(FORMULAS[name], **dict(arguments))))
+    return _rounded(_quadrature.moments(_formula(name, arguments)))
 
 
 def _rounded(moments):
@@ -163,12 +163,20 @@ def identify(function):
 
 
 def numpy_function(activation):
-    """Returns an activation given in any form as a function of a NumPy array of shape (n,)."""
+    """Returns an activation given in any form as a function of a NumPy array of shape (n,).
+
+    It is the same object whenever it is the same activation of Keras.
+    """
     function = resolve(activation)
     name, arguments = identify(function)
     if name in FORMULAS:
-        return functools.partial(FORMULAS[name], **arguments)
+        return _formula(name, tuple(sorted(arguments.items())))
     return functools.partial(_evaluate, function)
+
+
+@functools.cache
+def _formula(name, arguments):
+    return functools.partial(FORMULAS[name], **dict(arguments))
 
 
 def config(activation):

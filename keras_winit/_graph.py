@@ -15,10 +15,14 @@ from keras_winit import _layers
 
 @dataclass
 class Call:
-    """One call of a layer or operation; `operation` is `None` for an input of the model."""
+    """One call of a layer or operation; `operation` is `None` for an input of the model.
+
+    `variables` are those among its arguments.
+    """
 
     operation: object
     inputs: list
+    variables: list
     consumers: list = field(default_factory=list)
 
 
@@ -30,12 +34,14 @@ class Branch:
         number: Its place among the branches of the model, from 0.
         depth: Number of layers with a kernel in it.
         normalized: Whether there is a normalization layer in it.
+        is_zero: Whether it is multiplied by a weight that starts at zero, as in ReZero.
         is_last: Whether the layer in question is the last one of the branch.
     """
 
     number: int
     depth: int
     normalized: bool
+    is_zero: bool
     is_last: bool
 
 
@@ -47,7 +53,8 @@ class Surroundings:
         activation: Function or layer that is applied to its output, `None` for linear.
         normalized: Whether a normalization comes between the layer and that activation.
         is_first: Whether no other kernel lies between an input of the model and it.
-        is_output: Whether no other kernel lies between it and an output of the model.
+        is_output: Whether no other kernel lies between it and an output of the model, nor an
+            addition to a shortcut.
         branch: The innermost `Branch` it lies in, or `None`.
     """
 
@@ -94,10 +101,10 @@ class Graph:
         if not _layers.is_last_kernel(call.operation, layer):
             return Surroundings(fused, is_first=is_first, branch=branch)
         activation, normalized, is_output = fused, False, False
-        waiting, seen = [number], set()
+        waiting, seen = [(number, True)], set()
         while waiting:
-            current = waiting.pop(0)
-            is_output |= current in self._outputs
+            current, is_alone = waiting.pop(0)
+            is_output |= is_alone and current in self._outputs
             for consumer in self.calls[current].consumers:
                 operation = self.calls[consumer].operation
                 if consumer in seen:
@@ -110,7 +117,7 @@ class Graph:
                     continue
                 if activation is None:
                     normalized |= _layers.is_normalization(operation)
-                waiting.append(consumer)
+                waiting.append((consumer, is_alone and consumer not in self._additions))
         return Surroundings(activation, normalized, is_first, is_output, branch)
 
     def _index_layers(self):
@@ -139,34 +146,54 @@ class Graph:
         self.depth = max(depths, default=0)
 
     def _index_branches(self):
-        self._branches, self.num_branches = {}, 0
-        for call in self.calls:
+        self._branches, self._additions = {}, set()
+        for addition, call in enumerate(self.calls):
             branch = self._branch(call)
             if not branch:
                 continue
-            members = [n for n in range(branch.bit_length()) if branch >> n & 1]
-            kernels = [n for n in members if self._kernels >> n & 1]
-            normalized = any(_layers.is_normalization(self.calls[n].operation) for n in members)
+            members = [self.calls[number] for number in _numbers(branch)]
+            kernels = list(_numbers(branch & self._kernels))
+            properties = {
+                "number": len(self._additions),
+                "depth": len(kernels),
+                "normalized": any(_layers.is_normalization(each.operation) for each in members),
+                "is_zero": any(_layers.is_zero(each.operation, each.variables) for each in members),
+            }
             for number in kernels:
-                self._branches.setdefault(
-                    number,
-                    Branch(self.num_branches, len(kernels), normalized, number == kernels[-1]),
-                )
-            self.num_branches += 1
+                branch = Branch(**properties, is_last=number == kernels[-1])
+                self._branches.setdefault(number, branch)
+            self._additions.add(addition)
+        self.num_branches = len(self._additions)
 
     def _branch(self, call):
         """Returns the calls of the residual branch that a call adds to its shortcut, as bits."""
         if not _layers.is_addition(call.operation) or len(call.inputs) != 2:
             return 0
         first, second = (self._ancestors[number] for number in call.inputs)
-        sides = sorted((first & ~second, second & ~first), key=self._count_kernels)
+        if not first & second:
+            return 0
+        # What comes from elsewhere, such as an encoder, is no part of the branch.
+        fork = (first & second).bit_length() - 1
+        sides = [self._after(fork, side) for side in (first & ~second, second & ~first)]
+        sides.sort(key=self._count_kernels)
         shortcut, branch = (self._count_kernels(side) for side in sides)
         # A projection of the shortcut is one layer; two sides alike are no residual branch.
-        is_residual = shortcut <= 1 and branch > shortcut and first & second
-        return sides[1] if is_residual else 0
+        return sides[1] if shortcut <= 1 and branch > shortcut else 0
+
+    def _after(self, fork, calls):
+        """Returns those of the calls that depend on the call `fork`."""
+        return sum(1 << n for n in _numbers(calls) if self._ancestors[n] >> fork & 1)
 
     def _count_kernels(self, calls):
         return (calls & self._kernels).bit_count()
+
+
+def _numbers(bits):
+    """Yields the places of the bits that are set, the lowest first."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 class _Reader:
@@ -181,12 +208,12 @@ class _Reader:
             inputs, outputs = model.inputs, model.outputs
         else:
             inputs = _symbolic_inputs(model)
-            outputs = model.call(**inputs)
+            outputs = (model.call if _layers.is_composite(model) else model)(**inputs)
         produced = {id(tensor): self._append(None, []) for tensor in keras.tree.flatten(inputs)}
         return self._read(keras.tree.flatten(outputs), produced)
 
-    def _append(self, operation, inputs):
-        self.calls.append(Call(operation, inputs))
+    def _append(self, operation, inputs, variables=()):
+        self.calls.append(Call(operation, inputs, variables))
         return len(self.calls) - 1
 
     def _read(self, outputs, produced):
@@ -212,6 +239,7 @@ class _Reader:
         inputs = [produced[id(tensor)] for tensor in node.input_tensors]
         if node.is_input:
             return [self._append(None, [])]
+        operation = _layers.distributed(operation)
         if isinstance(operation, keras.Model) and _has_graph(operation):
             known = dict(zip(map(id, operation.inputs), inputs, strict=True))
             return self._read(operation.outputs, known)
@@ -223,7 +251,9 @@ class _Reader:
                 return self._read(keras.tree.flatten(outputs), dict(produced))
             except Exception:  # its code needs values: it stays one call
                 del self.calls[before:]
-        number = self._append(operation, inputs)
+        arguments = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+        variables = [each for each in arguments if isinstance(each, keras.Variable)]
+        number = self._append(operation, inputs, variables)
         return [number] * len(node.output_tensors)
 
 
@@ -237,24 +267,32 @@ def _symbolic_inputs(model):
     config = model.get_build_config()
     if not config:
         raise ValueError("the model has not kept the shape of its input")
-    shapes = config.get("shapes_dict")
-    if shapes is None:
-        first = next(iter(inspect.signature(model.call).parameters))
-        shapes = {first: config["input_shape"]}
+    parameters = inspect.signature(model.call).parameters
+    shapes = config.get("shapes_dict") or {next(iter(parameters)): config["input_shape"]}
+    shapes = {name.removesuffix("_shape"): shape for name, shape in shapes.items()}
+    for name, parameter in parameters.items():
+        is_required = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if is_required and name not in shapes:
+            raise ValueError(f"the model has not kept the shape of {name!r}; give it a `build`")
     return {
-        name.removesuffix("_shape"): keras.tree.map_shape_structure(keras.KerasTensor, shape)
+        name: keras.tree.map_shape_structure(keras.KerasTensor, shape)
         for name, shape in shapes.items()
     }
 
 
 @contextlib.contextmanager
 def _unrecorded(model):
-    """Takes back what calls inside leave in the record of the model's layers."""
-    layers = list(_layers.walk(model))
-    lengths = [(len(each._inbound_nodes), len(each._outbound_nodes)) for each in layers]
+    """Takes back what calls inside leave in the records of layers and operations."""
+    operations = list(_layers.walk(model))
+    for layer in list(operations):
+        operations.extend(getattr(layer, "operations", ()))
+    lengths = [(len(each._inbound_nodes), len(each._outbound_nodes)) for each in operations]
     try:
         yield
     finally:
-        for layer, (inbound, outbound) in zip(layers, lengths, strict=True):
-            del layer._inbound_nodes[inbound:]
-            del layer._outbound_nodes[outbound:]
+        for operation, (inbound, outbound) in zip(operations, lengths, strict=True):
+            del operation._inbound_nodes[inbound:]
+            del operation._outbound_nodes[outbound:]

@@ -1,6 +1,7 @@
 """Gives every weight of a model new values, all of them or none."""
 
 import contextlib
+import html
 import math
 import random
 import tempfile
@@ -64,7 +65,8 @@ class Initialization:
         return "\n".join([_table.text(*self._table()), *self.notes])
 
     def _repr_html_(self):
-        return _table.to_html(*self._table())
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return _table.to_html(*self._table()) + notes
 
     def _table(self):
         header = ["weight", "shape", "fan in", "fan out", "drawn with", "std before", "std", "why"]
@@ -125,13 +127,12 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     >>> round(result.rows[0].after, 3)
     0.354
     """
-    names = [only] if isinstance(only, str) else only
     if seed is None:
         seed = random.randint(1, 10**9)
     seed = _checks.integer("seed", seed)
     plan = _plan.make_plan(model, scheme)
     choices = plan.choices
-    chosen = choices if only is None else _plan.matching(choices, names, argument="only")
+    chosen = choices if only is None else _plan.matching(choices, only, argument="only")
     chosen = {id(choice) for choice in chosen}
     keys = _layers.stable_paths(model, [choice.weight for choice in choices])
     rows, done = [], []
@@ -142,12 +143,15 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
             reason = _reason_to_skip(choice, frozen)
             if reason is None:
                 before, after = _draw(choice, f"{seed}/{key}", backup)
-                done.append(choice)
+                told = choice.initializer
+                if not choice.as_keras:
+                    told = _fill.in_config(choice.weight, told)
+                done.append((choice.weight, told))
             else:
                 before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
             rows.append(_row(choice, before, after, reason))
-        for choice in done:
-            _layers.tell_initializer(choice.weight, choice.initializer)
+    for weight, told in done:
+        _layers.tell_initializer(weight, told)
     _layers.tell_attention(model)
     return Initialization(model.name, seed, tuple(rows), _notes(model))
 
@@ -179,18 +183,21 @@ def _draw(choice, seed, backup):
     before = backup(variable)
     try:
         values = _fill.fill(choice.weight, choice.initializer, seed, as_keras=choice.as_keras)
+        after = _std(values)
+        if not math.isfinite(after):
+            raise ValueError("the values drawn are not all finite.")
     except (TypeError, ValueError) as error:
         weight = choice.weight
-        raise type(error)(
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
             f"Layer {weight.layer.name!r} ({type(weight.layer).__name__}), {weight.name} of shape "
             f"{tuple(variable.shape)}, with {_plan.brief(choice.initializer)}: {error} "
             "Leave it out with `only`, or give it an initializer of its own in a plan."
         ) from error
-    after = _std(values)
     tensor = keras.ops.cast(keras.ops.convert_to_tensor(values), variable.dtype)
     del values
     variable.assign(tensor)
-    if not np.array_equal(_to_numpy(variable), _to_numpy(tensor)):
+    if not keras.ops.all(keras.ops.equal(variable, tensor)):
         raise RuntimeError(f"Weight {choice.weight.path!r} did not take the values assigned to it.")
     return before, after
 
@@ -206,8 +213,8 @@ def _all_or_nothing():
     with tempfile.TemporaryFile() as file:
 
         def save(variable):
-            values = _to_numpy(variable)
-            file.write(np.ascontiguousarray(values).data.cast("B"))
+            values = keras.ops.convert_to_numpy(variable)
+            values.tofile(file)
             saved.append((variable, values.shape, values.dtype))
             return _std(values)
 
@@ -221,18 +228,13 @@ def _all_or_nothing():
             raise
 
 
-def _to_numpy(tensor):
-    """Returns the values as float32, or as float64 if that is what they are."""
-    values = keras.ops.convert_to_numpy(tensor)
-    return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
-
-
 def _std(values):
     """Returns the standard deviation, without a copy of the values."""
     values = np.ravel(values)
-    shift, total, squares = values[0], 0.0, 0.0  # shifted: constants have exactly none
+    dtype = np.result_type(values.dtype, np.float32)
+    shift, total, squares = values[0].astype(dtype), 0.0, 0.0  # constants then have exactly none
     for start in range(0, values.size, _CHUNK):
-        part = values[start : start + _CHUNK] - shift
+        part = values[start : start + _CHUNK].astype(dtype) - shift
         total += float(part.sum())
         squares += float(np.dot(part, part))
     return math.sqrt(max(squares / values.size - (total / values.size) ** 2, 0.0))

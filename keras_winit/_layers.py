@@ -42,7 +42,8 @@ class Kernel:
             outputs than the size of the kernel says; in a transposed convolution, an output
             sums that many times fewer inputs.
         transposed: Whether the convolution is transposed.
-        keras_knows: Whether Keras tells these axes to the initializers that ask for them.
+        keras_knows: Whether Keras tells the input axes to the initializers that ask for them.
+            All others are outputs to it.
     """
 
     argument: str | None
@@ -166,6 +167,9 @@ _KERNELS = (
 # Classes of Keras that are not public, by name.
 _NAMED_KERNELS = {"ConvLSTMCell": _cell(4)}
 
+# Layers around weights of which Keras knows nothing.
+_FOREIGN = (layers.FlaxLayer, layers.JaxLayer, layers.TFSMLayer, layers.TorchModuleWrapper)
+
 _KERAS_CLASSES = {each for each in vars(layers).values() if isinstance(each, type)} - {layers.Layer}
 
 # What users have told of their own classes: class -> function of a layer to its kernels.
@@ -217,10 +221,15 @@ def is_known_class(cls):
     """Whether a layer class is one of Keras's, or derived from one, or has been described."""
     return (
         issubclass(cls, keras.Model)
-        or cls.__module__.split(".")[0] == "keras"
-        or not _KERAS_CLASSES.isdisjoint(cls.__mro__)
+        or _is_of_keras(cls)
         or any(parent in _described for parent in cls.__mro__)
     )
+
+
+def _is_of_keras(cls):
+    """Whether a class is one of Keras's layers, or derived from one."""
+    is_own = cls.__module__.split(".")[0] == "keras"
+    return is_own or not _KERAS_CLASSES.isdisjoint(cls.__mro__)
 
 
 def walk(layer):
@@ -246,6 +255,7 @@ class Weight:
 
     Attributes:
         variable: The `keras.Variable`.
+        path: Its path, with a number where layers of the same name share it.
         layer: The layer that owns it.
         kernel: Its `Kernel`, or `None` for a bias, a scale and the like.
         argument: Name of the layer's attribute that holds its initializer, or `None`.
@@ -253,9 +263,11 @@ class Weight:
         in_attention: Whether its layer is a map of an attention layer.
         ones: Slice of it that Keras sets to one afterwards (the forget gate), or `None`.
         skip: Why it should be left alone, or `None`.
+        within: Names of the layers that hold it, its own and those around that.
     """
 
     variable: keras.Variable
+    path: str
     layer: keras.Layer
     kernel: Kernel | None = None
     argument: str | None = None
@@ -263,18 +275,18 @@ class Weight:
     in_attention: bool = False
     ones: slice | None = None
     skip: str | None = None
+    within: tuple = ()
 
     @property
     def name(self):
         return self.variable.name
 
     @property
-    def path(self):
-        return self.variable.path
-
-    @property
     def role(self):
-        return self.kernel.role if self.kernel else self.variable.name
+        """The role of its kernel, else "bias" or "other"."""
+        if self.kernel is not None:
+            return self.kernel.role
+        return "bias" if self.name == "bias" else "other"
 
     @property
     def is_in_cell(self):
@@ -307,41 +319,55 @@ class Weight:
 
 def weights(model):
     """Returns a `Weight` for every variable of a model, each once, in the order of the model."""
-    owners, attention = {}, set()
+    owners, within, attention = {}, {}, set()
     for layer in walk(model):
         if isinstance(layer, _ATTENTION):
             attention.update(id(inner) for inner in walk(layer))
+        # The innermost layer that holds a variable owns it.
         held = layer.weights
+        size = len(held), sum(1 for _ in walk(layer))
         for variable in held:
-            # The innermost layer that holds a variable owns it; inner layers come later.
-            _, size = owners.get(id(variable), (None, math.inf))
-            if len(held) <= size:
-                owners[id(variable)] = (layer, len(held))
-    return [
-        _weight(owner, variable, id(owner) in attention)
-        for variable in model.weights
-        for owner in owners[id(variable)][:1]
-    ]
+            within.setdefault(id(variable), []).append(layer.name)
+            if id(variable) not in owners or size < owners[id(variable)][1]:
+                owners[id(variable)] = (layer, size)
+    weights = []
+    for variable, path in zip(model.weights, _numbered(v.path for v in model.weights), strict=True):
+        owner, _ = owners[id(variable)]
+        weight = _weight(owner, variable, path, id(owner) in attention)
+        weights.append(dataclasses.replace(weight, within=tuple(within[id(variable)])))
+    return weights
 
 
-def _weight(layer, variable, in_attention):
+def _numbered(paths):
+    """Returns the paths, each with a number if it is not the first of its kind."""
+    counts, numbered = {}, []
+    for path in paths:
+        counts[path] = counts.get(path, 0) + 1
+        numbered.append(path if counts[path] == 1 else f"{path}#{counts[path]}")
+    return numbered
+
+
+def _weight(layer, variable, path, in_attention):
     name = variable.name
     known = kernels(layer)
     kernel = next((kernel for kernel in known or () if kernel.weight == name), None)
     argument = kernel.argument if kernel else f"{name}_initializer"
+    argument = argument if argument and hasattr(layer, argument) else None
+    initial = _initial(layer, name)
     return Weight(
         variable,
+        path,
         layer,
         kernel or _lora_kernel(layer, name),
-        argument if argument and hasattr(layer, argument) else None,
-        _initial(layer, name),
+        argument,
+        initial,
         in_attention,
         _forget_gate(layer, name),
-        _reason_to_skip(layer, variable, known),
+        _reason_to_skip(layer, variable, known, kernel or argument or initial),
     )
 
 
-def _reason_to_skip(layer, variable, known):
+def _reason_to_skip(layer, variable, known, source):
     if layer.quantization_mode is not None:
         return f"quantized to {layer.quantization_mode}"
     if "float" not in keras.backend.standardize_dtype(variable.dtype):
@@ -352,15 +378,22 @@ def _reason_to_skip(layer, variable, known):
         return "fixed by the layer"
     if known is None:
         return f"{type(layer).__name__} is not known; use `describe_layer`"
+    if isinstance(layer, _FOREIGN):
+        return "belongs to another library"
+    if source is None:
+        return f"{type(layer).__name__} has no `{variable.name}_initializer`"
     return None
 
 
 def _initial(layer, name):
     """Returns what Keras draws a weight with that has no initializer argument."""
+    if not _is_of_keras(type(layer)):
+        return None
     if type(layer).__name__ == "LayerScale":  # of ConvNeXt, not public
         return initializers.Constant(layer.init_values)
-    if name == "scale" and not isinstance(layer, layers.AdditiveAttention):
-        return initializers.Ones()
+    if name == "scale":
+        is_score = isinstance(layer, layers.AdditiveAttention)
+        return initializers.GlorotUniform() if is_score else initializers.Ones()
     if name == "vector_u":
         return initializers.TruncatedNormal(stddev=0.02)
     if name.startswith("lora_"):
@@ -394,41 +427,24 @@ def _forget_gate(layer, name):
 
 def tell_initializer(weight, initializer):
     """Sets a layer's attribute to what its weight was drawn with, so that its config is true."""
-    if weight.argument is None or initializer is None:
-        return
-    setattr(weight.layer, weight.argument, _with_axes(initializer, weight.kernel))
-
-
-def _with_axes(initializer, kernel):
-    """Returns the initializer that draws by shape and axes what was drawn by the kernel."""
-    if kernel is None or kernel.input_axes is None or kernel.keras_knows:
-        return initializer
-    names = inspect.signature(type(initializer)).parameters
-    if "input_axes" not in names or getattr(initializer, "input_axes", None) is not None:
-        return initializer
-    axes = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
-    if kernel.transposed and kernel.stride > 1 and getattr(initializer, "mode", "") == "fan_in":
-        config = {name: getattr(initializer, name) for name in ("mode", "distribution")}
-        return initializers.VarianceScaling(initializer.scale * kernel.stride, **config, **axes)
-    return type(initializer).from_config({**initializer.get_config(), **axes})
+    if weight.argument is not None:
+        setattr(weight.layer, weight.argument, initializer)
 
 
 def tell_attention(model):
-    """Does the same for attention layers, where their four kernels were drawn alike.
+    """Does the same for attention layers, where their four kernels, or biases, were drawn alike.
 
-    Its config is made of `_kernel_initializer`, which has no public name.
+    The config of `MultiHeadAttention` is made of attributes that have no public names.
     """
     for layer in walk(model):
-        if isinstance(layer, _ATTENTION):
-            inner = [
-                each.kernel_initializer
-                for each in walk(layer)
-                if each is not layer and hasattr(each, "kernel_initializer")
-            ]
-            private = isinstance(layer, layers.MultiHeadAttention)
-            if len({type(each) for each in inner}) == 1:
-                name = "_kernel_initializer" if private else "kernel_initializer"
-                setattr(layer, name, inner[0])
+        if not isinstance(layer, _ATTENTION):
+            continue
+        prefix = "_" if isinstance(layer, layers.MultiHeadAttention) else ""
+        for name in ("kernel_initializer", "bias_initializer"):
+            inner = [getattr(each, name, None) for each in walk(layer) if each is not layer]
+            inner = [each for each in inner if each is not None]
+            if all((type(e), _config(e)) == (type(inner[0]), _config(inner[0])) for e in inner):
+                setattr(layer, prefix + name, inner[0])
 
 
 # Keras copies the one initializer of an attention layer to query, key and value, seed included.
@@ -494,6 +510,7 @@ def activation_of(operation):
         formula = activation_formula(operation)
         return None if formula is None or formula[0] == "linear" else operation
     name = _snake_case(type(operation).__name__)
+    name = {"re_lu": "relu", "exp": "exponential"}.get(name, name)
     if name not in (*FORMULAS, *NOT_ELEMENTWISE):
         return None
     function = getattr(keras.activations, name)
@@ -530,13 +547,11 @@ def stable_paths(model, weights):
             automatic[layer.name] = base, number
             first[base] = min(number, first.get(base, number))
     names = {name: f"{base}_{number - first[base]}" for name, (base, number) in automatic.items()}
-    paths, counts = [], {}
+    paths = []
     for weight in weights:
         parts = weight.variable.path.split("/")
-        path = "/".join(names.get(part, part) for part in parts)
-        counts[path] = counts.get(path, 0) + 1
-        paths.append(path if counts[path] == 1 else f"{path}#{counts[path]}")
-    return paths
+        paths.append("/".join(names.get(part, part) for part in parts))
+    return _numbered(paths)
 
 
 _NORMALIZATIONS = (
@@ -586,12 +601,33 @@ def is_addition(operation):
     )
 
 
+def distributed(operation):
+    """Returns the layer that a `TimeDistributed` applies, and anything else as it is."""
+    while isinstance(operation, layers.TimeDistributed):
+        operation = operation.layer
+    return operation
+
+
+def is_zero(operation, variables):
+    """Whether a call multiplies by a weight that starts at zero: a gamma, or one of the user's."""
+    for layer in walk(operation) if isinstance(operation, keras.Layer) else ():
+        if isinstance(getattr(layer, "gamma_initializer", None), initializers.Zeros):
+            return True
+        if kernels(layer) is None:
+            variables = [*variables, *layer.weights]
+    return any(
+        variable.name not in ("bias", "beta") and not keras.ops.convert_to_numpy(variable).any()
+        for variable in variables
+    )
+
+
 def is_composite(operation):
-    """Whether it is a layer of the user's that calls other layers."""
+    """Whether it is a layer of the user's that calls other layers and has no kernel itself."""
     return (
         isinstance(operation, keras.Layer)
         and type(operation).__module__.split(".")[0] != "keras"
         and len(list(itertools.islice(walk(operation), 2))) == 2
+        and not kernels(operation)
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import functools
 import inspect
 from collections.abc import Mapping
 
@@ -16,8 +17,15 @@ class Plan(Mapping):
     """An initializer for every weight of a model, with the reason.
 
     Made by `suggest`; prints as a table, in a notebook as HTML. It maps weight paths to
-    initializers. Assigning to the name or path of a layer changes all its kernels, to the path
-    of a weight that weight:
+    initializers, and can be edited: an initializer that is assigned to the name of a layer or to
+    a pattern goes to all kernels there, to the path of a weight to that weight.
+
+    Args:
+        model: The model.
+        choices: A `Choice` for every weight, in the order of the model.
+        graph: The `Graph` that was read.
+
+    Example:
 
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="first")])
     >>> plan = keras_winit.suggest(model)
@@ -50,17 +58,29 @@ class Plan(Mapping):
 
     def __setitem__(self, name, initializer):
         initializer = as_initializer("initializer", initializer)
-        for choice in matching(self.choices, [name], argument="name"):
-            weight = choice.weight
-            if weight.kernel is not None or weight.path == name:
-                self._choices[weight.path] = _schemes.Choice(weight, initializer, "asked for")
+        weights = [choice.weight for choice in matching(self.choices, name, argument="name")]
+        kernels = [weight for weight in weights if _schemes.is_kernel(weight)]
+        weights = kernels or [w for w in weights if _matches_path(w, name)]
+        skipped = {weight.skip for weight in weights}
+        if None not in skipped:
+            reason = "; ".join(skipped) or "no kernel; give the path of a weight"
+            raise ValueError(
+                "`name` should be that of a layer with a kernel, or the path of a weight. "
+                f"Received: name={name!r}: {reason}."
+            )
+        for weight in weights:
+            choice = _schemes.Choice(weight, initializer, "asked for")
+            self._choices[weight.path] = _unless_skipped(choice)
 
     def __repr__(self):
-        others = len(self) - len(self._table()[1])
-        return f"{_table.text(*self._table())}\nThe other {others} weights: {_schemes.REST}."
+        return "\n".join([_table.text(*self._table()), *self._footer()])
 
     def _repr_html_(self):
-        return _table.to_html(*self._table())
+        return _table.to_html(*self._table()) + "".join(f"<p>{line}</p>" for line in self._footer())
+
+    def _footer(self):
+        others = len(self) - len(self._table()[1])
+        return [f"Others ({others}): {_schemes.REST}."] if others else []
 
     def _table(self):
         header = ["weight", "shape", "fan in", "fan out", "followed by", "has", "should get"]
@@ -95,9 +115,10 @@ def suggest(model):
 
     - biases, normalization, embeddings: what their layer gives them
     - recurrent kernels: `Orthogonal`, for each gate
-    - gates, softmax and other functions across units, outputs: `glorot_uniform`
+    - gates, attention, softmax and other functions across units: `glorot_uniform`
     - a residual branch without normalization: `zeros` for its last kernel, the others smaller
-      with the number of branches (Fixup)
+      with the number of branches (Fixup), unless it is multiplied by zero already (ReZero)
+    - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `ActivationScaling` with centered weights
     - relu and the like in a plain network of more than 30 layers: `DeltaOrthogonal` for
@@ -140,7 +161,8 @@ def make_plan(model, scheme):
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer."""
     weights = _built_weights(model)
     if isinstance(scheme, Plan):
-        if [choice.weight.path for choice in scheme.choices] != [w.path for w in weights]:
+        planned = [id(choice.weight.variable) for choice in scheme.choices]
+        if planned != [id(weight.variable) for weight in weights]:
             raise ValueError(
                 f"`scheme` should be a plan for this model. Received: a plan for model "
                 f"{scheme.model.name!r}, whose weights are not those of {model.name!r}."
@@ -168,7 +190,11 @@ def _built_weights(model):
     if not isinstance(model, keras.Layer):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     weights = _layers.weights(model)
-    unbuilt = [layer.name for layer in _layers.walk(model) if not layer.built]
+    unbuilt = [
+        layer.name
+        for layer in _layers.walk(model)
+        if not layer.built and _layers.kernels(layer) != ()  # others may never be, as a lookup
+    ]
     if unbuilt or not weights:
         raise ValueError(
             f"`model` should be built. Received: model={model.name!r}, "
@@ -180,11 +206,17 @@ def _built_weights(model):
 
 def matching(choices, names, argument):
     """Returns the choices whose weight or layer has one of the names, paths or patterns."""
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+        raise TypeError(
+            f"`{argument}` should be the name, path or pattern of a layer or weight, or a list "
+            f"of them. Received: {argument}={names!r}."
+        )
     found = []
     for name in names:
         matches = [choice for choice in choices if _matches(choice.weight, name)]
         if not matches:
-            known = {n for c in choices for n in (c.weight.layer.name, c.weight.path)}
+            known = {n for c in choices for n in (*c.weight.within, c.weight.path)}
             raise ValueError(
                 f"`{argument}` should be the name, path or pattern of a layer or weight. "
                 f"Received: {argument}={name!r}.{_checks.did_you_mean(name, sorted(known))}"
@@ -194,13 +226,17 @@ def matching(choices, names, argument):
 
 
 def _matches(weight, name):
-    layer, path = weight.layer, weight.path
+    path = weight.path
     return (
-        name in (layer.name, layer.path, path)
+        name in (*weight.within, weight.layer.path)
         or path.startswith(f"{name}/")
         or f"/{name}/" in path
-        or fnmatch.fnmatchcase(path, name)
+        or _matches_path(weight, name)
     )
+
+
+def _matches_path(weight, name):
+    return weight.path == name or fnmatch.fnmatchcase(weight.path, name)
 
 
 def as_initializer(argument, value, options=()):
@@ -238,7 +274,7 @@ def brief(initializer):
     name = getattr(initializer, "__name__", type(initializer).__name__)
     if not isinstance(initializer, keras.Initializer):
         return name
-    parameters = inspect.signature(type(initializer)).parameters
+    parameters = _parameters(type(initializer))
     changed = {
         key: value
         for key, value in initializer.get_config().items()
@@ -251,3 +287,8 @@ def brief(initializer):
         for key, value in changed.items()
     )
     return f"{name}({arguments})"
+
+
+@functools.cache
+def _parameters(cls):
+    return inspect.signature(cls).parameters

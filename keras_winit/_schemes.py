@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from keras_winit import _draws, _gains
 from keras_winit._criticality import critical_point, signal_slope
@@ -74,13 +75,16 @@ def uniform(initializer):
 
     def scheme(weights, graph):
         return [
-            _rest(weight)
-            if weight.kernel is None or weight.role == "lora"
-            else Choice(weight, _fresh(initializer), "asked for")
+            Choice(weight, _fresh(initializer), "asked for") if is_kernel(weight) else _rest(weight)
             for weight in weights
         ]
 
     return scheme
+
+
+def is_kernel(weight):
+    """Whether an initializer that is given for a whole layer or model is for this weight."""
+    return weight.kernel is not None and weight.role != "lora"
 
 
 def _fresh(initializer):
@@ -88,7 +92,9 @@ def _fresh(initializer):
 
 
 def _rest(weight):
-    return Choice(weight, weight.own_initializer(), REST)
+    # An embedding's own initializer was meant for the whole table, not for each row.
+    is_table = weight.role == "embedding"
+    return Choice(weight, weight.own_initializer(), REST, as_keras=is_table)
 
 
 def suggested(weights, graph):
@@ -111,12 +117,13 @@ def _for_kernel(weight, weights, graph):
     name, moments = _moments(activation)
     is_rectifier = name in RECTIFIERS
     if weight.in_attention or (weight.is_in_cell and not is_rectifier) or moments is None:
-        return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
+        what = "attention" if weight.in_attention else f"{name} follows"
+        return [_glorot(weight, f"{what}: between what forward and backward ask for")]
+    branch = around.branch
+    if branch is not None and not branch.normalized and not branch.is_zero:
+        return [_in_branch(weight, moments, branch, graph.num_branches)]
     if around.is_output and not is_rectifier and name != "selu":
         return [_glorot(weight, "an output: between what forward and backward ask for")]
-    branch = around.branch
-    if branch is not None and not branch.normalized:
-        return [_in_branch(weight, moments, branch, graph.num_branches)]
     is_plain = not graph.normalized and not graph.num_branches
     if moments.mean**2 > 0.5 * moments.second_moment:
         if not is_plain:
@@ -175,10 +182,13 @@ def _forward(weight, name, moments):
 
 def _in_branch(weight, moments, branch, num_branches):
     scale = 1 / moments.second_moment
+    if not weight.ends_layer:  # as depthwise and query kernels: the layer is scaled at its end
+        reason = f"in a branch without normalization: {scale:.4g} / fan_in"
+        return Choice(weight, _scaled(scale), reason, HE)
     if branch.depth == 1:
         reason = f"a branch without normalization, one of {num_branches}: 1 / branches"
         return Choice(weight, _scaled(scale / num_branches), reason, FIXUP)
-    if branch.is_last and weight.ends_layer:
+    if branch.is_last:
         reason = "the last of a branch without normalization: the branch starts at zero"
         return Choice(weight, initializers.Zeros(), reason, FIXUP)
     factor = num_branches ** (-1 / (2 * branch.depth - 2))
@@ -262,13 +272,14 @@ def _by_branch(change):
 def _fixup(choice, moments, around, num_branches):
     if around.is_output:
         return Choice(choice.weight, initializers.Zeros(), "the output starts at zero", FIXUP)
-    if around.branch is None or moments is None:
+    if around.branch is None or around.branch.is_zero or moments is None:
         return choice
     return _in_branch(choice.weight, moments, around.branch, num_branches)
 
 
 def _zero_last(choice, moments, around, num_branches):
-    if around.branch is None or not (around.branch.is_last and choice.weight.ends_layer):
+    branch = around.branch
+    if branch is None or branch.is_zero or not (branch.is_last and choice.weight.ends_layer):
         return choice
     reason = "the last of a branch: the branch starts at zero"
     return Choice(choice.weight, initializers.Zeros(), reason, ZERO_LAST)
@@ -299,8 +310,8 @@ def _as_torch(weight, weights):
         return Choice(weight, weight.default_initializer(), "Keras's default is torch's", TORCH)
     if weight.in_attention:
         return _as_torch_attention(weight)
-    if weight.is_in_cell:
-        bound = 1 / math.sqrt(weight.layer.units if hasattr(weight.layer, "units") else 1)
+    if weight.is_in_cell and hasattr(weight.layer, "units"):  # torch has no ConvLSTM
+        bound = 1 / math.sqrt(weight.layer.units)
         # Each gate of torch has two biases, which only their sum is left of here.
         twice = weight.role == "bias" and len(weight.variable.shape) == 1
         initializer = SumOfUniforms(bound) if twice else _uniform(bound)
@@ -330,12 +341,20 @@ def _uniform(bound):
     return initializers.RandomUniform(-bound, bound)
 
 
+@keras.saving.register_keras_serializable("keras_winit")
 class SumOfUniforms(KernelInitializer):
-    """The sum of two independent draws from (-bound, bound)."""
+    """The sum of two independent draws from (-bound, bound), for weights of any shape."""
 
     def __init__(self, bound, seed=None):
         self.bound = bound
         super().__init__(seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        values = self._draw(shape, None, np.float32, self._next_seed())
+        return keras.ops.cast(keras.ops.convert_to_tensor(values), dtype or keras.config.floatx())
+
+    def to_keras(self):
+        return _uniform(math.sqrt(2) * self.bound)
 
     def _draw(self, shape, axes, dtype, seed):
         first, second = (
