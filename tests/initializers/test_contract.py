@@ -393,7 +393,9 @@ def test_axes_that_are_no_list_of_distinct_integers_are_refused(cls, name, axes,
 @pytest.mark.parametrize("axis", [4, -5])
 def test_an_axis_that_the_kernel_lacks_is_refused(cls, name, axis):
     initializer = cls(**{"input_axes": [2], "output_axes": [3], name: [0, axis]})
-    message = rf"^{cls.__name__}: `{name}` should be different axes between -4 and 3 .*{name}=\[0, {axis}\]"
+    message = (
+        rf"^{cls.__name__}: `{name}` should be .* axes between -4 and 3 .*{name}=\[0, {axis}\]"
+    )
     with pytest.raises(ValueError, match=message):
         initializer(SHAPE)
 
