@@ -1,3 +1,4 @@
+import os
 import pathlib
 import re
 import subprocess
@@ -18,6 +19,8 @@ def quickstart(tmp_path_factory):
         capture_output=True,
         text=True,
         encoding="utf-8",
+        # torch's threads wait for each other actively: beside other tests they crawl.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert result.returncode == 0, result.stderr
     return result.stdout, folder
