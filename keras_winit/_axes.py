@@ -111,10 +111,12 @@ def kernel_axes(shape, input_axes=None, output_axes=None):
             )
         return KernelAxes(tuple(range(rank - 2)), (rank - 2,), (rank - 1,), ())
     for name, axes in (("input_axes", input_axes), ("output_axes", output_axes)):
-        if any(not -rank <= axis < rank for axis in axes):
+        if any(not -rank <= axis < rank for axis in axes) or len(
+            {axis % rank for axis in axes}
+        ) < len(axes):
             raise ValueError(
-                f"`{name}` should lie between {-rank} and {rank - 1} for a kernel of shape "
-                f"{shape}. Received: {name}={axes}."
+                f"`{name}` should be different axes between {-rank} and {rank - 1} for a kernel "
+                f"of shape {shape}. Received: {name}={axes}."
             )
     inputs = {axis % rank for axis in input_axes}
     outputs = {axis % rank for axis in output_axes}

@@ -175,8 +175,17 @@ def test_kernel_has_inputs_and_outputs(shape):
 @pytest.mark.parametrize(
     ("input_axes", "output_axes", "message"),
     [
-        ([2], [1], r"`input_axes` should lie between -2 and 1 .*\(7, 3\)\. Received: .*=\[2\]"),
-        ([0], [-3], r"`output_axes` should lie between -2 and 1 .*Received: output_axes=\[-3\]"),
+        (
+            [2],
+            [1],
+            r"`input_axes` should be .* axes between -2 and 1 .*\(7, 3\)\. Received: .*=\[2\]",
+        ),
+        ([0, -2], [1], r"`input_axes` should be different axes .*Received: .*=\[0, -2\]"),
+        (
+            [0],
+            [-3],
+            r"`output_axes` should be .* axes between -2 and 1 .*Received: output_axes=\[-3\]",
+        ),
     ],
 )
 def test_axes_lie_within_the_kernel(input_axes, output_axes, message):

@@ -86,7 +86,8 @@ class KernelInitializer(keras.initializers.VarianceScaling):
     def from_config(cls, config):
         """Returns an initializer of these arguments; unknown ones are ignored with a warning."""
         known = {name: value for name, value in config.items() if name in _argument_names(cls)}
-        unknown = sorted(config.keys() - known.keys())
+        # EinsumDense gives a seed to every `VarianceScaling`, whether it draws or not.
+        unknown = sorted(config.keys() - known.keys() - {"seed"})
         if unknown:
             warnings.warn(
                 f"This version of keras_winit ignores {unknown} in the config of a "

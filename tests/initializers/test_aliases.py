@@ -1,0 +1,114 @@
+import json
+
+import keras
+import pytest
+
+import keras_winit
+from keras_winit import initializers
+from keras_winit.initializers import _aliases
+
+ALIASES = {
+    "activation_scaling": initializers.ActivationScaling,
+    "delta_orthogonal": initializers.DeltaOrthogonal,
+    "dirac": initializers.Identity,
+    "sparse": initializers.Sparse,
+}
+
+each_alias = pytest.mark.parametrize(("alias", "cls"), ALIASES.items(), ids=ALIASES)
+
+
+@pytest.fixture
+def without_aliases():
+    keras_winit.unregister_aliases()
+    yield keras.saving.get_custom_objects()
+    keras_winit.unregister_aliases()
+    keras_winit.register_aliases()
+
+
+@each_alias
+def test_an_alias_is_a_kernel_initializer_string(alias, cls):
+    layer = keras.layers.Conv2D(4, 3, kernel_initializer=alias)
+    layer.build((None, 8, 8, 6))
+    assert type(layer.kernel_initializer) is cls
+    assert type(keras.initializers.get(alias)) is cls
+
+
+@each_alias
+def test_every_string_makes_an_initializer_of_its_own(alias, cls):
+    assert keras.initializers.get(alias) is not keras.initializers.get(alias)
+
+
+@each_alias
+def test_an_alias_is_also_a_name_in_the_catalogue(alias, cls):
+    assert getattr(initializers, alias) is cls
+
+
+@pytest.mark.parametrize("name", ["identity", "orthogonal", "Identity", "Orthogonal"])
+def test_the_names_of_keras_remain_those_of_keras(name):
+    initializer = keras.initializers.get(name)
+    assert type(initializer) is getattr(keras.initializers, name.capitalize())
+    assert type(keras.layers.LSTM(3).cell.recurrent_initializer) is keras.initializers.Orthogonal
+
+
+@each_alias
+def test_no_alias_is_a_name_of_keras(without_aliases, alias, cls):
+    with pytest.raises(ValueError, match=f"Could not interpret initializer .*{alias}"):
+        keras.initializers.get(alias)
+
+
+def test_an_alias_that_keras_has_itself_is_left_to_keras(without_aliases, monkeypatch):
+    monkeypatch.setitem(_aliases.ALIASES, "he_normal", initializers.Sparse)
+    assert "he_normal" not in keras_winit.register_aliases()
+    assert type(keras.initializers.get("he_normal")) is keras.initializers.HeNormal
+
+
+@pytest.mark.parametrize("theirs", [keras.initializers.Zeros, keras.layers.Dense])
+def test_a_name_that_someone_else_registered_is_left_to_them(without_aliases, theirs):
+    without_aliases["sparse"] = theirs
+    try:
+        assert keras_winit.register_aliases() == sorted(ALIASES.keys() - {"sparse"})
+        assert without_aliases["sparse"] is theirs
+        keras_winit.unregister_aliases()
+        assert without_aliases["sparse"] is theirs
+    finally:
+        del without_aliases["sparse"]
+
+
+@each_alias
+def test_registered_names_work_without_aliases(without_aliases, alias, cls):
+    assert not ALIASES.keys() & without_aliases.keys()
+    assert type(keras.initializers.get(f"keras_winit>{cls.__name__}")) is cls
+
+
+def test_registering_again_brings_the_aliases_back(without_aliases):
+    assert keras_winit.register_aliases() == sorted(ALIASES)
+    assert keras_winit.register_aliases() == sorted(ALIASES)
+    assert {alias: without_aliases[alias] for alias in ALIASES} == ALIASES
+
+
+@each_alias
+def test_a_saved_config_holds_the_registered_name_and_no_alias(alias, cls):
+    layer = keras.layers.Conv2D(4, 3, kernel_initializer=alias, name="layer")
+    config = layer.get_config()
+    assert config["kernel_initializer"]["registered_name"] == f"keras_winit>{cls.__name__}"
+    assert f'"{alias}"' not in json.dumps(config)
+
+
+@keras.saving.register_keras_serializable("keras_winit_tests")
+class Masked(keras.layers.Layer):
+    """A layer that is called with a string."""
+
+    def call(self, x, how="dense"):
+        assert isinstance(how, str), how
+        return x * (2.0 if how == "sparse" else 1.0)
+
+
+def test_without_aliases_a_string_call_argument_survives_loading(without_aliases):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Masked()(inputs, how="sparse"))
+    loaded = keras.models.model_from_json(model.to_json())
+    assert keras.ops.convert_to_numpy(loaded(keras.ops.ones((1, 3)))).tolist() == [[2.0] * 3]
+    # With them Keras replaces the string by the class, which is why they can be removed.
+    keras_winit.register_aliases()
+    with pytest.raises(Exception, match="Sparse"):
+        keras.models.model_from_json(model.to_json())

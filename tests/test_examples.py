@@ -1,0 +1,58 @@
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """Runs the quickstart with two epochs: its output, and the folder of its files."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    command = [sys.executable, str(ROOT / "examples" / "quickstart.py")]
+    result = subprocess.run(
+        [*command, "--epochs", "2", "--output-dir", str(folder)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        # torch's threads wait for each other actively: beside other tests they crawl.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout, folder
+
+
+def test_quickstart_shows_that_only_the_default_loses_the_signal(quickstart):
+    rows = re.findall(r"^(\S.*?)\s{2,}(\S+e[+-]\d+)\s+(\S+)%$", quickstart[0], re.MULTILINE)
+    signals = {name: float(signal) for name, signal, _ in rows}
+    assert list(signals) == ["Keras default", '"activation_scaling"', "suggest_initializer"]
+    # Half of the second moment for each of 50 layers, give or take what finite width adds.
+    assert 1e-10 < signals["Keras default"] < 1e-6
+    assert min(signals['"activation_scaling"'], signals["suggest_initializer"]) > 0.01
+
+
+def test_quickstart_draws_its_picture(quickstart):
+    picture = (quickstart[1] / "quickstart.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+def test_quickstart_loads_what_it_saved(quickstart):
+    assert "loaded again, its predictions are equal" in quickstart[0]
+
+
+def test_readme_shows_what_quickstart_prints(quickstart):
+    def shape(text):
+        """The table with every number taken out."""
+        table = text[text.index("starting weights") :]
+        return re.sub(r"[\d.]+(e[+-]\d+|%)", "#", table.split("\n\n")[0])
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme[readme.index("<!-- quickstart -->") :].split("```")[1]
+    assert [re.sub(r"\s+", " ", line) for line in shape(block).strip().splitlines()] == [
+        re.sub(r"\s+", " ", line) for line in shape(quickstart[0]).strip().splitlines()
+    ]
