@@ -49,6 +49,12 @@ class Initialization:
         seed: The seed, also where none was given: with it the same weights are drawn again.
         rows: A `Row` for every weight.
         notes: Sentences on what is left to do.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, trainable=False)])
+    >>> [row.reason for row in keras_winit.initialize(model).skipped]
+    ['frozen', 'frozen']
     """
 
     model: str

@@ -48,6 +48,10 @@ class Plan(Mapping):
         return list(self._choices.values())
 
     def __getitem__(self, path):
+        if path not in self._choices:  # without the name of the model
+            longer = [each for each in self._choices if each.endswith(f"/{path}")]
+            if len(longer) == 1:
+                (path,) = longer
         return self._choices[path].initializer
 
     def __iter__(self):
@@ -236,7 +240,8 @@ def _matches(weight, name):
 
 
 def _matches_path(weight, name):
-    return weight.path == name or fnmatch.fnmatchcase(weight.path, name)
+    path = weight.path
+    return path == name or path.endswith(f"/{name}") or fnmatch.fnmatchcase(path, name)
 
 
 def as_initializer(argument, value, options=()):

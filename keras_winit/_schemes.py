@@ -103,7 +103,7 @@ def suggested(weights, graph):
     for weight in weights:
         if weight.role == "recurrent":
             reason = "an orthogonal map from state to state, per gate, neither fades nor explodes"
-            chosen[id(weight.variable)] = Choice(weight, Orthogonal(), reason, SAXE)
+            chosen[id(weight.variable)] = Choice(weight, initializers.Orthogonal(), reason, SAXE)
         elif weight.role == "kernel":
             for choice in _for_kernel(weight, weights, graph):
                 chosen[id(choice.weight.variable)] = choice

@@ -22,15 +22,22 @@ LEVELS = {
     "_draws": 0,
     "_formulas": 0,
     "_quadrature": 0,
+    "_table": 0,
     "_haar": 1,
     "_layers": 1,
     "_gains": 2,
+    "_graph": 2,
+    "_criticality": 3,
     "initializers._kernel_initializer": 3,
     "initializers": 5,
     "initializers._aliases": 5,
+    "_fill": 6,
     "_strip": 6,
     "_suggest": 6,
-    "": 7,
+    "_schemes": 7,
+    "_plan": 8,
+    "_initialize": 9,
+    "": 10,
 }
 INITIALIZER_LEVEL = 4
 

@@ -754,9 +754,8 @@ def test_a_saved_model_loads_with_its_weights_and_initializers(scheme, tmp_path)
     for (*place, first), (*same_place, second) in zip(expected, told, strict=True):
         assert place == same_place
         assert keras.initializers.serialize(first) == keras.initializers.serialize(second)
-    replaced = keras_winit.strip_initializers(loaded)
+    assert keras_winit.strip_initializers(loaded)
     assert "keras_winit>" not in json.dumps(loaded.get_config(), default=str)
-    assert bool(replaced) == (scheme != "suggested")
 
 
 # The result.
@@ -913,7 +912,7 @@ def resident(name):
 def measure_memory():
     """Returns how much more memory than the model itself its initialization takes."""
     model = keras.Sequential(
-        [keras.Input((2048,)), *(layers.Dense(units) for units in (4096, 4096, 2048))]
+        [keras.Input((3000,)), *(layers.Dense(units) for units in (1000, 4000, 3000))]
     )
     keras_winit.initialize(model, "he_normal", seed=1)
     before = resident("VmRSS")
@@ -926,7 +925,7 @@ if sys.platform == "linux":
 
     def test_memory_stays_under_the_model_and_two_of_its_largest_weights():
         blocks = 16 * 2**20  # of numbers being drawn, however large the weights
-        assert in_new_process(measure_memory) < 2 * 4096 * 4096 * 4 + blocks
+        assert in_new_process(measure_memory) < 2 * 4000 * 3000 * 4 + blocks
 
 
 def residual():

@@ -268,7 +268,7 @@ def test_relu_layers_keep_the_second_moment(kind):
 @pytest.mark.parametrize("kind", ["DepthwiseConv2D", "Conv2DTranspose"])
 def test_what_is_set_is_a_built_in_of_keras_where_it_has_one(kind):
     layer = KINDS[kind][0](keras_winit.suggest_initializer)
-    (kernel,) = _layers._kernels(layer)
+    (kernel,) = _layers.kernels(layer)
     initializer = getattr(layer, kernel.argument)
     is_ours = isinstance(initializer, ActivationScaling)
     assert is_ours is not _layers.KERAS_TAKES_AXES
