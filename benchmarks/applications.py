@@ -7,8 +7,8 @@ ratio of the last two, and what was left alone for what reason.
 
     python benchmarks/applications.py [ResNet50 MobileNet ...] [--all] [--rounds 3]
 
-Without names, all but those of more than 100 million parameters, which need several GB of
-memory and minutes for each round: ConvNeXtLarge, ConvNeXtXLarge, EfficientNetV2L, VGG16, VGG19.
+Without names, all but those of more than 100 million parameters, which take most of the memory
+and time and show nothing new: ConvNeXtLarge, ConvNeXtXLarge, EfficientNetV2L, VGG16, VGG19.
 """
 
 import argparse

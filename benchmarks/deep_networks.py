@@ -41,7 +41,10 @@ NETWORKS = {
     "sigmoid10": (lambda: plain("sigmoid", 10), ("keras", "he_normal", "suggested")),
     "softplus10": (lambda: plain("softplus", 10), ("keras", "he_normal", "suggested")),
     "tanh40": (lambda: plain("tanh", 40), ("keras", "he_normal", "critical", "suggested")),
-    "residual100": (lambda: residual(100), ("keras", "he_normal", "gpt2", "zero_last", "suggested")),
+    "residual100": (
+        lambda: residual(100),
+        ("keras", "he_normal", "gpt2", "zero_last", "suggested"),
+    ),
 }
 
 

@@ -56,10 +56,7 @@ class Choice:
 
 def own(weights, graph):
     """The reset: each weight from the initializer that its layer has."""
-    return [
-        Choice(weight, weight.own_initializer(), REST, as_keras=True)
-        for weight in weights
-    ]
+    return [Choice(weight, weight.own_initializer(), REST, as_keras=True) for weight in weights]
 
 
 def keras_defaults(weights, graph):

@@ -34,6 +34,7 @@ CONVOLUTIONAL = (keras_winit.initializers.DeltaOrthogonal,)
 # `(*spatial, input, output)` with an even number of outputs.
 AWAY_FROM_DEFAULT = {
     "activation": "tanh",
+    "centered": True,
     "connections": 2,
     "distribution": "uniform",
     "gain": 0.5,
@@ -97,7 +98,7 @@ def one_of_each():
     """Returns a model with every class, seeded; each is in the layer of its name."""
     initializers = keras_winit.initializers
     depthwise = {"input_axes": [0, 1], "output_axes": [0, 1, 3]}
-    moments = {"second_moment": 0.4, "slope_second_moment": 0.6}
+    moments = {"second_moment": 0.4, "variance": 0.3, "slope_second_moment": 0.6}
     kernels = [
         initializers.DeltaOrthogonal(gain=1.25, seed=1),
         initializers.Identity(gain=0.5, groups=2),

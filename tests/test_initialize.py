@@ -754,7 +754,8 @@ def test_a_saved_model_loads_with_its_weights_and_initializers(scheme, tmp_path)
     for (*place, first), (*same_place, second) in zip(expected, told, strict=True):
         assert place == same_place
         assert keras.initializers.serialize(first) == keras.initializers.serialize(second)
-    assert keras_winit.strip_initializers(loaded)
+    # What Keras can express is saved as Keras's own.
+    assert bool(keras_winit.strip_initializers(loaded)) == (scheme != "suggested")
     assert "keras_winit>" not in json.dumps(loaded.get_config(), default=str)
 
 
@@ -923,8 +924,9 @@ def measure_memory():
 
 if sys.platform == "linux":
 
-    def test_memory_stays_under_the_model_and_two_of_its_largest_weights():
-        blocks = 16 * 2**20  # of numbers being drawn, however large the weights
+    def test_memory_stays_under_the_model_and_two_of_its_largest_weights(monkeypatch):
+        monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")  # what is freed is given back
+        blocks = 8 * 2**20  # of numbers being drawn, however large the weights
         assert in_new_process(measure_memory) < 2 * 4000 * 3000 * 4 + blocks
 
 

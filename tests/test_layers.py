@@ -622,7 +622,7 @@ KERNEL = keras_winit.Kernel("kernel_initializer", "mix", input_axes=[1], output_
 
 @pytest.mark.parametrize("kernels", [[KERNEL], lambda layer: (KERNEL,)], ids=["list", "function"])
 def test_a_described_layer_is_known_by_its_axes(kernels, monkeypatch):
-    monkeypatch.setattr(_layers, "_described", {})
+    monkeypatch.setattr(_layers._kernels, "_described", {})
     keras_winit.describe_layer(Mixer, kernels)
 
     class Derived(Mixer):

@@ -174,11 +174,29 @@ def test_an_activation_can_be_given_in_any_form(activation, same):
     np.testing.assert_array_equal(draw(ActivationScaling.from_config(config), SHAPE), expected)
 
 
+@pytest.mark.parametrize("distribution", ["truncated_normal", "untruncated_normal", "uniform"])
+def test_centered_units_sum_to_zero_and_have_the_variance_of_the_spread(distribution):
+    initializer = ActivationScaling("relu", distribution=distribution, centered=True, seed=9)
+    kernel = draw(initializer, (3, 5, 20, 60)).astype("float64")
+    np.testing.assert_allclose(kernel.sum(axis=(0, 1, 2)), 0.0, atol=1e-4)
+    # Var relu(z) = (1 - 1 / pi) / 2. The kurtosis is at most that of the normal.
+    variance = 2 / (1 - 1 / math.pi) / 300
+    assert abs(kernel.var() / variance - 1) < 4 * math.sqrt(2 / kernel.size)
+
+
+def test_centered_needs_two_inputs_and_a_bool():
+    with pytest.raises(ValueError, match=r"`centered` weights.*Received: shape=\(1, 4\)"):
+        ActivationScaling(centered=True)((1, 4))
+    with pytest.raises(TypeError, match="`centered` should be True or False.*centered=1"):
+        ActivationScaling(centered=1)
+
+
 def test_a_function_that_cannot_be_named_is_saved_as_its_moments():
     initializer = ActivationScaling(lambda x: keras.ops.sin(x), mode="fan_avg", seed=8)
     config = json.loads(json.dumps(initializer.get_config()))
     assert config["activation"] == {
         "second_moment": pytest.approx((1 - math.exp(-2)) / 2, rel=1e-5),
+        "variance": pytest.approx((1 - math.exp(-2)) / 2, rel=1e-5),  # its mean is zero
         "slope_second_moment": pytest.approx((1 + math.exp(-2)) / 2, rel=1e-5),
     }
     loaded = ActivationScaling.from_config(config)

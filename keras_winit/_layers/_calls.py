@@ -1,0 +1,165 @@
+"""What a call of a layer or operation does to a signal."""
+
+import functools
+import inspect
+import itertools
+import re
+
+import keras
+import numpy as np
+
+from keras_winit._formulas import FORMULAS, NOT_ELEMENTWISE
+from keras_winit._layers._kernels import ATTENTION, kernels, walk
+
+layers = keras.layers
+initializers = keras.initializers
+
+
+def applied_activation(function):
+    """Returns the function inside an `Activation` layer, and anything else as it is."""
+    while isinstance(function, layers.Activation):
+        function = function.activation
+    return function
+
+
+def activation_formula(layer):
+    """Returns (name, arguments) of the activation function that a Keras layer is.
+
+    `None` where the layer is none of Keras's activation layers.
+    """
+    if isinstance(layer, layers.ReLU):
+        names = ("negative_slope", "max_value", "threshold")
+        return "relu", {name: getattr(layer, name) for name in names}
+    if isinstance(layer, layers.LeakyReLU):
+        return "leaky_relu", {"negative_slope": layer.negative_slope}
+    if isinstance(layer, layers.ELU):
+        return "elu", {"alpha": layer.alpha}
+    if isinstance(layer, layers.PReLU):
+        slope = layer.alpha if layer.built else layer.alpha_initializer((1,), dtype="float32")
+        return "relu", {"negative_slope": float(np.mean(keras.ops.convert_to_numpy(slope)))}
+    if isinstance(layer, layers.Softmax):
+        return "softmax", {}
+    if isinstance(layer, layers.Identity):
+        return "linear", {}
+    return None
+
+
+def fused_activation(layer):
+    """Returns the activation that a layer with a kernel applies itself, `None` if linear."""
+    activation = applied_activation(getattr(layer, "activation", None))
+    return None if _is_linear(activation) else activation
+
+
+def activation_of(operation):
+    """Returns the activation that a call of a layer or operation is, `None` if it is none."""
+    if isinstance(operation, layers.Activation):
+        activation = applied_activation(operation)
+        return None if _is_linear(activation) else activation
+    if isinstance(operation, keras.Layer):
+        formula = activation_formula(operation)
+        return None if formula is None or formula[0] == "linear" else operation
+    name = snake_case(type(operation).__name__)
+    name = {"re_lu": "relu", "exp": "exponential"}.get(name, name)
+    if name not in (*FORMULAS, *NOT_ELEMENTWISE):
+        return None
+    function = getattr(keras.activations, name)
+    arguments = inspect.signature(function).parameters.keys() & vars(operation).keys()
+    return functools.partial(function, **{each: getattr(operation, each) for each in arguments})
+
+
+def _is_linear(activation):
+    return (
+        activation is None
+        or activation is keras.activations.linear
+        or isinstance(activation, layers.Identity)
+    )
+
+
+def snake_case(name):
+    """Returns a class name as Keras makes layer names of it."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+_NORMALIZATIONS = (
+    layers.BatchNormalization,
+    layers.LayerNormalization,
+    layers.GroupNormalization,
+    layers.RMSNormalization,
+    layers.UnitNormalization,
+)
+
+# What an activation may be looked for behind: it leaves the layer's output as it is, part by
+# part, or brings it to unit size.
+_TRANSPARENT = (
+    *_NORMALIZATIONS,
+    *(layers.Activation, layers.Identity, layers.Masking, layers.ActivityRegularization),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(layers.Reshape, layers.Flatten, layers.Permute, layers.RepeatVector),
+    *(layers.Concatenate, layers.Add, layers.Average, layers.Maximum),
+    *(
+        cls
+        for name, cls in vars(layers).items()
+        if name.startswith(("Cropping", "ZeroPadding", "UpSampling")) or "Pool" in name
+    ),
+)
+_TRANSPARENT_NAMES = {
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Cast", "Concatenate", "Stack"),
+    *("Pad", "Add", "Mean", "Max", "MaxPool", "AveragePool", "AdaptiveAveragePool"),
+    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),  # of keras.applications
+}
+
+
+def is_normalization(operation):
+    """Whether a layer brings its input to unit size."""
+    return isinstance(operation, _NORMALIZATIONS)
+
+
+def is_transparent(operation):
+    """Whether the activation of a layer may come behind this layer or operation."""
+    return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in _TRANSPARENT_NAMES
+
+
+def is_addition(operation):
+    """Whether a layer or operation adds two tensors."""
+    return isinstance(operation, layers.Add) or type(operation).__name__ in (
+        "Add",
+        "CustomScaleLayer",  # of InceptionResNetV2
+    )
+
+
+def distributed(operation):
+    """Returns the layer that a `TimeDistributed` applies, and anything else as it is."""
+    while isinstance(operation, layers.TimeDistributed):
+        operation = operation.layer
+    return operation
+
+
+def is_zero(operation, variables):
+    """Whether a call multiplies by a weight that starts at zero: a gamma, or one of the user's."""
+    for layer in walk(operation) if isinstance(operation, keras.Layer) else ():
+        if isinstance(getattr(layer, "gamma_initializer", None), initializers.Zeros):
+            return True
+        if kernels(layer) is None:
+            variables = [*variables, *layer.weights]
+    return any(
+        variable.name not in ("bias", "beta") and not keras.ops.convert_to_numpy(variable).any()
+        for variable in variables
+    )
+
+
+def is_composite(operation):
+    """Whether it is a layer of the user's that calls other layers and has no kernel itself."""
+    return (
+        isinstance(operation, keras.Layer)
+        and type(operation).__module__.split(".")[0] != "keras"
+        and len(list(itertools.islice(walk(operation), 2))) == 2
+        and not kernels(operation)
+    )
+
+
+def is_last_kernel(operation, layer):
+    """Whether the output of `layer` is that of the call of `operation` that contains it."""
+    if isinstance(operation, ATTENTION):  # attention
+        return layer.name == "attention_output"
+    return type(operation).__module__.split(".")[0] == "keras" or operation is layer
