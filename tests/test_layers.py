@@ -565,9 +565,9 @@ def test_weights_that_a_class_adds_by_itself_are_not_guessed():
     reasons = [(weight.path, weight.skip) for weight in _layers.weights(model)]
     assert reasons == [
         (f"{model.name}/bias", "Shifted has no `bias_initializer`"),
-        (f"{model.name}/scaled/kernel", None),
-        (f"{model.name}/scaled/bias", None),
-        (f"{model.name}/scaled/scaling", "Scaled has no `scaling_initializer`"),
+        (f"{model.name}/{model.scaled.name}/kernel", None),
+        (f"{model.name}/{model.scaled.name}/bias", None),
+        (f"{model.name}/{model.scaled.name}/scaling", "Scaled has no `scaling_initializer`"),
     ]
 
 
