@@ -915,11 +915,13 @@ def measure_memory():
     model = keras.Sequential(
         [keras.Input((3000,)), *(layers.Dense(units) for units in (1000, 4000, 3000))]
     )
-    keras_winit.initialize(model, "he_normal", seed=1)
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    keras_winit.initialize(model, "he_normal", seed=2)
-    return resident("VmHWM") - before
+    peaks = []
+    for seed in range(4):  # what else goes on in the process only adds to a peak
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        keras_winit.initialize(model, "he_normal", seed=seed)
+        peaks.append(resident("VmHWM") - before)
+    return min(peaks[1:])
 
 
 if sys.platform == "linux":
