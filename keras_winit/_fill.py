@@ -110,6 +110,24 @@ def in_config(weight, initializer):
     return initializer
 
 
+def variances(weight, initializer):
+    """Returns the variance that an initializer asks of a kernel's values.
+
+    By the kernel's true fans, and by those that Keras counts; `None` for an initializer that
+    asks for none by fans.
+    """
+    if type(initializer) not in _SCALINGS and not isinstance(initializer, ActivationScaling):
+        return None, None
+    shape = tuple(int(size) for size in weight.variable.shape)
+    ours = _ours(initializer)
+    true_shape, axes = _structure(weight, initializer, shape, False)
+    counted_shape, counted = _structure(weight, initializer, shape, True)
+    return (
+        ours.scale / ours._needed(*axes.fans(true_shape)),
+        ours.scale / ours._needed(*counted.fans(counted_shape)),
+    )
+
+
 def _changed(initializer, **arguments):
     return type(initializer).from_config({**initializer.get_config(), **arguments})
 

@@ -109,6 +109,28 @@ def _rounded(moments):
     return _quadrature.Moments(*(float(f"{value:.12g}") for value in dataclasses.astuple(moments)))
 
 
+def saturation(activation):
+    """Returns the outputs (low, high) beyond which a bounded activation is saturated.
+
+    Within 1.5 % of its range of either bound: where tanh is beyond 0.97. `None` if it has no
+    bounds, or acts on units together.
+    """
+    name, _ = identify(resolve(activation))
+    if name in NOT_ELEMENTWISE:
+        return None
+    try:
+        low, lower, upper, high = numpy_function(activation)(np.array([-1e3, -5e2, 5e2, 1e3]))
+    except Exception:  # whatever a user's function says of these points
+        return None
+    span = high - low
+    if not 0 < abs(span) < 1e2 or max(abs(lower - low), abs(high - upper)) > 0.01 * abs(span):
+        return None
+    margin = 0.015 * span
+    bounds = sorted((float(low + margin), float(high - margin)))
+    # The lower bound of a rectifier is where it is off.
+    return (-math.inf, bounds[1]) if name in ("relu", "relu6") else tuple(bounds)
+
+
 def resolve(activation):
     """Returns the function or layer that `activation` names, or raises."""
     if activation is None:

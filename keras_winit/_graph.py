@@ -120,6 +120,17 @@ class Graph:
                 waiting.append((consumer, is_alone and consumer not in self._additions))
         return Surroundings(activation, normalized, is_first, is_output, branch)
 
+    def vocabularies(self):
+        """Returns the number of tokens that each input is looked up among, by its place."""
+        inputs = [number for number, call in enumerate(self.calls) if call.operation is None]
+        found = {}
+        for place, number in enumerate(inputs):
+            readers = (self.calls[consumer].operation for consumer in self.calls[number].consumers)
+            sizes = [_layers.vocabulary(reader) for reader in readers]
+            if any(sizes):
+                found[place] = min(filter(None, sizes))
+        return found
+
     def _index_layers(self):
         self._call_of_layer, self._kernels = {}, 0
         for number, call in enumerate(self.calls):
@@ -204,10 +215,10 @@ class _Reader:
 
     def read_model(self, model):
         """Appends the calls of a model and returns the numbers of those that are its outputs."""
-        if _has_graph(model):
-            inputs, outputs = model.inputs, model.outputs
+        inputs = symbolic_inputs(model)
+        if has_graph(model):
+            outputs = model.outputs
         else:
-            inputs = _symbolic_inputs(model)
             outputs = (model.call if _layers.is_composite(model) else model)(**inputs)
         produced = {id(tensor): self._append(None, []) for tensor in keras.tree.flatten(inputs)}
         return self._read(keras.tree.flatten(outputs), produced)
@@ -240,7 +251,7 @@ class _Reader:
         if node.is_input:
             return [self._append(None, [])]
         operation = _layers.distributed(operation)
-        if isinstance(operation, keras.Model) and _has_graph(operation):
+        if isinstance(operation, keras.Model) and has_graph(operation):
             known = dict(zip(map(id, operation.inputs), inputs, strict=True))
             return self._read(operation.outputs, known)
         if _layers.is_composite(operation):
@@ -257,13 +268,15 @@ class _Reader:
         return [number] * len(node.output_tensors)
 
 
-def _has_graph(model):
+def has_graph(model):
     """Whether a model has been made of symbolic tensors: Functional, or a built Sequential."""
     return isinstance(getattr(model, "outputs", None), list) and bool(model.outputs)
 
 
-def _symbolic_inputs(model):
-    """Returns symbolic tensors by argument, of the shapes a subclassed model was built on."""
+def symbolic_inputs(model):
+    """Returns the symbolic inputs of a model, of a subclassed one by argument of its `call`."""
+    if has_graph(model):
+        return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     config = model.get_build_config()
     if not config:
         raise ValueError("the model has not kept the shape of its input")

@@ -163,3 +163,23 @@ def is_last_kernel(operation, layer):
     if isinstance(operation, ATTENTION):  # attention
         return layer.name == "attention_output"
     return type(operation).__module__.split(".")[0] == "keras" or operation is layer
+
+
+def is_closed(layer):
+    """Whether a layer runs those inside of it in a loop or a map, out of sight."""
+    return isinstance(layer, (layers.RNN, layers.TimeDistributed))
+
+
+def is_attention(layer):
+    """Whether a layer has maps of queries, keys and values inside of it."""
+    return isinstance(layer, ATTENTION)
+
+
+def vocabulary(operation):
+    """Returns the number of tokens that an embedding knows, `None` for anything else."""
+    return operation.input_dim if isinstance(operation, layers.Embedding) else None
+
+
+def unit_axis(layer):
+    """Returns the axis of a layer's output that its units are along."""
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1

@@ -1,0 +1,238 @@
+"""One batch of whatever users train with, checked against the model, or drawn for it."""
+
+import inspect
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_winit import _draws, _graph, _layers
+
+# A data set is not passed through a model as one: samples, and numbers in all of them.
+_MOST_SAMPLES, _MOST_NUMBERS = 256, 1 << 22
+_DRAWN_SAMPLES, _DRAWN_NUMBERS = 64, 1 << 20
+_FEWEST_SAMPLES = 8
+# Where a model takes any size: steps of a sequence, pixels of a side.
+_ANY_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as arrays of NumPy, in the structure that the model takes.
+
+    Attributes:
+        x: Array, or list, tuple or dict of arrays.
+        y: The same for the labels, or `None`.
+        sample_weight: The same for weights of samples, or `None`.
+        is_drawn: Whether it is noise, drawn for want of data.
+    """
+
+    x: object
+    y: object = None
+    sample_weight: object = None
+    is_drawn: bool = False
+
+    @property
+    def size(self):
+        """Number of samples."""
+        return len(keras.tree.flatten(self.x)[0])
+
+    def apply(self, model, training=True):
+        """Runs the model on the batch; numbers are converted by the backend."""
+        x = keras.tree.map_structure(keras.ops.convert_to_tensor, self.x)
+        if isinstance(x, dict) and not _takes_dict(model):
+            return model(**x, training=training)
+        return model(x, training=training)
+
+
+def take(model, x=None, y=None):
+    """Returns the `Batch` of what a user gives as data, or one that is drawn."""
+    if not model.built:
+        raise ValueError(
+            f"`model` should be built. Received: model={model.name!r}, which has no weights yet. "
+            "Give it an `Input`, or call it once on a batch."
+        )
+    if x is None:
+        if y is not None:
+            raise ValueError("`y` should come with `x`. Received: x=None. Give the batch of both.")
+        return Batch(_draw(model), is_drawn=True)
+    sample_weight = None
+    if not _is_array(x) and not isinstance(x, (list, tuple, dict)):
+        if y is not None:
+            raise ValueError(
+                "`y` should be None where `x` holds both, as a data set does. "
+                f"Received: x of type {type(x).__name__} and y."
+            )
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(_first(x))
+    x = _arrays("x", _as_one(model, x))
+    y = None if y is None else _arrays("y", y)
+    if sample_weight is not None:
+        sample_weight = _arrays("sample_weight", sample_weight)
+    _check_sizes(x, y)
+    _check_shapes(model, x)
+    return Batch(*_spread(x, y, sample_weight))
+
+
+def _is_array(value):
+    return hasattr(value, "__array__") or keras.ops.is_tensor(value)
+
+
+def _first(data):
+    """Returns the first batch of a data set."""
+    if isinstance(data, keras.utils.PyDataset):
+        batches = (data[number] for number in range(min(data.num_batches or 1, 1)))
+    elif isinstance(data, Iterable):
+        batches = iter(data)
+    else:
+        raise TypeError(
+            "`x` should be an array, a list, tuple or dict of arrays, or a data set that yields "
+            f"batches. Received: x={data!r} of type {type(data).__name__}."
+        )
+    for batch in batches:
+        return batch
+    raise ValueError(f"`x` should yield a batch. Received: x={data!r}, which is empty.")
+
+
+def _as_one(model, x):
+    """Returns a list of samples as one array where the model has a single input."""
+    is_single = _graph.has_graph(model) and len(model.inputs) == 1
+    if is_single and isinstance(x, (list, tuple)) and not (len(x) == 1 and _is_array(x[0])):
+        return np.asarray(x)
+    return x
+
+
+def _arrays(name, structure):
+    def convert(value):
+        is_tensor = keras.ops.is_tensor(value)
+        array = keras.ops.convert_to_numpy(value) if is_tensor else np.asarray(value)
+        if array.dtype.kind == "O":
+            raise ValueError(
+                f"`{name}` should hold numbers in arrays of one shape. Received: {name} with "
+                f"{type(value).__name__} that NumPy makes an array of objects of."
+            )
+        if array.ndim == 0:
+            raise ValueError(
+                f"`{name}` should have samples along its first axis. "
+                f"Received: {name}={value!r}, of shape ()."
+            )
+        if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+            array = array.astype("float32")
+            if not np.isfinite(array).all():
+                count = int(array.size - np.isfinite(array).sum())
+                raise ValueError(
+                    f"`{name}` should be finite. Received: {name} of shape {array.shape} with "
+                    f"{count} values that are NaN or infinite. Clean or impute them first."
+                )
+        return array
+
+    return keras.tree.map_structure(convert, structure)
+
+
+def _check_sizes(x, y):
+    sizes = {name: [len(a) for a in keras.tree.flatten(v)] for name, v in (("x", x), ("y", y))}
+    if y is None:
+        del sizes["y"]
+    found = {size for group in sizes.values() for size in group}
+    if len(found) == 1 and 0 not in found:
+        return
+    received = ", ".join(f"{name} with {group}" for name, group in sizes.items())
+    raise ValueError(
+        "`x` and `y` should hold the same number of samples, at least one. "
+        f"Received: {received} samples."
+    )
+
+
+def _check_shapes(model, x):
+    if not _graph.has_graph(model):
+        return
+    arrays = keras.tree.flatten(x)
+    if len(arrays) < len(model.inputs):
+        raise ValueError(
+            f"`x` should hold an array for each of the {len(model.inputs)} inputs of model "
+            f"{model.name!r}. Received: {len(arrays)}."
+        )
+    named = x if isinstance(x, dict) else {}
+    for number, tensor in enumerate(model.inputs):
+        array = named.get(tensor.name, arrays[number] if not named else None)
+        if array is None or _fits(tensor.shape, array.shape):
+            continue
+        raise ValueError(
+            f"`x` should be of shape {tuple(tensor.shape)} for input {tensor.name!r} of model "
+            f"{model.name!r}. Received: shape {array.shape}."
+        )
+
+
+def _fits(expected, shape):
+    """Whether Keras takes an array of this shape; it adds or drops a last axis of size one."""
+    for candidate in (shape, (*shape, 1), shape[:-1] if shape[-1] == 1 else shape):
+        if len(candidate) == len(expected) and all(
+            size is None or size == other
+            for size, other in zip(expected[1:], candidate[1:], strict=True)
+        ):
+            return True
+    return False
+
+
+def _spread(*structures):
+    """Returns evenly spaced samples where there are many."""
+    first = keras.tree.flatten(structures[0])
+    numbers = sum(math.prod(array.shape[1:]) for array in first)
+    most = _samples(_MOST_SAMPLES, _MOST_NUMBERS, numbers)
+    if len(first[0]) <= most:
+        return structures
+    chosen = np.linspace(0, len(first[0]) - 1, most).astype(int)
+    return tuple(
+        None if each is None else keras.tree.map_structure(lambda array: array[chosen], each)
+        for each in structures
+    )
+
+
+def _samples(samples, numbers, per_sample):
+    return max(_FEWEST_SAMPLES, min(samples, numbers // max(per_sample, 1)))
+
+
+def _draw(model):
+    """Returns unit normal noise for the inputs of a model; tokens where an embedding reads."""
+    try:
+        inputs = _graph.symbolic_inputs(model)
+        vocabularies = _graph.Graph(model).vocabularies()
+    except ValueError as error:
+        raise ValueError(
+            f"`x` should be given for model {model.name!r}. Received: x=None, and {error}."
+        ) from error
+    shapes = [
+        tuple(_ANY_SIZE if size is None else size for size in tensor.shape[1:])
+        for tensor in keras.tree.flatten(inputs)
+    ]
+    size = _samples(_DRAWN_SAMPLES, _DRAWN_NUMBERS, sum(map(math.prod, shapes)))
+    numbers = iter(range(len(shapes)))
+
+    def draw(tensor):
+        number = next(numbers)
+        shape, dtype = (size, *shapes[number]), keras.backend.standardize_dtype(tensor.dtype)
+        purpose = f"batch {number}"
+        vocabulary = vocabularies.get(number) or (None if "float" in dtype else 2)
+        if vocabulary is None:
+            return _draws.normal(shape, seed=0, purpose=purpose)
+        uniform = _draws.uniform(shape, seed=0, purpose=purpose, limit=0.5) + 0.5
+        tokens = np.minimum(uniform * vocabulary, vocabulary - 1)
+        return np.floor(tokens).astype("bool" if dtype == "bool" else "int32")
+
+    drawn = keras.tree.map_structure(draw, inputs)
+    if isinstance(drawn, dict) and not _graph.has_graph(model) and len(drawn) == 1:
+        (drawn,) = drawn.values()
+    return drawn
+
+
+def _takes_dict(model):
+    """Whether a dict is one argument of the model, not an array for each argument."""
+    if _graph.has_graph(model):
+        return True
+    required = [
+        name
+        for name, each in inspect.signature(model.call).parameters.items()
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+    ]
+    return len(required) < 2
