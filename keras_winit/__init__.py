@@ -1,9 +1,12 @@
 """The right starting weights for every Keras network."""
 
 from keras_winit import initializers
+from keras_winit._calibrate import Calibration, calibrate
+from keras_winit._diagnose import Diagnosis, diagnose
 from keras_winit._gains import gain
 from keras_winit._initialize import Initialization, initialize
 from keras_winit._layers import Kernel, describe_layer
+from keras_winit._monitor import SignalMonitor
 from keras_winit._plan import Plan, suggest
 from keras_winit._strip import strip_initializers
 from keras_winit._suggest import Suggestion, select_initializer, suggest_initializer
@@ -12,11 +15,16 @@ from keras_winit.initializers._aliases import register_aliases, unregister_alias
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibration",
+    "Diagnosis",
     "Initialization",
     "Kernel",
     "Plan",
+    "SignalMonitor",
     "Suggestion",
+    "calibrate",
     "describe_layer",
+    "diagnose",
     "gain",
     "initialize",
     "initializers",

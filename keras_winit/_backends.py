@@ -3,6 +3,7 @@
 The one module that imports the backends.
 """
 
+import contextlib
 import functools
 
 import keras
@@ -13,14 +14,14 @@ def compiled(function):
 
     @functools.wraps(function)
     def run(*tensors):
-        tensors = map(keras.ops.convert_to_tensor, tensors)
-        return _compiled(function)(*map(keras.ops.stop_gradient, tensors))
+        tensors = [keras.ops.stop_gradient(keras.ops.convert_to_tensor(each)) for each in tensors]
+        return _compiled(function, len(tensors))(*tensors)
 
     return run
 
 
 @functools.cache
-def _compiled(function):
+def _compiled(function, num_tensors):  # TensorFlow cannot generalize over their number
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -50,7 +51,8 @@ def backpropagate(forward, variables, summarize):
         of the taps. `None` is for what the loss does not depend on.
     """
     run = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}[keras.backend.backend()]
-    return run(forward, variables, summarize)
+    with _random_state():
+        return run(forward, variables, summarize)
 
 
 def _tensorflow(forward, variables, summarize):
@@ -124,3 +126,25 @@ def _jax(forward, variables, summarize):
     values = [variable.value for variable in variables]
     by_value, by_tapped = jax.grad(loss, argnums=(0, 1))(values, [zeros[each] for each in tapped])
     return result, by_value, [summarize(each) for each in by_tapped]
+
+
+@contextlib.contextmanager
+def without_gradient():
+    """A context in which nothing is kept for a backward pass, nor of the random state."""
+    with _random_state():
+        if keras.backend.backend() != "torch":
+            yield
+            return
+        import torch
+
+        with torch.no_grad():
+            yield
+
+
+def _random_state():
+    """Returns a context that restores the backend's own random state, which dropout draws from."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+    return contextlib.nullcontext()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _draws, _graph, _layers
+from keras_winit import _draws, _graph
 
 # A data set is not passed through a model as one: samples, and numbers in all of them.
 _MOST_SAMPLES, _MOST_NUMBERS = 256, 1 << 22
@@ -38,6 +38,11 @@ class Batch:
     def size(self):
         """Number of samples."""
         return len(keras.tree.flatten(self.x)[0])
+
+    def at(self, places):
+        """Returns the batch of the samples at these places."""
+        parts = (self.x, self.y, self.sample_weight)
+        return Batch(*(_select(part, places) for part in parts), self.is_drawn)
 
     def apply(self, model, training=True):
         """Runs the model on the batch; numbers are converted by the backend."""
@@ -131,9 +136,8 @@ def _arrays(name, structure):
 
 
 def _check_sizes(x, y):
-    sizes = {name: [len(a) for a in keras.tree.flatten(v)] for name, v in (("x", x), ("y", y))}
-    if y is None:
-        del sizes["y"]
+    given = {"x": x} if y is None else {"x": x, "y": y}
+    sizes = {name: [len(each) for each in keras.tree.flatten(v)] for name, v in given.items()}
     found = {size for group in sizes.values() for size in group}
     if len(found) == 1 and 0 not in found:
         return
@@ -182,11 +186,14 @@ def _spread(*structures):
     most = _samples(_MOST_SAMPLES, _MOST_NUMBERS, numbers)
     if len(first[0]) <= most:
         return structures
-    chosen = np.linspace(0, len(first[0]) - 1, most).astype(int)
-    return tuple(
-        None if each is None else keras.tree.map_structure(lambda array: array[chosen], each)
-        for each in structures
-    )
+    places = np.linspace(0, len(first[0]) - 1, most).astype(int)
+    return tuple(_select(each, places) for each in structures)
+
+
+def _select(structure, places):
+    if structure is None:
+        return None
+    return keras.tree.map_structure(lambda array: array[places], structure)
 
 
 def _samples(samples, numbers, per_sample):

@@ -109,6 +109,13 @@ def _rounded(moments):
     return _quadrature.Moments(*(float(f"{value:.12g}") for value in dataclasses.astuple(moments)))
 
 
+def name_of(activation):
+    """Returns what to call an activation: Keras's name for it, else its own."""
+    function = resolve(activation)
+    name, _ = identify(function)
+    return name or getattr(function, "__name__", type(function).__name__)
+
+
 def saturation(activation):
     """Returns the outputs (low, high) beyond which a bounded activation is saturated.
 

@@ -150,13 +150,11 @@ def _moments(activation):
     """Returns the name of an activation, and its moments if it acts on each unit alone."""
     if activation is None:
         return "nothing", _gains.activation_moments("linear")
-    function = _gains.resolve(activation)
-    name, _ = _gains.identify(function)
     try:
         moments = _gains.activation_moments(activation)
     except ValueError:
         moments = None
-    return name or getattr(function, "__name__", type(function).__name__), moments
+    return _gains.name_of(activation), moments
 
 
 def _glorot(weight, reason):

@@ -121,6 +121,8 @@ class LayerSignal:
             depend on it.
         sample: Up to 256 values of the output.
         kernels: A `KernelSignal` for each kernel.
+        asked: Variance times fan_in that keeps the size of the signal by the activation, `None`
+            where no such number is known.
         logit_std: Of attention, where it is the map of queries: standard deviation of the logits
             over the keys; `None` elsewhere.
         num_keys: Number of those keys.
@@ -141,6 +143,7 @@ class LayerSignal:
     gradient: float | None
     sample: np.ndarray
     kernels: tuple
+    asked: float | None = None
     logit_std: float | None = None
     num_keys: int | None = None
     token_cosine: float | None = None
@@ -281,7 +284,7 @@ def _layer_signals(tapped, sizes, kernels, graph, num_samples, scale):
             path if each.number == 0 else f"{path}#{each.number + 1}",
             each.layer.name,
             type(each.layer).__name__,
-            _name(each.activation),
+            None if each.activation is None else _gains.name_of(each.activation),
             each.normalized,
             around.is_first,
             around.is_output,
@@ -292,17 +295,22 @@ def _layer_signals(tapped, sizes, kernels, graph, num_samples, scale):
             None if size is None else _statistics.norm(*size) / scale,
             sample,
             tuple(kernel for owner in each.owners for kernel in kernels[id(owner)]),
+            _asked(each.activation),
             None if logit_std is None else float(logit_std),
             each.num_keys,
             None if token_cosine is None else float(token_cosine),
         )
 
 
-def _name(activation):
-    if activation is None:
+def _asked(activation):
+    """Returns 1 / E f² for an activation that lets through more than its mean."""
+    try:
+        moments = _gains.activation_moments("linear" if activation is None else activation)
+    except ValueError:
         return None
-    name, _ = _gains.identify(_gains.resolve(activation))
-    return name or getattr(activation, "__name__", type(activation).__name__)
+    if moments.mean**2 > 0.5 * moments.second_moment:
+        return None
+    return 1 / moments.second_moment
 
 
 def _kernel_signals(weights, gradients, scale):

@@ -52,6 +52,13 @@ def _summary(x):
 
 
 @_backends.compiled
+def unit_moments(x):
+    """Returns mean and second moment of each unit of (samples, positions, units), (2, units)."""
+    x = ops.cast(x, "float32")
+    return ops.stack([ops.mean(x, axis=(0, 1)), ops.mean(ops.square(x), axis=(0, 1))])
+
+
+@_backends.compiled
 def beyond(x, limits):
     """Returns the fraction of the values that are beyond either limit."""
     x = ops.cast(x, "float32")
@@ -63,9 +70,7 @@ def size(x):
     """Returns the largest magnitude, and the sum of the squares of the rest of it."""
     x = ops.cast(x, "float32")
     largest = ops.max(ops.abs(x))
-    return ops.stack(
-        [largest, ops.sum(ops.square(x * (1 / ops.maximum(largest, 1e-37))))]
-    )
+    return ops.stack([largest, ops.sum(ops.square(x * (1 / ops.maximum(largest, 1e-37))))])
 
 
 def norm(largest, squares):

@@ -16,6 +16,7 @@ from keras_winit._layers._calls import (
     is_zero,
     snake_case,
     unit_axis,
+    unit_shape,
     vocabulary,
 )
 from keras_winit._layers._kernels import (
@@ -61,6 +62,7 @@ __all__ = [
     "tell_attention",
     "tell_initializer",
     "unit_axis",
+    "unit_shape",
     "vocabulary",
     "walk",
     "weights",

@@ -183,3 +183,20 @@ def vocabulary(operation):
 def unit_axis(layer):
     """Returns the axis of a layer's output that its units are along."""
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def unit_shape(layer):
+    """Returns the shape in which a number per unit multiplies the layer's last kernel.
+
+    `None` where the units are not those of the last axis of the output, in order.
+    """
+    known = kernels(layer)
+    if not known or isinstance(layer, (layers.EinsumDense, layers.Embedding)):
+        return None
+    shape = getattr(layer, known[-1].weight).shape
+    structured, axes = known[-1].structure(shape)
+    units = axes.batch + axes.output
+    sizes = [size if axis in units else 1 for axis, size in enumerate(structured)]
+    if known[-1].blocks > 1:  # the groups are side by side on the last axis of the kernel
+        sizes[-2:] = [sizes[-2] * sizes[-1]]
+    return tuple(sizes)

@@ -1,0 +1,157 @@
+"""A callback that watches the signal while a model trains."""
+
+import csv
+import math
+from pathlib import Path
+
+import keras
+
+from keras_winit import _batch, _checks, _plot
+from keras_winit._signal import measure
+
+STATISTICS = (
+    *("signal", "preactivation", "cosine", "between_samples", "dead", "saturated"),
+    *("gradient", "gradient_of_weights", "weights"),
+)
+
+
+class SignalMonitor(keras.callbacks.Callback):
+    """Records the signal at every layer while a model trains, every so many batches.
+
+    What `diagnose` measures, on one and the same batch: before training, after every `every`
+    batches, and at the end. The training itself is not changed by it. A record costs about two
+    steps of training on that batch.
+
+    `history` holds a dict for every record and call of a layer with a kernel, with `step` (number
+    of batches so far), `layer` and
+
+    - `signal`, `preactivation`: root mean square of what is handed on, of what the kernel gives;
+    - `cosine`, `between_samples`: mean cosine of two samples; their share of the variance;
+    - `dead`, `saturated`: fraction of the units, of the outputs;
+    - `gradient`: norm of the gradient by the preactivation;
+    - `gradient_of_weights`, `weights`: norms of the gradient by the kernels, and of these.
+
+    `None` stands for what does not apply.
+
+    Args:
+        x: Batch to measure on, as in `diagnose`. Defaults to `None`, for noise.
+        y: Its labels. Defaults to `None`, for gradients of a random projection of the outputs.
+        every: Positive integer, number of batches between two records. Defaults to `100`.
+        csv_path: File to write the records to as well, as they come. Defaults to `None`.
+        log_dir: Folder for TensorBoard to read them from; takes the package `tensorboard`.
+            Defaults to `None`.
+
+    Raises:
+        TypeError: If `every` is no integer.
+        ValueError: If `every` is below 1; when training starts, if the batch does not fit.
+        ImportError: If `log_dir` is given and `tensorboard` is not installed.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> monitor = keras_winit.SignalMonitor(every=2)
+    >>> _ = model.fit(np.ones((16, 4)), np.ones(16), batch_size=4, verbose=0, callbacks=[monitor])
+    >>> [record["step"] for record in monitor.history[::2]]
+    [0, 2, 4]
+    """
+
+    def __init__(self, x=None, y=None, *, every=100, csv_path=None, log_dir=None):
+        super().__init__()
+        self.x, self.y = x, y
+        self.every = _checks.integer("every", every, minimum=1)
+        self.csv_path, self.log_dir = csv_path, log_dir
+        self.history = []
+        self._writer = None if log_dir is None else _writer(log_dir)
+
+    def on_train_begin(self, logs=None):
+        self._batch = _batch.take(self.model, self.x, self.y)
+        self.history, self._step = [], 0
+        if self.csv_path is not None:
+            with Path(self.csv_path).open("w", newline="") as file:
+                csv.writer(file).writerow(("step", "layer", *STATISTICS))
+        self._record()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        if self._step % self.every == 0:
+            self._record()
+
+    def on_train_end(self, logs=None):
+        if self.history[-1]["step"] != self._step:
+            self._record()
+
+    def plot(self, statistic="signal", ax=None):
+        """Draws a statistic of every layer over the batches.
+
+        Args:
+            statistic: A key of the records in `history`. Defaults to `"signal"`.
+            ax: Axes of matplotlib. Defaults to `None`, for a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If there is no such statistic, or nothing has been recorded.
+            ImportError: If matplotlib is not installed.
+        """
+        _checks.option("statistic", statistic, STATISTICS)
+        if not self.history:
+            raise ValueError(
+                "`plot` should come after training. Received: no records; "
+                "give the monitor to `fit(callbacks=[monitor])` first."
+            )
+        layers = list(dict.fromkeys(record["layer"] for record in self.history))
+        steps = list(dict.fromkeys(record["step"] for record in self.history))
+        values = {(each["step"], each["layer"]): each[statistic] for each in self.history}
+        rows = [[values.get((step, layer)) for layer in layers] for step in steps]
+        if ax is None:
+            (ax,) = _plot.panels(1)
+        _plot.history(ax, steps, layers, rows, statistic)
+        return ax
+
+    def _record(self):
+        if hasattr(self.model, "jax_state_sync"):  # JAX trains on copies of the weights
+            self.model.jax_state_sync()
+        records = [_record(self._step, layer) for layer in measure(self.model, self._batch).layers]
+        self.history.extend(records)
+        if self.csv_path is not None:
+            with Path(self.csv_path).open("a", newline="") as file:
+                csv.writer(file).writerows(record.values() for record in records)
+        if self._writer is not None:
+            for record in records:
+                for name in STATISTICS:
+                    if record[name] is not None:
+                        self._writer.add_scalar(
+                            f"{name}/{record['layer']}", record[name], step=self._step
+                        )
+            self._writer.flush()
+
+
+def _record(step, layer):
+    gradients = [kernel.gradient for kernel in layer.kernels if kernel.gradient is not None]
+    output = layer.output
+    return {
+        "step": step,
+        "layer": layer.layer,
+        "signal": math.sqrt(output.second_moment),
+        "preactivation": math.sqrt(layer.preactivation.second_moment),
+        "cosine": output.cosine,
+        "between_samples": output.between_samples,
+        "dead": output.dead,
+        "saturated": layer.saturated,
+        "gradient": layer.gradient,
+        "gradient_of_weights": math.hypot(*gradients) if gradients else None,
+        "weights": math.hypot(*(kernel.norm for kernel in layer.kernels)),
+    }
+
+
+def _writer(log_dir):
+    try:
+        from tensorboard.summary import Writer
+    except ImportError as error:
+        raise ImportError(
+            f"`log_dir` takes the package tensorboard. Received: log_dir={log_dir!r}. "
+            'Install it with `pip install "keras-winit[tensorboard]"`, or use `csv_path`.'
+        ) from error
+    return Writer(str(log_dir))
