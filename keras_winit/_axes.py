@@ -62,12 +62,12 @@ class KernelAxes:
         return self.kernel(values, shape)
 
 
-def outputs_of_group(shape, outputs, groups):
+def outputs_of_group(shape, outputs, groups, name="groups"):
     """Returns the number of outputs of each group, or raises if they cannot be divided."""
     if outputs % groups:
         raise ValueError(
-            f"`groups` should divide the {outputs} outputs of a kernel of shape {shape}. "
-            f"Received: groups={groups}."
+            f"`{name}` should divide the {outputs} outputs of a kernel of shape {shape}. "
+            f"Received: {name}={groups}."
         )
     return outputs // groups
 

@@ -6,21 +6,12 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _axes, _draws
+from keras_winit import _axes
 from keras_winit.initializers import ActivationScaling, Identity, Orthogonal
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._any import SCALINGS, changed, draw, elementwise, ours
 
 initializers = keras.initializers
 
-_SCALINGS = (
-    initializers.VarianceScaling,
-    initializers.GlorotNormal,
-    initializers.GlorotUniform,
-    initializers.HeNormal,
-    initializers.HeUniform,
-    initializers.LecunNormal,
-    initializers.LecunUniform,
-)
 _IDENTITIES = (initializers.Identity, Identity)
 
 
@@ -40,15 +31,10 @@ def fill(weight, initializer, seed, *, as_keras=False):
     shape = tuple(int(size) for size in weight.variable.shape)
     dtype = keras.backend.standardize_dtype(weight.variable.dtype)
     dtype = np.float64 if dtype == "float64" else np.float32
-    values = _elementwise(initializer, shape, seed)
+    values = elementwise(initializer, shape, seed)
     if values is None:
         structure = _structure(weight, initializer, shape, as_keras)
-        initializer = _ours(initializer)
-        if isinstance(initializer, KernelInitializer):
-            values = initializer._draw(*structure, dtype, seed)
-        else:
-            values = _call_for_each_matrix(initializer, *structure, seed)
-        values = values.reshape(shape)
+        values = draw(initializer, *structure, dtype, seed).reshape(shape)
     if weight.ones is not None:
         values[weight.ones] = 1.0
     return values
@@ -92,18 +78,18 @@ def in_config(weight, initializer):
     if kind is initializers.Orthogonal and kernel.input_axes is not None:
         initializer = Orthogonal(initializer.gain, initializer.get_config()["seed"])
     elif kind is initializers.Identity and not is_matrix:
-        initializer = _ours(initializer)
+        initializer = ours(initializer)
     if kernel.blocks > 1 and hasattr(initializer, "groups"):
-        initializer = _changed(initializer, groups=kernel.blocks)
+        initializer = changed(initializer, groups=kernel.blocks)
     counted = _axes_for_keras(kernel, initializer, shape)
     if kernel.input_axes is not None and _takes_axes(initializer):
         axes = _axes.kernel_axes(shape, kernel.input_axes, kernel.output_axes)
         if axes != counted:
             axes_told = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
-            initializer, counted = _changed(initializer, **axes_told), axes
-    if kind in _SCALINGS or isinstance(initializer, ActivationScaling):
+            initializer, counted = changed(initializer, **axes_told), axes
+    if kind in SCALINGS or isinstance(initializer, ActivationScaling):
         true_shape, axes = kernel.structure(shape)
-        needed = _ours(initializer)._needed
+        needed = ours(initializer)._needed
         factor = needed(*counted.fans(shape)) / needed(*axes.fans(true_shape))
         if not math.isclose(factor, 1):
             initializer = _scaled(initializer, factor)
@@ -116,27 +102,23 @@ def variances(weight, initializer):
     By the kernel's true fans, and by those that Keras counts; `None` for an initializer that
     asks for none by fans.
     """
-    if type(initializer) not in _SCALINGS and not isinstance(initializer, ActivationScaling):
+    if type(initializer) not in SCALINGS and not isinstance(initializer, ActivationScaling):
         return None, None
     shape = tuple(int(size) for size in weight.variable.shape)
-    ours = _ours(initializer)
+    known = ours(initializer)
     true_shape, axes = _structure(weight, initializer, shape, False)
     counted_shape, counted = _structure(weight, initializer, shape, True)
     return (
-        ours.scale / ours._needed(*axes.fans(true_shape)),
-        ours.scale / ours._needed(*counted.fans(counted_shape)),
+        known.scale / known._needed(*axes.fans(true_shape)),
+        known.scale / known._needed(*counted.fans(counted_shape)),
     )
-
-
-def _changed(initializer, **arguments):
-    return type(initializer).from_config({**initializer.get_config(), **arguments})
 
 
 def _scaled(initializer, factor):
     """Returns an initializer of the same law, of `factor` times the variance."""
     scale = initializer.scale * factor
-    if type(initializer) not in _SCALINGS:
-        return _changed(initializer, scale=scale)
+    if type(initializer) not in SCALINGS:
+        return changed(initializer, scale=scale)
     # Of those of Keras, only one has a scale to set.
     law = {"scale": scale, "mode": initializer.mode, "distribution": initializer.distribution}
     return initializers.VarianceScaling.from_config({**initializer.get_config(), **law})
@@ -150,81 +132,3 @@ def _takes_axes(initializer):
     """Whether it is an initializer to which Keras tells the axes, where it tells any."""
     known = inspect.signature(type(initializer)).parameters
     return isinstance(initializer, initializers.VarianceScaling) and "input_axes" in known
-
-
-def _elementwise(initializer, shape, seed):
-    """Returns the draw of one of Keras's initializers that look at no axes, else `None`."""
-    kind = type(initializer)
-    arguments = {"seed": seed, "purpose": kind.__name__}
-    if kind is initializers.Zeros:
-        return np.zeros(shape, np.float32)
-    if kind is initializers.Ones:
-        return np.ones(shape, np.float32)
-    if kind is initializers.Constant:
-        return np.broadcast_to(np.float32(initializer.value), shape).copy()
-    if kind is initializers.RandomNormal:
-        values = _draws.normal(shape, stddev=initializer.stddev, **arguments)
-        values += np.float32(initializer.mean)
-        return values
-    if kind is initializers.TruncatedNormal:
-        # Keras's stddev is that before the truncation.
-        stddev = initializer.stddev * _draws.TRUNCATED_STDDEV
-        values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
-        values += np.float32(initializer.mean)
-        return values
-    if kind is initializers.RandomUniform:
-        low, high = initializer.minval, initializer.maxval
-        values = _draws.uniform(shape, limit=(high - low) / 2, **arguments)
-        values += np.float32((low + high) / 2)
-        return values
-    return None
-
-
-def _ours(initializer):
-    """Returns our initializer of the same distribution, for the true axes, where there is one."""
-    kind = type(initializer)
-    if kind in _SCALINGS:
-        return ActivationScaling(
-            "linear",
-            initializer.scale,
-            initializer.mode,
-            initializer.distribution,
-            seed=0,
-            input_axes=getattr(initializer, "input_axes", None),
-            output_axes=getattr(initializer, "output_axes", None),
-        )
-    if kind is initializers.Orthogonal:
-        return Orthogonal(initializer.gain, seed=0)
-    if kind is initializers.Identity:
-        return Identity(getattr(initializer, "gain", 1.0))
-    if getattr(initializer, "groups", 1) > 1:  # the structure of the kernel knows its groups
-        return _changed(initializer, groups=1)
-    return initializer
-
-
-def _call_for_each_matrix(initializer, shape, axes, seed):
-    """Draws with an initializer we know nothing of, as if each matrix were a layer's kernel."""
-    taps, inputs, outputs, batch = axes.sizes(shape)
-    spatial = [shape[axis] for axis in axes.spatial]
-    one = (*spatial, inputs, outputs) if axes.input or axes.output else tuple(spatial)
-    matrices = []
-    for number in range(batch):
-        drawn = _with_seed(initializer, f"{seed}/{number}")(one, dtype="float32")
-        drawn = keras.ops.convert_to_numpy(drawn)
-        if drawn.shape != one:
-            raise ValueError(
-                f"the initializer {initializer!r} should return an array of shape {one}. "
-                f"Received: an array of shape {drawn.shape}."
-            )
-        matrices.append(drawn)
-    return axes.kernel(np.stack(matrices).reshape(batch, taps * inputs, outputs), shape)
-
-
-def _with_seed(initializer, seed):
-    """Returns a copy of an initializer with its own seed, itself if it takes none."""
-    if not isinstance(initializer, keras.Initializer):
-        return initializer
-    config = initializer.get_config()
-    if "seed" not in config:
-        return initializer
-    return type(initializer).from_config({**config, "seed": _draws.integer_seed(seed)})

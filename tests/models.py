@@ -28,7 +28,11 @@ def arguments(cls):
 RANDOM = [cls for cls in CATALOGUE if "seed" in arguments(cls)]
 
 # These refuse a kernel without taps.
-CONVOLUTIONAL = (keras_winit.initializers.DeltaOrthogonal,)
+CONVOLUTIONAL = (
+    keras_winit.initializers.BilinearUpsampling,
+    keras_winit.initializers.DeltaOrthogonal,
+    keras_winit.initializers.ICNR,
+)
 
 # One value away from the default for every argument of every class; it suits kernels of
 # `(*spatial, input, output)` with an even number of outputs.
@@ -37,10 +41,15 @@ AWAY_FROM_DEFAULT = {
     "centered": True,
     "connections": 2,
     "distribution": "uniform",
+    "factor": 1,
+    "first": True,
     "gain": 0.5,
+    "gates": 2,
     "groups": 2,
+    "initializer": "glorot_uniform",
     "input_axes": [0, 1, 3],
     "mode": "fan_out",
+    "omega": 0.5,
     "output_axes": [0, 1, 2],
     "scale": 0.5,
     "seed": 7,

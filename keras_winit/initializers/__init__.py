@@ -7,16 +7,26 @@ are ours. Every class can be given as `kernel_initializer=` instance, class or s
 from keras.initializers import *  # noqa: F403 (what Keras has, in this version and the next)
 
 from keras_winit.initializers._activation_scaling import ActivationScaling
+from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
 from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
+from keras_winit.initializers._icnr import ICNR
 from keras_winit.initializers._identity import Identity
+from keras_winit.initializers._looks_linear import LooksLinear
 from keras_winit.initializers._orthogonal import Orthogonal
+from keras_winit.initializers._per_gate import PerGate
+from keras_winit.initializers._siren import Siren
 from keras_winit.initializers._sparse import Sparse
 
 activation_scaling = ActivationScaling
+bilinear_upsampling = BilinearUpsampling
 delta_orthogonal = DeltaOrthogonal
 dirac = Identity
+icnr = ICNR
 identity = Identity
+looks_linear = LooksLinear
 orthogonal = Orthogonal
+per_gate = PerGate
+siren = Siren
 sparse = Sparse
 
 __all__ = [name for name in dir() if not name.startswith("_")]

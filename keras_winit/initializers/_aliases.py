@@ -3,15 +3,25 @@
 import keras
 
 from keras_winit.initializers._activation_scaling import ActivationScaling
+from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
 from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
+from keras_winit.initializers._icnr import ICNR
 from keras_winit.initializers._identity import Identity
+from keras_winit.initializers._looks_linear import LooksLinear
+from keras_winit.initializers._per_gate import PerGate
+from keras_winit.initializers._siren import Siren
 from keras_winit.initializers._sparse import Sparse
 
 # Keras's own "identity" and "orthogonal" stay Keras's: they are defaults of its RNNs.
 ALIASES = {
     "activation_scaling": ActivationScaling,
+    "bilinear_upsampling": BilinearUpsampling,
     "delta_orthogonal": DeltaOrthogonal,
     "dirac": Identity,
+    "icnr": ICNR,
+    "looks_linear": LooksLinear,
+    "per_gate": PerGate,
+    "siren": Siren,
     "sparse": Sparse,
 }
 
@@ -27,8 +37,8 @@ def register_aliases():
 
     Example:
 
-    >>> keras_winit.register_aliases()
-    ['activation_scaling', 'delta_orthogonal', 'dirac', 'sparse']
+    >>> keras_winit.register_aliases()[:3]
+    ['activation_scaling', 'bilinear_upsampling', 'delta_orthogonal']
     """
     names = keras.saving.get_custom_objects()
     for alias, cls in ALIASES.items():

@@ -31,17 +31,26 @@ DRAWS = {
     "ActivationScaling, truncated normal": (scaled("truncated_normal"), LARGE),
     "ActivationScaling, normal": (scaled("untruncated_normal"), LARGE),
     "ActivationScaling, uniform": (scaled("uniform"), LARGE),
+    "BilinearUpsampling": (initializers.BilinearUpsampling(), (4, 5, 3, 2)),
     "DeltaOrthogonal": (initializers.DeltaOrthogonal(gain=0.5, groups=2, seed=3), SHAPE),
+    "ICNR": (initializers.ICNR(2, "glorot_uniform", seed=3), SHAPE),
     "Identity": (initializers.Identity(gain=0.5, groups=2), SHAPE),
+    "LooksLinear": (initializers.LooksLinear(gain=0.5, seed=3), SHAPE),
     "Orthogonal": (initializers.Orthogonal(gain=0.5, seed=3), SHAPE),
     "Orthogonal, batch": (
         initializers.Orthogonal(seed=3, input_axes=[0], output_axes=[2]),
         (90, 2, 70),
     ),
+    "PerGate": (initializers.PerGate("he_normal", 2, seed=3), SHAPE),
+    "PerGate, orthogonal": (initializers.PerGate(gates=3, seed=3), (50, 90)),
+    "Siren": (initializers.Siren(seed=3), LARGE),
+    "Siren, first": (initializers.Siren(first=True, seed=3), LARGE),
     "Sparse, few": (initializers.Sparse(connections=15, seed=3), LARGE),
     "Sparse, many": (initializers.Sparse(0.25, gain=0.5, seed=-(2**80)), SHAPE),
 }
-MATRIX_PRODUCTS = ("DeltaOrthogonal", "Orthogonal", "Orthogonal, batch")
+MATRIX_PRODUCTS = (
+    *("DeltaOrthogonal", "LooksLinear", "Orthogonal", "Orthogonal, batch", "PerGate, orthogonal"),
+)
 
 # JAX has no float64 unless it is told so before it starts.
 DTYPES = ("float32", "bfloat16", "float16") + ("float64",) * (keras.backend.backend() != "jax")
