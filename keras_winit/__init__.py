@@ -11,6 +11,7 @@ from keras_winit._plan import Plan, suggest
 from keras_winit._strip import strip_initializers
 from keras_winit._suggest import Suggestion, select_initializer, suggest_initializer
 from keras_winit.initializers._aliases import register_aliases, unregister_aliases
+from keras_winit.initializers._class_prior import class_prior
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "SignalMonitor",
     "Suggestion",
     "calibrate",
+    "class_prior",
     "describe_layer",
     "diagnose",
     "gain",

@@ -6,7 +6,7 @@ import re
 import keras
 
 from keras_winit import _layers
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._own_initializer import OwnInitializer
 
 
 def strip_initializers(model):
@@ -59,7 +59,7 @@ def _find(model):
     """Yields (layer, attribute, initializer) for every initializer of ours, layer by layer."""
     for layer in _layers.walk(model):
         for attribute, value in vars(layer).items():
-            if isinstance(value, KernelInitializer):
+            if isinstance(value, OwnInitializer):
                 yield layer, attribute, value
 
 

@@ -39,6 +39,7 @@ LEVELS = {
     "_batch": 6,
     "_criticality": 6,
     "_taps": 6,
+    "initializers._own_initializer": 5,
     "initializers._kernel_initializer": 6,
     "initializers._any": 8,
     "initializers._icnr": 9,

@@ -4,6 +4,8 @@ import keras
 
 from keras_winit.initializers._activation_scaling import ActivationScaling
 from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
+from keras_winit.initializers._chrono_bias import ChronoBias
+from keras_winit.initializers._class_prior import ClassPrior
 from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
 from keras_winit.initializers._icnr import ICNR
 from keras_winit.initializers._identity import Identity
@@ -16,6 +18,8 @@ from keras_winit.initializers._sparse import Sparse
 ALIASES = {
     "activation_scaling": ActivationScaling,
     "bilinear_upsampling": BilinearUpsampling,
+    "chrono_bias": ChronoBias,
+    "class_prior": ClassPrior,
     "delta_orthogonal": DeltaOrthogonal,
     "dirac": Identity,
     "icnr": ICNR,
@@ -38,7 +42,7 @@ def register_aliases():
     Example:
 
     >>> keras_winit.register_aliases()[:3]
-    ['activation_scaling', 'bilinear_upsampling', 'delta_orthogonal']
+    ['activation_scaling', 'bilinear_upsampling', 'chrono_bias']
     """
     names = keras.saving.get_custom_objects()
     for alias, cls in ALIASES.items():

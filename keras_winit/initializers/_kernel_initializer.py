@@ -1,28 +1,17 @@
-"""What all initializers of this package share: seeds, axes, dtypes, configs, errors."""
-
-import functools
-import inspect
-import itertools
-import numbers
-import warnings
-import weakref
+"""What initializers of kernels share: the axes of a kernel."""
 
 import keras
-import numpy as np
 
-from keras_winit import _axes, _checks
-
-# For each seed generator, the seeds it gives one after the other. Kept on the side: its own
-# state can be neither read nor changed while a function is being traced.
-_seeds_of_generators = weakref.WeakKeyDictionary()
+from keras_winit import _axes
+from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
 
-class KernelInitializer(keras.initializers.VarianceScaling):
-    """Base class: draws in NumPy, the same on every backend, and casts last.
+class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
+    """Base class of initializers of kernels.
 
-    A subclass keeps its arguments as attributes of the same names and defines `_draw`. It is a
-    `VarianceScaling`, of the `scale`, `mode` and `distribution` that come nearest, because that
-    is the only class to which EinsumDense, and so attention, tells the axes of its kernel.
+    A subclass defines `_draw`. It is a `VarianceScaling`, of the `scale`, `mode` and
+    `distribution` that come nearest, because that is the only class to which EinsumDense, and so
+    attention, tells the axes of its kernel.
     """
 
     def __init__(
@@ -34,104 +23,18 @@ class KernelInitializer(keras.initializers.VarianceScaling):
         input_axes=None,
         output_axes=None,
     ):
-        self._config_seed = _check_seed(seed)
+        self._config_seed = check_seed(seed)
         super().__init__(scale, mode, distribution, seed=self._config_seed)
         self.input_axes, self.output_axes = _axes.check_axes(input_axes, output_axes)
 
-    def __call__(self, shape, dtype=None):
-        name = type(self).__name__
-        dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
-        if "float" not in dtype:
-            raise ValueError(
-                f"{name}: `dtype` should be a floating-point type. Received: dtype={dtype!r}. "
-                "Draw floats, then cast or quantize them."
-            )
-        try:
-            shape = _checks.shape(shape)
-            axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
-            values = self._draw(
-                shape, axes, np.float64 if dtype == "float64" else np.float32, self._next_seed()
-            )
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from error
-        return keras.ops.cast(keras.ops.convert_to_tensor(values), dtype)
+    def _values(self, shape, dtype, seed):
+        axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+        return self._draw(shape, axes, dtype, seed)
 
     def _draw(self, shape, axes, dtype, seed):
         """Returns the kernel as a NumPy array, float32 or `dtype`."""
         raise NotImplementedError
 
-    def _next_seed(self):
-        """Returns what to draw with: always the same, unless a generator was given."""
-        if isinstance(self.seed, keras.random.SeedGenerator):
-            return next(_seeds_of_generators[self.seed])
-        return self.seed
-
     def to_keras(self):
         """Returns a Keras initializer, unseeded, of the same variance."""
         return keras.initializers.VarianceScaling(self.scale, self.mode, self.distribution)
-
-    def get_config(self):
-        """Returns the arguments of `__init__` as plain JSON types."""
-        config = {name: getattr(self, name) for name in _argument_names(type(self))}
-        if "seed" in config:
-            config["seed"] = keras.saving.serialize_keras_object(self._config_seed)
-        return config
-
-    def _changed(self, config):
-        """Returns the entries of `config` that are not at their default."""
-        defaults = inspect.signature(type(self)).parameters
-        return {name: value for name, value in config.items() if value != defaults[name].default}
-
-    @classmethod
-    def from_config(cls, config):
-        """Returns an initializer of these arguments; unknown ones are ignored with a warning."""
-        known = {name: value for name, value in config.items() if name in _argument_names(cls)}
-        # EinsumDense gives a seed to every `VarianceScaling`, whether it draws or not.
-        unknown = sorted(config.keys() - known.keys() - {"seed"})
-        if unknown:
-            warnings.warn(
-                f"This version of keras_winit ignores {unknown} in the config of a "
-                f"{cls.__name__}: it does not know them.",
-                stacklevel=2,
-            )
-        return cls(**known)
-
-    def __reduce__(self):
-        # Through the config, since a seed generator cannot be pickled. What was drawn for
-        # `seed=None` goes along: a copy draws what the original draws.
-        is_generator = isinstance(self.seed, keras.random.SeedGenerator)
-        return _rebuild, (type(self), self.get_config(), None if is_generator else self.seed)
-
-    def __repr__(self):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
-
-
-def _rebuild(cls, config, seed):
-    initializer = cls.from_config(config)
-    if seed is not None:
-        initializer.seed = seed
-    return initializer
-
-
-@functools.cache
-def _argument_names(cls):
-    return tuple(inspect.signature(cls).parameters)
-
-
-def _check_seed(seed):
-    """Returns an int, a seed generator or None, or raises."""
-    if isinstance(seed, dict):
-        seed = keras.saving.deserialize_keras_object(seed)
-    if isinstance(seed, keras.random.SeedGenerator):
-        if seed not in _seeds_of_generators:
-            start = int(keras.ops.convert_to_numpy(seed.state)[0])
-            _seeds_of_generators[seed] = (f"{start}/{draw}" for draw in itertools.count())
-    elif isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
-        seed = int(seed)
-    elif seed is not None:
-        raise TypeError(
-            "`seed` should be an integer, a `keras.random.SeedGenerator` or None. "
-            f"Received: seed={seed!r}."
-        )
-    return seed

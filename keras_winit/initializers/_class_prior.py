@@ -1,0 +1,157 @@
+"""Output biases that start at what is known of the labels."""
+
+import keras
+import numpy as np
+
+from keras_winit import _checks
+from keras_winit.initializers._own_initializer import OwnInitializer
+
+ACTIVATIONS = ("softmax", "sigmoid", "linear")
+_SMALLEST = 1e-6
+
+
+@keras.saving.register_keras_serializable("keras_winit")
+class ClassPrior(OwnInitializer, keras.initializers.Initializer):
+    """Biases with which the last layer starts at the frequencies of the classes.
+
+    log p for a softmax, log(p / (1 - p)) for a sigmoid, the mean of the targets for a linear
+    output. With small logits otherwise, the loss before training is then the entropy of the
+    labels (the variance of the targets), instead of log(number of classes): the first epochs
+    need not learn that a class is rare. `keras_winit.class_prior(y)` computes it from labels.
+
+    Only the frequencies are kept and saved, never data.
+
+    Args:
+        probabilities: Number, or sequence of a number for each output: probabilities between 0
+            and 1, which sum to 1 for a softmax; for a linear output means. Those below 1e-6
+            count as 1e-6. Defaults to `0.01`, the prior of a rare class in focal loss.
+        activation: One of `"softmax"`, `"sigmoid"`, `"linear"`: what is applied to the output,
+            in the layer or in the loss. Defaults to `"sigmoid"`.
+
+    Raises:
+        ValueError: If a probability is not in its range, the activation is unknown, or a bias
+            has another number of outputs.
+        TypeError: If `probabilities` holds something else than numbers.
+
+    Example:
+
+    >>> prior = keras_winit.initializers.ClassPrior([0.9, 0.1], "softmax")
+    >>> layer = keras.layers.Dense(2, "softmax", bias_initializer=prior)
+    >>> output = layer(np.zeros((1, 5)))
+    >>> [round(float(probability), 2) for probability in output[0]]
+    [0.9, 0.1]
+
+    Reference:
+
+    - [Lin et al., 2017](https://arxiv.org/abs/1708.02002), section 4.1
+    """
+
+    def __init__(self, probabilities=0.01, activation="sigmoid"):
+        self.activation = _checks.option("activation", activation, ACTIVATIONS)
+        is_one = np.ndim(probabilities) == 0
+        values = [probabilities] if is_one else list(probabilities)
+        values = [_checks.real("probabilities", value) for value in values]
+        self.probabilities = values[0] if is_one else values
+        if activation != "linear" and not all(0 <= value <= 1 for value in values):
+            raise ValueError(
+                "`probabilities` should be between 0 and 1. "
+                f"Received: probabilities={probabilities!r}."
+            )
+        if activation == "softmax" and not is_one and abs(sum(values) - 1) > 1e-3:
+            raise ValueError(
+                "`probabilities` should sum to 1 for a softmax. "
+                f"Received: probabilities={probabilities!r}, which sum to {sum(values):.4g}. "
+                'For labels that do not exclude each other use activation="sigmoid".'
+            )
+
+    def _values(self, shape, dtype, seed):
+        if np.ndim(self.probabilities) and shape[-1] != len(self.probabilities):
+            raise ValueError(
+                f"the bias should have {len(self.probabilities)} outputs, one for each of the "
+                f"probabilities. Received: shape={shape}."
+            )
+        values = np.asarray(self.probabilities, np.float64)
+        if self.activation != "linear":
+            values = np.clip(values, _SMALLEST, 1 - _SMALLEST)
+            odds = values if self.activation == "softmax" else values / (1 - values)
+            values = np.log(odds)
+        return np.broadcast_to(values, shape).astype(dtype)
+
+    def to_keras(self):
+        """Returns zeros: Keras has no initializer with a value for each output."""
+        return keras.initializers.Zeros()
+
+
+def class_prior(y, activation=None):
+    """Returns the `ClassPrior` of labels, for `bias_initializer=` of the last layer.
+
+    A class without labels counts as if it had half of one.
+
+    Args:
+        y: Labels: integers of shape (samples,) or (samples, 1), one-hot rows, zeros and ones of
+            shape (samples,) or (samples, labels), or real targets.
+        activation: `"softmax"`, `"sigmoid"` or `"linear"`, what the last layer has. Defaults to
+            `None`: integers above 1 and rows that sum to one are for a softmax, other zeros and
+            ones for a sigmoid, other numbers for a linear output.
+
+    Returns:
+        `ClassPrior`.
+
+    Raises:
+        ValueError: If there are no labels, one is not finite, or they do not suit the activation.
+
+    Example:
+
+    >>> y = np.array([0, 0, 0, 2])
+    >>> keras_winit.class_prior(y).probabilities
+    [0.6666666666666666, 0.1111111111111111, 0.2222222222222222]
+    >>> keras_winit.class_prior(np.array([0, 0, 0, 1])).probabilities
+    0.25
+    """
+    y = np.asarray(y)
+    if y.size == 0 or y.dtype.kind not in "biuf" or not np.isfinite(y).all():
+        raise ValueError(
+            "`y` should be an array of finite numbers, at least one. "
+            f"Received: y of shape {y.shape} and dtype {y.dtype}."
+        )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    y = y.astype(np.float64)
+    if activation is None:
+        activation = _activation_for(y)
+    _checks.option("activation", activation, ACTIVATIONS)
+    if activation == "linear":
+        return ClassPrior(_plain(y.mean(0)), activation)
+    if activation == "sigmoid":
+        if y.min() < 0 or y.max() > 1:
+            raise ValueError(
+                "`y` should be between 0 and 1 for a sigmoid. "
+                f"Received: labels from {y.min():g} to {y.max():g}."
+            )
+        positive, number = y.sum(0), len(y)
+        return ClassPrior(_plain(np.clip(positive, 0.5, number - 0.5) / number), activation)
+    if y.ndim == 1:
+        if y.min() < 0 or (y % 1).any():
+            raise ValueError(
+                "`y` should hold integers from 0 on, or one-hot rows, for a softmax. "
+                f"Received: labels from {y.min():g} to {y.max():g}."
+            )
+        counts = np.bincount(y.astype(np.int64))
+    else:
+        counts = y.reshape(-1, y.shape[-1]).sum(0)
+    counts = np.maximum(counts, 0.5)
+    return ClassPrior(_plain(counts / counts.sum()), activation)
+
+
+def _activation_for(y):
+    if y.ndim == 1:
+        if set(np.unique(y)) <= {0.0, 1.0}:
+            return "sigmoid"
+        return "linear" if (y % 1).any() or y.min() < 0 else "softmax"
+    if not set(np.unique(y)) <= {0.0, 1.0}:
+        return "linear"
+    return "softmax" if (y.sum(-1) == 1).all() else "sigmoid"
+
+
+def _plain(values):
+    return values.tolist()

@@ -1,0 +1,130 @@
+import copy
+import json
+
+import keras
+import numpy as np
+import pytest
+from sampling import draw
+
+import keras_winit
+from keras_winit.initializers import ClassPrior
+
+RNG = np.random.default_rng(0)
+
+
+def initial_loss(prior, y, loss):
+    """Returns the loss of a last layer that starts at a prior, and no weights."""
+    outputs = len(prior.probabilities) if np.ndim(prior.probabilities) else 1
+    layer = keras.layers.Dense(
+        outputs, prior.activation, kernel_initializer="zeros", bias_initializer=prior
+    )
+    predicted = layer(np.ones((len(y), 3), "float32"))
+    return float(keras.ops.mean(keras.losses.get(loss)(y, predicted)))
+
+
+def entropy(frequencies):
+    frequencies = np.asarray(frequencies)
+    return -(frequencies * np.log(frequencies)).sum()
+
+
+def test_loss_starts_at_the_entropy_of_classes():
+    y = RNG.choice(4, size=400, p=[0.7, 0.2, 0.09, 0.01])
+    expected = entropy(np.bincount(y) / 400)
+    one_hot = np.eye(4)[y]
+    for labels, loss in ((y, "sparse_categorical_crossentropy"), (one_hot, "crossentropy")):
+        prior = keras_winit.class_prior(labels)
+        assert prior.activation == "softmax"
+        loss = loss if loss.startswith("sparse") else "categorical_crossentropy"
+        assert initial_loss(prior, labels, loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_loss_starts_at_the_entropy_of_labels_that_do_not_exclude_each_other():
+    y = (RNG.uniform(size=(500, 3)) < [0.5, 0.1, 0.02]).astype("float32")
+    frequencies = y.mean(0)
+    expected = np.mean([entropy([p, 1 - p]) for p in frequencies])
+    prior = keras_winit.class_prior(y)
+    assert prior.activation == "sigmoid"
+    assert initial_loss(prior, y, "binary_crossentropy") == pytest.approx(expected, abs=1e-5)
+
+
+def test_loss_starts_at_the_variance_of_targets():
+    y = RNG.normal(100, 3, size=(200, 2)).astype("float32")
+    prior = keras_winit.class_prior(y)
+    assert prior.activation == "linear"
+    assert initial_loss(prior, y, "mean_squared_error") == pytest.approx(y.var(0).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("y", "activation"),
+    [
+        (np.array([0, 1, 1]), "sigmoid"),
+        (np.array([[False], [True]]), "sigmoid"),
+        (np.array([0, 3, 1]), "softmax"),
+        (np.array([0.5, 3, 1]), "linear"),
+        (np.array([[0.0, 1.0], [1.0, 0.0]]), "softmax"),
+        (np.array([[1.0, 1.0], [1.0, 0.0]]), "sigmoid"),
+        (np.array([[0.5, 1.0], [1.0, 0.0]]), "linear"),
+    ],
+)
+def test_labels_tell_the_activation(y, activation):
+    assert keras_winit.class_prior(y).activation == activation
+
+
+def test_a_class_without_labels_counts_as_half_of_one():
+    prior = keras_winit.class_prior(np.array([0, 0, 2, 2, 2]))
+    np.testing.assert_allclose(prior.probabilities, np.array([2, 0.5, 3]) / 5.5)
+    assert keras_winit.class_prior(np.zeros(10), "sigmoid").probabilities == 0.05
+
+
+def test_one_probability_is_for_all_outputs():
+    bias = draw(ClassPrior(0.01), (7,))
+    np.testing.assert_allclose(bias, np.full(7, -np.log(99)), rtol=1e-6)
+    assert np.isfinite(draw(ClassPrior([0.0, 1.0], "softmax"), (2,), "bfloat16")).all()
+
+
+def test_it_holds_no_data_and_survives_saving(tmp_path):
+    prior = keras_winit.class_prior(RNG.integers(3, size=1000))
+    assert set(json.loads(json.dumps(prior.get_config()))) == {"probabilities", "activation"}
+    layer = keras.layers.Dense(3, bias_initializer=prior, name="classes")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").layers[0].bias_initializer
+    for other in (loaded, copy.deepcopy(prior), keras.initializers.get(prior)):
+        np.testing.assert_array_equal(draw(other, (3,)), draw(prior, (3,)))
+    assert keras_winit.strip_initializers(model) == [
+        "classes.bias_initializer: ClassPrior -> Zeros"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.5, 0.6], "softmax"), r"should sum to 1.*sum to 1.1"),
+        ((1.5,), r"between 0 and 1.*probabilities=1.5"),
+        (([0.5, float("nan")],), "finite number"),
+        ((0.5, "relu"), "`activation` should be one of .*'relu'"),
+    ],
+)
+def test_what_is_no_prior_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ClassPrior(*arguments)
+
+
+def test_a_bias_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"^ClassPrior: .*should have 2 outputs.*shape=\(3,\)"):
+        ClassPrior([0.5, 0.5], "softmax")((3,))
+
+
+@pytest.mark.parametrize(
+    ("y", "activation", "message"),
+    [
+        (np.array([]), None, r"`y` should be .*shape \(0,\)"),
+        (np.array([0.0, np.nan]), None, "finite"),
+        (np.array(["a"]), None, "numbers"),
+        (np.array([0, 2]), "sigmoid", "between 0 and 1 for a sigmoid.*from 0 to 2"),
+        (np.array([-1, 2]), "softmax", "integers from 0 on.*from -1 to 2"),
+    ],
+)
+def test_what_are_no_labels_is_refused(y, activation, message):
+    with pytest.raises(ValueError, match=message):
+        keras_winit.class_prior(y, activation)
