@@ -7,12 +7,22 @@ import keras_winit
 from keras_winit import initializers
 from keras_winit.initializers import _aliases
 
-ALIASES = {
+KERNEL_ALIASES = {
     "activation_scaling": initializers.ActivationScaling,
+    "bilinear_upsampling": initializers.BilinearUpsampling,
     "delta_orthogonal": initializers.DeltaOrthogonal,
     "dirac": initializers.Identity,
+    "icnr": initializers.ICNR,
+    "looks_linear": initializers.LooksLinear,
+    "per_gate": initializers.PerGate,
+    "siren": initializers.Siren,
     "sparse": initializers.Sparse,
 }
+BIAS_ALIASES = {
+    "chrono_bias": initializers.ChronoBias,
+    "class_prior": initializers.ClassPrior,
+}
+ALIASES = {**KERNEL_ALIASES, **BIAS_ALIASES}
 
 each_alias = pytest.mark.parametrize(("alias", "cls"), ALIASES.items(), ids=ALIASES)
 
@@ -26,10 +36,11 @@ def without_aliases():
 
 
 @each_alias
-def test_an_alias_is_a_kernel_initializer_string(alias, cls):
-    layer = keras.layers.Conv2D(4, 3, kernel_initializer=alias)
+def test_an_alias_is_an_initializer_string(alias, cls):
+    argument = "kernel_initializer" if alias in KERNEL_ALIASES else "bias_initializer"
+    layer = keras.layers.Conv2D(4, 3, **{argument: alias})
     layer.build((None, 8, 8, 6))
-    assert type(layer.kernel_initializer) is cls
+    assert type(getattr(layer, argument)) is cls
     assert type(keras.initializers.get(alias)) is cls
 
 

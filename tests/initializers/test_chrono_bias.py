@@ -42,7 +42,8 @@ def test_an_lstm_with_it_remembers_longer_than_with_a_forget_bias_of_one():
             30, kernel_initializer="zeros", recurrent_initializer="zeros", **arguments
         )
         state = [np.zeros((1, 30), "float32"), np.ones((1, 30), "float32")]
-        return float(keras.ops.mean(layer(np.zeros((1, 50, 2)), initial_state=state)))
+        output = layer(np.zeros((1, 50, 2)), initial_state=state)
+        return keras.ops.convert_to_numpy(output).mean()
 
     chrono = ChronoBias(200, seed=0)
     with_chrono = remembered(bias_initializer=chrono, unit_forget_bias=False)
