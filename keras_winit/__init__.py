@@ -8,6 +8,7 @@ from keras_winit._initialize import Initialization, initialize
 from keras_winit._layers import Kernel, describe_layer
 from keras_winit._monitor import SignalMonitor
 from keras_winit._plan import Plan, suggest
+from keras_winit._sparsity_mask import SparsityMask
 from keras_winit._strip import strip_initializers
 from keras_winit._suggest import Suggestion, select_initializer, suggest_initializer
 from keras_winit.initializers._aliases import register_aliases, unregister_aliases
@@ -22,6 +23,7 @@ __all__ = [
     "Kernel",
     "Plan",
     "SignalMonitor",
+    "SparsityMask",
     "Suggestion",
     "calibrate",
     "class_prior",

@@ -27,17 +27,18 @@ def sizes(names, signal, gradient, band=None, marked=()):
         gradient: Norm of the gradient by the preactivation of each, or `None`; drawn relative to
             the last.
         band: (low, high), limits of a healthy signal, or `None`.
-        marked: Places of layers with an error, from 0.
+        marked: Names of layers with an error.
     """
     curves = {"signal": _plot.as_array(signal), "gradient": _plot.relative(gradient)}
     low, high = map(math.log10, _plot.log_limits(*curves.values(), band or ()))
 
     def height(value):
-        return _HEIGHT * (high - math.log10(value)) / (high - low)
+        share = (high - math.log10(value)) / (high - low)
+        return _HEIGHT * min(max(share, 0.0), 1.0)
 
     exponents = range(math.ceil(low), math.floor(high) + 1)
     ticks = [(height(10.0**each), _power(each)) for each in exponents[:: -(-len(exponents) // 5)]]
-    keys = [("line signal", "signal, root mean square"), ("line gradient", "gradient / last one's")]
+    keys = [("line signal", "signal, root mean square"), ("line gradient", "gradient / last")]
     behind, lines = "", []
     if band is not None and 0 < band[0] < band[1] < math.inf:
         top, bottom = height(band[1]), height(band[0])
@@ -55,8 +56,9 @@ def sizes(names, signal, gradient, band=None, marked=()):
             if at.any():
                 lines.append(_marks(f"edge {name}", at.nonzero()[0], len(names), f"{y}h0"))
                 keys.append((f"edge {name}", f"{name} {what}"))
-    if len(marked):
-        lines.append(_marks("wrong", marked, len(names), f"{-_TOP}v{_TOP - 4}"))
+    wrong = [place for place, name in enumerate(names) if name in marked]
+    if wrong:
+        lines.append(_marks("wrong", wrong, len(names), f"{-_TOP}v{_TOP - 4}"))
         keys.append(("wrong", "layer with an error"))
     lines.append(_pointed(names, curves, _number))
     return _chart("Size of signal and gradient", len(names), keys, ticks, behind, lines)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_winit import _checks, _fill, _layers, _plan, _table
+from keras_winit._sparsity_mask import SparsityMask
 
 _CHUNK = 1 << 16
 
@@ -142,7 +143,7 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     chosen = {id(choice) for choice in chosen}
     keys = _layers.stable_paths(model, [choice.weight for choice in choices])
     rows, done = [], []
-    with _all_or_nothing() as backup:
+    with all_or_nothing() as backup:
         for choice, key in zip(choices, keys, strict=True):
             if id(choice) not in chosen:
                 continue
@@ -167,6 +168,8 @@ def _reason_to_skip(choice, frozen):
         return choice.reason
     if not frozen and choice.weight.is_frozen:
         return "frozen"
+    if isinstance(choice.weight.variable.constraint, SparsityMask):
+        return "its SparsityMask belongs to the zeros it has"
     return None
 
 
@@ -210,7 +213,7 @@ def _draw(choice, seed, backup):
 
 
 @contextlib.contextmanager
-def _all_or_nothing():
+def all_or_nothing():
     """Yields a function that saves a variable; on an error the saved ones are restored.
 
     The values wait in a temporary file, so that memory holds no second model. The function
@@ -241,6 +244,7 @@ def _sample(values):
     return values[:: 1 + values.size // 1024].astype(np.float32)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of weights that are not finite it is not a number
 def _std(values):
     """Returns the standard deviation, without a copy of the values."""
     values = np.ravel(values)

@@ -58,13 +58,13 @@ def overview(
     Args:
         ax: Three axes, or one for the first picture alone, or `None` for a new figure.
         layers: Names of the layers.
-        signal: For `signal`, as the next.
+        signal: For `sizes`, as the next.
         gradient: Norms.
         dead: For `fractions`, as the next.
         saturated: Fractions.
         samples: For `histograms`.
         band: Limits of a healthy signal.
-        marked: Places of layers with an error, from 0.
+        marked: Names of layers with an error.
         title: Of a new figure.
 
     Returns:
@@ -72,7 +72,7 @@ def overview(
     """
     axes = panels(3, title) if ax is None else ax
     first, *rest = np.ravel(axes)
-    _draw_signal(first, layers, signal, gradient, band, marked)
+    sizes(first, layers, signal, gradient, band, marked)
     if rest:
         second, third = rest
         fractions(second, dead, saturated)
@@ -82,7 +82,7 @@ def overview(
     return axes
 
 
-def signal(ax, layers, signal, gradient, band=None, marked=()):
+def sizes(ax, layers, signal, gradient, band=None, marked=()):
     """Draws the size of signal and gradient, on one axis of logarithms.
 
     Args:
@@ -91,7 +91,7 @@ def signal(ax, layers, signal, gradient, band=None, marked=()):
         signal: Root mean square of what each of them hands on.
         gradient: Norm of the gradient by the preactivation of each; drawn relative to the last.
         band: (low, high), limits of a healthy signal, or `None`.
-        marked: Places of layers with an error, from 0.
+        marked: Names of layers with an error.
     """
     gradient = relative(gradient)
     place = np.arange(1, len(layers) + 1)
@@ -101,14 +101,10 @@ def signal(ax, layers, signal, gradient, band=None, marked=()):
         ax.axhspan(*band, color=_BAND, alpha=0.2, linewidth=0, label="healthy signal")
     _draw_sizes(ax, place, signal, "signal", _FIRST)
     _draw_sizes(ax, place, gradient, "gradient / last", _SECOND, row=1)
-    wrong = place[list(marked)]
-    if wrong.size:
+    wrong = [at for at, name in zip(place, layers, strict=True) if name in marked]
+    if wrong:
         _draw_at_edge(ax, wrong, 1.03, "layer with an error", color=_ERROR, marker="v")
     _add_legend(ax)
-
-
-# The argument `signal` hides the function in `overview`.
-_draw_signal = signal
 
 
 def fractions(ax, dead, saturated):
@@ -219,16 +215,18 @@ def relative(gradient):
     """Returns norms of gradients over the last one of them that is finite and not zero."""
     gradient = as_array(gradient)
     usable = _usable(gradient)
-    return gradient / usable[-1] if usable.size else gradient
+    # A masked array would mask what is not finite after its own division.
+    last = usable[-1] if usable.size else 1.0
+    return np.ma.array(gradient.data / last, mask=gradient.mask)
 
 
 def log_limits(*values):
     """Returns the ends of an axis of logarithms that has room for all values it can show."""
     values = np.concatenate([_usable(as_array(each)) for each in values])
-    exponents = np.log10(values) if values.size else np.zeros(1)
+    exponents = np.clip(np.log10(values), -250, 250) if values.size else np.zeros(1)
     low, high = exponents.min(), exponents.max()
     room = max(0.3, 0.06 * (high - low), (1.4 - (high - low)) / 2)  # one power of ten, or more
-    return 10 ** max(low - room, -300), 10 ** min(high + room, 300)
+    return 10 ** (low - room), 10 ** (high + room)
 
 
 def _usable(values):
@@ -264,10 +262,10 @@ def _draw_sizes(ax, places, values, label, look, row=0):
     drawn = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
     ax.plot(places, drawn, label=label, **{"markersize": _marker_size(len(places)), **look})
     zero, broken = edges(values)
-    height = 0.03 + 0.06 * row
+    distance = 0.03 + 0.06 * row
     for at, height, marker, what in (
-        (zero, height, "v", "zero"),
-        (broken, 1 - height, "x", "not finite"),
+        (zero, distance, "v", "zero"),
+        (broken, 1 - distance, "x", "not finite"),
     ):
         if at.any():
             text = label and f"{label} {what}"
@@ -298,7 +296,8 @@ def _scale(samples):
         return -1.0, 1.0, 1.0
     largest = max(np.quantile(each, 0.99) for each in magnitudes)
     smallest = min(np.median(each) for each in magnitudes)
-    linear = 10 ** np.floor(np.log10(max(smallest, largest * 10.0**-_DECADES)))
+    smallest = max(smallest, largest * 10.0**-_DECADES, 1e-300)
+    linear = 10 ** np.floor(np.log10(smallest))
     lowest = min(np.quantile(each, 0.01) for each in samples if each.size)
     highest = max(np.quantile(each, 0.99) for each in samples if each.size)
     return min(2 * lowest, -linear), linear, max(2 * highest, linear)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from keras_winit import _chart, _plot
 
 # Findings of a card that are seen at once.
-_MOST_SHOWN = 5
+_MOST_SHOWN = 3
 _SEVERITIES = ("error", "warning")
 # Columns of the table of layers.
-_TEXT = ("layer", "activation", "initializer")
-_NUMBERS = ("signal", "gradient", "gradient / last one's", "dead", "saturated", "cosine")
+_NUMBERS = ("signal", "gradient", "gradient / last", "dead", "saturated", "cosine")
+_WORDS = ("activation", "initializer")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _section(section, anchor):
     names = [layer.layer for layer in layers]
     # Errors come last, so that a layer with both is one with an error.
     worst = {each.layer: each.severity for each in sorted(findings, key=_is_error)}
-    marked = [place for place, name in enumerate(names) if worst.get(name) == "error"]
+    marked = {name for name, severity in worst.items() if severity == "error"}
     look = next((each for each in _SEVERITIES if each in worst.values()), "ok")
     cards = "".join(_cards(findings, names, anchor))
     return f"""<section id="{anchor}">
@@ -182,12 +182,12 @@ def _item(finding, places, anchor):
 
 def _table(layers, drawn, worst, anchor):
     """Returns the table of layers, which scrolls by itself."""
-    header = "".join(f'<th scope="col" class="text">{each}</th>' for each in _TEXT)
-    header += "".join(f'<th scope="col">{each}</th>' for each in _NUMBERS)
+    header = "".join(f'<th scope="col">{each}</th>' for each in ("layer", *_NUMBERS))
+    header += "".join(f'<th scope="col" class="text">{each}</th>' for each in _WORDS)
     relative = _plot.relative(drawn["gradient"]).tolist()
     rows = []
     for place, layer in enumerate(layers):
-        severity = worst.get(layer.layer, "")
+        severity = html.escape(worst.get(layer.layer, ""))
         badge = f' <span class="badge">{severity}</span>' if severity else ""
         name = html.escape(layer.layer).replace("/", "/<wbr>")
         kernels = "; ".join(dict.fromkeys(kernel.initializer for kernel in layer.kernels))
@@ -200,11 +200,12 @@ def _table(layers, drawn, worst, anchor):
             _number(layer.output.cosine),
         )
         rows.append(
-            f'<tr id="{anchor}-{place}" class="{severity}"><th scope="row">{place + 1} {name}{badge}'
+            f'<tr id="{anchor}-{place}" class="{severity}">'
+            f'<th scope="row">{place + 1} {name}{badge}'
             f"<small>{html.escape(layer.kind)}</small></th>"
+            f"{''.join(f'<td>{each}</td>' for each in numbers)}"
             f'<td class="text">{html.escape(layer.activation or "–")}</td>'
-            f'<td class="text">{html.escape(kernels)}</td>'
-            f"{''.join(f'<td>{each}</td>' for each in numbers)}</tr>\n"
+            f'<td class="text">{html.escape(kernels)}</td></tr>\n'
         )
     return f"""<div class="scroll" role="region" aria-label="Table of layers" tabindex="0"><table>
 <thead><tr>{header}</tr></thead>
@@ -305,15 +306,17 @@ dd {{ margin: 0; }}
 .card.error {{ border-color: var(--error); }}
 .card.warning {{ border-color: var(--warning); }}
 .finding p {{ margin: 4px 0; }}
+.finding + .finding {{ border-top: 1px solid var(--rule); }}
 summary {{ cursor: pointer; padding: 4px 0; }}
 .scroll {{ overflow: auto; max-height: 85vh; }}
 table {{ border-collapse: separate; border-spacing: 0; font-size: 14px; width: 100%; }}
 th, td {{ padding: 6px 10px; border-bottom: 1px solid var(--rule); text-align: right;
   white-space: nowrap; font-variant-numeric: tabular-nums; }}
 th {{ position: sticky; background: var(--paper); }}
-thead th {{ top: 0; z-index: 1; }}
-th:first-child {{ left: 0; text-align: left; white-space: normal; min-width: 130px;
-  max-width: 40vw; }}
+thead th {{ top: 0; z-index: 1; white-space: normal; overflow-wrap: normal; }}
+tbody tr {{ scroll-margin-top: 72px; }}
+th:first-child {{ left: 0; text-align: left; white-space: normal;
+  min-width: min(40vw, 240px); max-width: 40vw; }}
 thead th:first-child {{ z-index: 2; }}
 tbody th {{ font-weight: 400; }}
 .text {{ text-align: left; }}

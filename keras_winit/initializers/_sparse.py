@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_winit import _checks, _draws
+from keras_winit import _axes, _checks, _draws
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -16,7 +16,8 @@ class Sparse(KernelInitializer):
     output channel, its candidates are the taps * inputs it sums over. (torch's `sparse_`
     differs: it counts per input unit and does not rescale.)
 
-    The zeros are starting values like any others: training changes them.
+    The zeros are starting values like any others: training changes them, unless the kernel is
+    held by a `keras_winit.SparsityMask` of the same initializer.
 
     Args:
         sparsity: Number in [0, 1), the fraction of zeros per unit, rounded to a whole number of
@@ -74,7 +75,13 @@ class Sparse(KernelInitializer):
             output_axes=output_axes,
         )
 
-    def _draw(self, shape, axes, dtype, seed):
+    def mask(self, shape):
+        """Returns which weights of a kernel of this shape are not zero, as a NumPy array."""
+        axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+        return _kernel(self._chosen(shape, axes, self.seed), shape, axes)
+
+    def _chosen(self, shape, axes, seed):
+        """Returns which inputs each unit has, of shape (taps * inputs, batch * outputs)."""
         taps, inputs, outputs, batch = axes.sizes(shape)
         fan_in = taps * inputs
         count = self.connections or max(1, round((1 - self.sparsity) * fan_in))
@@ -83,11 +90,20 @@ class Sparse(KernelInitializer):
                 f"`connections` should be at most {fan_in}, the inputs of a unit of a kernel of "
                 f"shape {shape}. Received: connections={count}."
             )
-        mask = _draws.choice(fan_in, count, batch * outputs, seed=seed, purpose="sparse")
+        return _draws.choice(fan_in, count, batch * outputs, seed=seed, purpose="sparse")
+
+    def _draw(self, shape, axes, dtype, seed):
+        chosen = self._chosen(shape, axes, seed)
+        count, units = np.count_nonzero(chosen[:, 0]), chosen.shape[1]
         values = _draws.normal(
-            (count, batch * outputs), seed=seed, purpose="sparse", stddev=self.gain / count**0.5
+            (count, units), seed=seed, purpose="sparse", stddev=self.gain / count**0.5
         )
-        matrices = np.zeros(mask.shape, np.float32)
-        matrices[mask] = values.ravel()
-        matrices = matrices.reshape(fan_in, batch, outputs).transpose(1, 0, 2)
-        return axes.kernel(matrices, shape)
+        matrices = np.zeros(chosen.shape, np.float32)
+        matrices[chosen] = values.ravel()
+        return _kernel(matrices, shape, axes)
+
+
+def _kernel(values, shape, axes):
+    """Returns (taps * inputs, batch * outputs) in the order of the kernel's axes."""
+    _, _, outputs, batch = axes.sizes(shape)
+    return axes.kernel(values.reshape(-1, batch, outputs).transpose(1, 0, 2), shape)
