@@ -124,7 +124,7 @@ def suggest(model):
       with the number of branches (Fixup), unless it is multiplied by zero already (ReZero)
     - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
-      `ActivationScaling` with centered weights
+      `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
     - relu and the like in a plain network of more than 30 layers: `DeltaOrthogonal` for
       convolutions of stride 1, `Orthogonal` for others
     - gelu, silu, mish, hard_silu in a plain network of more than 20 layers: the critical point
@@ -163,7 +163,7 @@ def suggest(model):
 
 def make_plan(model, scheme):
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer."""
-    weights = _built_weights(model)
+    weights = built_weights(model)
     if isinstance(scheme, Plan):
         planned = [id(choice.weight.variable) for choice in scheme.choices]
         if planned != [id(weight.variable) for weight in weights]:
@@ -190,7 +190,8 @@ def _unless_skipped(choice):
     return dataclasses.replace(choice, initializer=None, reason=choice.weight.skip, reference="")
 
 
-def _built_weights(model):
+def built_weights(model):
+    """Returns the `Weight`s of a model, or raises if it is not built."""
     if not isinstance(model, keras.Layer):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     weights = _layers.weights(model)

@@ -125,6 +125,9 @@ def _for_kernel(weight, weights, graph):
     if moments.mean**2 > 0.5 * moments.second_moment:
         if not is_plain:
             return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
+        if around.is_first:
+            reason = f"{name} follows, and the input comes as it is: 1 / fan_in"
+            return [Choice(weight, initializers.LecunNormal(), reason, CENTERED)]
         reason = f"{name} makes samples alike unless the weights of each unit sum to zero"
         return [Choice(weight, ActivationScaling(activation, centered=True), reason, CENTERED)]
     if not is_plain or graph.depth <= DEEP:

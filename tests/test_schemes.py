@@ -219,13 +219,18 @@ DECISIONS = {
         "LecunNormal()",
     ),
     # Sigmoid and the like.
-    "sigmoid": (
+    "first sigmoid": (
         lambda: network(layers.Dense(4, "sigmoid", name="layer")),
+        KERNEL,
+        "LecunNormal()",
+    ),
+    "sigmoid": (
+        lambda: network(layers.Dense(5), layers.Dense(4, "sigmoid", name="layer")),
         KERNEL,
         CENTERED.format("sigmoid"),
     ),
     "softplus": (
-        lambda: network(layers.Dense(4, "softplus", name="layer")),
+        lambda: network(layers.Dense(5), layers.Dense(4, "softplus", name="layer")),
         KERNEL,
         CENTERED.format("softplus"),
     ),
