@@ -12,6 +12,7 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks on missing GPUs
 
 import keras
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -57,7 +58,12 @@ def main():
     model.set_weights(weights)
     mended = report.fix(seed=options.seed)
     print(mended)
-    mended.plot()[0].figure.savefig(options.output_dir / "diagnosis.png", dpi=120)
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    figure.suptitle("Ten sigmoid layers as Keras starts them (left), and after the fix (right)")
+    before, after = figure.subplots(3, 2, sharex="col").T
+    report.plot(before)
+    mended.plot(after)
+    figure.savefig(options.output_dir / "diagnosis.png", dpi=100)
     mended.save(options.output_dir / "diagnosis.html")
     print(f"Trained after the fix: {train(model, data, options.epochs):.1%} of the test images")
     print(f"Wrote {options.output_dir}/diagnosis.png and diagnosis.html")

@@ -12,10 +12,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory):
     """Runs the quickstart with two epochs: its output, and the folder of its files."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    command = [sys.executable, str(ROOT / "examples" / "quickstart.py")]
+    return run("quickstart.py", "--epochs", "2", folder=tmp_path_factory.mktemp("quickstart"))
+
+
+def run(example, *arguments, folder):
+    command = [sys.executable, str(ROOT / "examples" / example)]
     result = subprocess.run(
-        [*command, "--epochs", "2", "--output-dir", str(folder)],
+        [*command, *arguments, "--output-dir", str(folder)],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -56,3 +59,23 @@ def test_readme_shows_what_quickstart_prints(quickstart):
     assert [re.sub(r"\s+", " ", line) for line in shape(block).strip().splitlines()] == [
         re.sub(r"\s+", " ", line) for line in shape(quickstart[0]).strip().splitlines()
     ]
+
+
+@pytest.fixture(scope="module")
+def diagnosis(tmp_path_factory):
+    """Runs the example of `diagnose` with three epochs: its output, and the folder of its files."""
+    return run("diagnose.py", "--epochs", "3", folder=tmp_path_factory.mktemp("diagnosis"))
+
+
+def test_diagnosis_names_the_cause_and_mends_it(diagnosis):
+    before, after = diagnosis[0].split("After:")
+    assert re.findall(r"^ERROR: (\w+)", before, re.MULTILINE)[0] == "samples_alike"
+    assert "ERROR" not in after
+    as_it_is, mended = (float(x) for x in re.findall(r"Trained .*: ([\d.]+)%", diagnosis[0]))
+    assert as_it_is < 15 < 50 < mended
+
+
+def test_diagnosis_draws_and_writes_its_page(diagnosis):
+    assert (diagnosis[1] / "diagnosis.png").read_bytes().startswith(b"\x89PNG")
+    page = (diagnosis[1] / "diagnosis.html").read_text(encoding="utf-8")
+    assert "samples alike" in page.replace("_", " ")
