@@ -4,7 +4,7 @@ Digits of scikit-learn, plain stochastic gradient descent with momentum; for eve
 scheme the best of several learning rates, and its accuracy on held-out images over the seeds.
 Chance is 10 %. Schemes are those of `initialize`, and
 
-- `calibrated`: Keras's default, then `calibrate(model, x)`;
+- `calibrated`: orthogonal kernels, then `calibrate(model, x)`;
 - `per unit`: Keras's default, then `calibrate(model, x, mode="unit")`, which is stage 1 of
   Krähenbühl et al., 2016, https://arxiv.org/abs/1511.06856;
 - `lsuv`: Mishkin and Matas, 2016, https://arxiv.org/abs/1511.06422: orthogonal kernels, each
@@ -67,9 +67,8 @@ def start(model, scheme, seed, images):
         keras_winit.initialize(model, "orthogonal", seed=seed)
         lsuv(model, images)
     elif scheme in ("calibrated", "per unit"):
-        keras_winit.initialize(model, "keras", seed=seed)
-        mode = "auto" if scheme == "calibrated" else "unit"
-        keras_winit.calibrate(model, images, mode=mode)
+        keras_winit.initialize(model, "keras" if scheme == "per unit" else "orthogonal", seed=seed)
+        keras_winit.calibrate(model, images, mode="unit" if scheme == "per unit" else "auto")
     else:
         keras_winit.initialize(model, scheme, seed=seed)
 

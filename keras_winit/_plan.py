@@ -125,8 +125,10 @@ def suggest(model):
     - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
-    - relu and the like in a plain network of more than 30 layers: `DeltaOrthogonal` for
-      convolutions of stride 1, `Orthogonal` for others
+    - tanh, softsign and other odd activations in a plain network of more than 20 layers:
+      `DeltaOrthogonal` for convolutions of stride 1, `Orthogonal` for others, at the critical
+      point of the activation: a small signal, for which it is nearly linear
+    - relu and the like in a plain network of more than 30 layers: the same two, times the gain
     - gelu, silu, mish, hard_silu in a plain network of more than 20 layers: the critical point
       of the activation, for kernel and bias
     - anything else: a variance of gain² / fan_in, which is `he_normal` for relu and

@@ -20,6 +20,7 @@ GLOROT = "Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.ht
 HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
 SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
 SAXE = "Saxe et al., 2014, https://arxiv.org/abs/1312.6120"
+ISOMETRY = "Pennington et al., 2017, https://arxiv.org/abs/1711.04735"
 XIAO = "Xiao et al., 2018, https://arxiv.org/abs/1806.05393"
 CRITICAL = "Roberts, Yaida and Hanin, 2022, https://arxiv.org/abs/2106.10165"
 CENTERED = "Brock et al., 2021, https://arxiv.org/abs/2101.08692"
@@ -132,9 +133,15 @@ def _for_kernel(weight, weights, graph):
         return [Choice(weight, ActivationScaling(activation, centered=True), reason, CENTERED)]
     if not is_plain or graph.depth <= DEEP:
         return [_forward(weight, name, moments)]
+    point = _point_of_small_signal(activation)
+    if point is not None:
+        if around.is_first:
+            reason = f"{name}, deep and plain: brings the input to the signal that stays"
+            return [Choice(weight, _scaled(point.signal - point.bias_variance), reason, ISOMETRY)]
+        return [_orthogonal(weight, name, math.sqrt(point.weight_variance), ISOMETRY)]
     slope = signal_slope(activation)
     if graph.depth > VERY_DEEP and is_rectifier and abs(slope - 1) < 1e-3:
-        return [_orthogonal(weight, name, moments)]
+        return [_orthogonal(weight, name, 1 / math.sqrt(moments.second_moment), SAXE)]
     if slope > 1.03:
         return _critical(weight, weights, activation, around.is_first)
     return [_forward(weight, name, moments)]
@@ -194,13 +201,29 @@ def _in_branch(weight, moments, branch, num_branches):
     return Choice(weight, _scaled(scale * factor**2), reason, FIXUP)
 
 
-def _orthogonal(weight, name, moments):
-    gain = 1 / math.sqrt(moments.second_moment)
+def _point_of_small_signal(activation):
+    """Returns the critical point of an odd activation, where its slope is one.
+
+    There the signal is small and the network nearly linear, so that orthogonal maps keep all
+    lengths and all gradients. `None` for other activations.
+    """
+    points = np.linspace(0.1, 4, 40)
+    function = _gains.numpy_function(activation)
+    if not np.allclose(function(-points), -function(points), atol=1e-6):
+        return None
+    try:
+        point = critical_point(activation)
+    except ValueError:
+        return None
+    return point if point.bias_variance < 0.01 * point.signal and point.signal < 1 else None
+
+
+def _orthogonal(weight, name, gain, reference):
     if weight.kernel.structure(weight.variable.shape)[1].spatial and weight.kernel.stride == 1:
         reason = f"{name}, deep and plain: a convolution that keeps all lengths, times {gain:.3g}"
         return Choice(weight, DeltaOrthogonal(gain), reason, XIAO)
     reason = f"{name}, deep and plain: a map that keeps all lengths, times {gain:.3g}"
-    return Choice(weight, Orthogonal(gain), reason, SAXE)
+    return Choice(weight, Orthogonal(gain), reason, reference)
 
 
 def _critical(weight, weights, activation, is_first):

@@ -25,10 +25,10 @@ def deep(activation, depth, **arguments):
     return network(*[layers.Dense(6, activation, name=name, **arguments) for name in names])
 
 
-def deep_convolutions(depth):
+def deep_convolutions(depth, activation="relu"):
     names = ["strided", *[None] * (depth - 3), "layer"]
     hidden = [
-        layers.Conv2D(2, 3, 2 if name == "strided" else 1, "same", activation="relu", name=name)
+        layers.Conv2D(2, 3, 2 if name == "strided" else 1, "same", activation=activation, name=name)
         for name in names
     ]
     return network(*hidden, layers.GlobalAveragePooling2D(), shape=(4, 4, 2))
@@ -279,7 +279,18 @@ DECISIONS = {
         KERNEL,
         "VarianceScaling(scale=2.811)",
     ),
-    "31 tanh": (lambda: deep("tanh", 31), KERNEL, "VarianceScaling(scale=2.536)"),
+    # Deep tanh and the like: orthogonal at the critical point.
+    "21 tanh": (lambda: deep("tanh", 21), KERNEL, "Orthogonal(gain=1.025)"),  # sqrt(1.05)
+    "21 tanh, first": (lambda: deep("tanh", 21), "first/kernel", "VarianceScaling(scale=0.02579)"),
+    "21 tanh, bias": (lambda: deep("tanh", 21), "layer/bias", "Zeros()"),
+    "21 softsign": (lambda: deep("softsign", 21), KERNEL, "Orthogonal(gain=1.05)"),
+    "21 tanh convolutions": (
+        lambda: deep_convolutions(21, "tanh"),
+        KERNEL,
+        "DeltaOrthogonal(gain=1.025)",
+    ),
+    "20 tanh": (lambda: deep("tanh", 20), KERNEL, "VarianceScaling(scale=2.536)"),
+    "31 selu": (lambda: deep("selu", 31), KERNEL, "LecunNormal()"),
     # Anything else: gain² / fan_in.
     "relu": (lambda: network(layers.Dense(4, "relu", name="layer")), KERNEL, "HeNormal()"),
     "selu": (lambda: network(layers.Dense(4, "selu", name="layer")), KERNEL, "LecunNormal()"),
@@ -479,6 +490,22 @@ def test_60_relu_layers_keep_the_signal(batch):
     growth = log_growth(model, "suggested", batch)
     assert abs(growth + variance / 2) < 4 * math.sqrt(variance / 3)
     assert log_growth(model, "keras", batch, [1]) < -30  # 59 ln 2 = 41 were lost
+
+
+def test_200_tanh_layers_keep_the_signal_and_what_tells_samples_apart(batch):
+    model = plain("tanh", 200)
+    keras_winit.initialize(model, "suggested", seed=1)
+    first, *_, last = preactivations(model, batch)
+    assert np.mean(first**2) == pytest.approx(0.0258, rel=0.1)
+    assert 0.5 < np.mean(last**2) / np.mean(first**2) < 2
+
+    def distances(signal):
+        return np.linalg.norm(signal[:, None] - signal[None], axis=-1)[np.triu_indices(20, 1)]
+
+    # A Gaussian of the same variance leaves 1e-5 of the distances in most directions.
+    ratio = distances(last[:20]) / distances(first[:20])
+    assert ratio.min() > 0.3
+    assert ratio.max() < 3
 
 
 def test_40_silu_layers_keep_the_critical_signal(batch):
