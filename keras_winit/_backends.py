@@ -10,28 +10,32 @@ import keras
 
 
 def compiled(function):
-    """Returns a function of tensors to a tensor without gradient, compiled where that pays."""
+    """Returns a function of tensors and of constants, by keyword, compiled where that pays."""
 
     @functools.wraps(function)
-    def run(*tensors):
-        tensors = [keras.ops.stop_gradient(keras.ops.convert_to_tensor(each)) for each in tensors]
-        return _compiled(function, len(tensors))(*tensors)
+    def run(*tensors, **constants):
+        if keras.backend.backend() != "jax":
+            return function(*tensors, **constants)
+        return _compiled(function, **constants)(*tensors)
 
     return run
 
 
 @functools.cache
-def _compiled(function, num_tensors):  # TensorFlow cannot generalize over their number
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
+def _compiled(function, **constants):
+    import jax
+
+    return jax.jit(functools.partial(function, **constants))
+
+
+def errors_of_shapes():
+    """Returns the exceptions that tensors of shapes that do not fit each other raise."""
+    found = (ValueError, TypeError, IndexError)
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, reduce_retracing=True)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(function)
-    return function
+        return (*found, tf.errors.InvalidArgumentError)
+    return (*found, RuntimeError) if keras.backend.backend() == "torch" else found
 
 
 def backpropagate(forward, variables, summarize):
@@ -41,36 +45,51 @@ def backpropagate(forward, variables, summarize):
 
     Args:
         forward: Function of `tap`, which takes and returns a float tensor on the way to the
-            loss, and of `is_watched`; returns (loss, anything). With JAX it runs twice and is
-            watched in the first run, where all values are concrete.
-        variables: The `keras.Variable`s to take gradients by.
-        summarize: Compiled function of the gradient of a tensor that was tapped.
+            loss; returns (loss, structure of tensors). With JAX these are tracers, and
+            `keras.ops.stop_gradient` of one is concrete.
+        variables: The `keras.Variable`s to take gradients by. With torch, also what a gradient
+            passes on the way to the taps: give all that are trainable.
+        summarize: Function of the gradient of a tensor that was tapped, called during the pass.
 
     Returns:
         The second value of `forward`; the gradients of the variables; the summaries in the order
-        of the taps. `None` is for what the loss does not depend on.
+        of the taps. `None` is for what the loss does not depend on; with JAX, the gradient of
+        such a variable is zero.
     """
     run = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}[keras.backend.backend()]
-    with _random_state():
+    with kept_random_state():
         return run(forward, variables, summarize)
 
 
 def _tensorflow(forward, variables, summarize):
     import tensorflow as tf
 
-    values, tapped = [variable.value for variable in variables], []
-    with tf.GradientTape(watch_accessed_variables=False) as tape, keras.StatelessScope():
+    values = [tf.convert_to_tensor(variable.value) for variable in variables]
+    summaries = []
 
-        def tap(tensor):
-            tape.watch(tensor)
-            tapped.append(tensor)
-            return tensor
+    def tap(tensor):
+        number = len(summaries)
+        summaries.append(None)
 
-        tape.watch(values)
-        loss, result = forward(tap, True)
-    by_value, by_tapped = tape.gradient(loss, [values, tapped])
-    dense = [tf.convert_to_tensor(each) if each is not None else None for each in by_value]
-    return result, dense, [None if each is None else summarize(each) for each in by_tapped]
+        def keep(gradient):
+            summaries[number] = summarize(tf.convert_to_tensor(gradient))
+            return gradient
+
+        tape.watch(tensor)  # what comes before may be frozen
+        return tf.custom_gradient(lambda same: (same, keep))(tensor)
+
+    # Inside of a `tf.function` of the user's, tensors would have no values.
+    run_eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, _scope(variables, values):
+            tape.watch(values)
+            loss, result = forward(tap)
+    finally:
+        tf.config.run_functions_eagerly(run_eagerly)
+    gradients = tape.gradient(loss, values)
+    dense = [None if each is None else tf.convert_to_tensor(each) for each in gradients]
+    return result, dense, summaries
 
 
 def _torch(forward, variables, summarize):
@@ -81,57 +100,64 @@ def _torch(forward, variables, summarize):
     def tap(tensor):
         number = len(summaries)
         summaries.append(None)
-        if not tensor.requires_grad:
-            leaves[number] = tensor = tensor.detach().requires_grad_()
-        else:
+        if tensor.requires_grad:
             tensor.register_hook(functools.partial(keep, number))
+        else:
+            leaves[number] = tensor = tensor.detach().requires_grad_()
         return tensor
 
     def keep(number, gradient):
         summaries[number] = summarize(gradient)
 
-    values = [each.value for each in variables if each.value.requires_grad]
-    with torch.enable_grad(), keras.StatelessScope():
-        loss, result = forward(tap, True)
+    values = [variable.value for variable in variables]
+    with torch.enable_grad(), _scope(variables, values):
+        loss, result = forward(tap)
+    inputs = [each for each in (*values, *leaves.values()) if each.requires_grad]
     gradients = {}
-    if loss.requires_grad:
-        inputs = [*values, *leaves.values()]
+    if loss.requires_grad and inputs:
         found = torch.autograd.grad(loss, inputs, allow_unused=True)
         gradients = dict(zip(map(id, inputs), found, strict=True))
     for number, leaf in leaves.items():
         if gradients.get(id(leaf)) is not None:
             keep(number, gradients[id(leaf)])
-    return result, [gradients.get(id(each.value)) for each in variables], summaries
+    return result, [gradients.get(id(each)) for each in values], summaries
 
 
 def _jax(forward, variables, summarize):
     import jax
 
-    tapped = []
+    summaries = []
 
-    def note(tensor):
-        tapped.append((tensor.shape, tensor.dtype))
-        return tensor
+    def loss(values, anchor):
+        def tap(tensor):
+            number = len(summaries)
+            summaries.append(None)
 
-    with keras.StatelessScope():
-        _, result = forward(note, True)
+            def keep(_, gradient):
+                summaries[number] = summarize(gradient)
+                return gradient, jax.numpy.zeros(())
 
-    # The gradient by a zero that is added to a tensor is that of the tensor.
-    def loss(values, zeros):
-        waiting = iter(zeros)
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return forward(lambda tensor: tensor + next(waiting), False)[0]
+            # The anchor is on the way to the loss where all that comes before is frozen.
+            same = jax.custom_vjp(lambda tensor, anchor: tensor)
+            same.defvjp(lambda tensor, anchor: (tensor, None), keep)
+            return same(tensor, anchor)
 
-    zeros = {each: jax.numpy.zeros(*each) for each in tapped}
+        with _scope(variables, values):
+            return forward(tap)
+
     values = [variable.value for variable in variables]
-    by_value, by_tapped = jax.grad(loss, argnums=(0, 1))(values, [zeros[each] for each in tapped])
-    return result, by_value, [summarize(each) for each in by_tapped]
+    (gradients, _), result = jax.grad(loss, argnums=(0, 1), has_aux=True)(values, 0.0)
+    return result, gradients, summaries
+
+
+def _scope(variables, values):
+    return keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
 
 
 @contextlib.contextmanager
 def without_gradient():
     """A context in which nothing is kept for a backward pass, nor of the random state."""
-    with _random_state():
+    with kept_random_state():
         if keras.backend.backend() != "torch":
             yield
             return
@@ -141,7 +167,7 @@ def without_gradient():
             yield
 
 
-def _random_state():
+def kept_random_state():
     """Returns a context that restores the backend's own random state, which dropout draws from."""
     if keras.backend.backend() == "torch":
         import torch

@@ -70,11 +70,13 @@ def take(model, x=None, y=None):
                 "`y` should be None where `x` holds both, as a data set does. "
                 f"Received: x of type {type(x).__name__} and y."
             )
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(_first(x))
-    x = _arrays("x", _as_one(model, x))
-    y = None if y is None else _arrays("y", y)
+        with _backends.kept_random_state():  # a `DataLoader` draws from it
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(_first(x))
+    has_graph = _graph.has_graph(model)
+    x = _arrays("x", x, has_graph and len(model.inputs) == 1)
+    y = None if y is None else _arrays("y", y, has_graph and len(model.outputs) == 1)
     if sample_weight is not None:
-        sample_weight = _arrays("sample_weight", sample_weight)
+        sample_weight = _arrays("sample_weight", sample_weight, False)
     _check_sizes(x, y)
     _check_shapes(model, x)
     return Batch(*_spread(x, y, sample_weight))
@@ -87,7 +89,8 @@ def _is_array(value):
 def _first(data):
     """Returns the first batch of a data set."""
     if isinstance(data, keras.utils.PyDataset):
-        batches = (data[number] for number in range(min(data.num_batches or 1, 1)))
+        # `None` is for no end.
+        batches = [data[0]] if data.num_batches != 0 else []
     elif isinstance(data, Iterable):
         batches = iter(data)
     else:
@@ -100,39 +103,47 @@ def _first(data):
     raise ValueError(f"`x` should yield a batch. Received: x={data!r}, which is empty.")
 
 
-def _as_one(model, x):
-    """Returns a list of samples as one array where the model has a single input."""
-    is_single = _graph.has_graph(model) and len(model.inputs) == 1
-    if is_single and isinstance(x, (list, tuple)) and not (len(x) == 1 and _is_array(x[0])):
-        return np.asarray(x)
-    return x
+def _arrays(name, value, is_single):
+    """Returns a structure with arrays for the data that it holds.
+
+    A list is one array if it holds numbers alone, or if the model has a single place for it.
+    """
+    if isinstance(value, dict):
+        return {key: _arrays(name, each, False) for key, each in value.items()}
+    if not isinstance(value, (list, tuple)):
+        return _array(name, value)
+    if is_single and len(value) == 1 and _is_array(value[0]):
+        return _array(name, value[0])
+    if is_single or not any(_is_array(each) for each in keras.tree.flatten(value)):
+        return _array(name, value)
+    return type(value)(_arrays(name, each, False) for each in value)
 
 
-def _arrays(name, structure):
-    def convert(value):
+def _array(name, value):
+    try:
         is_tensor = keras.ops.is_tensor(value)
         array = keras.ops.convert_to_numpy(value) if is_tensor else np.asarray(value)
-        if array.dtype.kind == "O":
+    except ValueError:  # NumPy's, for rows of different lengths
+        array = np.empty(1, object)
+    if array.dtype.kind == "O":
+        raise ValueError(
+            f"`{name}` should hold numbers in arrays of one shape. Received: {name} with a "
+            f"{type(value).__name__} of rows or objects that are no such array."
+        )
+    if array.ndim == 0:
+        raise ValueError(
+            f"`{name}` should have samples along its first axis. "
+            f"Received: {name}={value!r}, of shape ()."
+        )
+    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+        array = array.astype("float32")
+        num_bad = array.size - int(np.isfinite(array).sum())
+        if num_bad:
             raise ValueError(
-                f"`{name}` should hold numbers in arrays of one shape. Received: {name} with "
-                f"{type(value).__name__} that NumPy makes an array of objects of."
+                f"`{name}` should be finite. Received: {name} of shape {array.shape} with "
+                f"{num_bad} values that are NaN or infinite. Clean or impute them first."
             )
-        if array.ndim == 0:
-            raise ValueError(
-                f"`{name}` should have samples along its first axis. "
-                f"Received: {name}={value!r}, of shape ()."
-            )
-        if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
-            array = array.astype("float32")
-            if not np.isfinite(array).all():
-                count = int(array.size - np.isfinite(array).sum())
-                raise ValueError(
-                    f"`{name}` should be finite. Received: {name} of shape {array.shape} with "
-                    f"{count} values that are NaN or infinite. Clean or impute them first."
-                )
-        return array
-
-    return keras.tree.map_structure(convert, structure)
+    return array
 
 
 def _check_sizes(x, y):

@@ -1,47 +1,16 @@
 """Scales every layer on the signal of a batch, one after the other in a single run."""
 
-import math
+import dataclasses
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_winit import _backends, _batch, _checks, _gains, _layers, _plan, _table
-from keras_winit._criticality import critical_point
+from keras_winit import _backends, _batch, _checks, _equalize, _plan, _table
 from keras_winit._graph import Graph
-from keras_winit._signal import measure, run
-from keras_winit._statistics import by_unit, unit_moments
-from keras_winit._taps import Taps
-
-ops = keras.ops
+from keras_winit._sweep import LEFT_ALONE, CalibratedLayer, Sweep
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
-
-# Smaller than this, relative to the second moment, a variance is rounding.
-_ROUNDING = 1e-10
-
-
-@dataclass(frozen=True)
-class CalibratedLayer:
-    """What happened to one layer.
-
-    Attributes:
-        layer: Its path.
-        mode: How it was calibrated, or "left alone".
-        target: Second moment that its preactivations should have, `None` if left alone.
-        factor: What its kernel was multiplied by; of many units the root mean square.
-        before: Second moment of its preactivations before, on held-out samples.
-        after: The same now.
-        reason: Why.
-    """
-
-    layer: str
-    mode: str
-    target: float | None
-    factor: float | None
-    before: float
-    after: float
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +21,8 @@ class Calibration:
         model: Name of the model.
         layers: A `CalibratedLayer` for every layer with a kernel, in the order of calls.
         num_samples: Numbers of samples that it was calibrated on, and that were held out.
+        problem: Why the graph of the model could not be read, or `None`. What follows a layer
+            is then known only where the layer applies it.
 
     Example:
 
@@ -64,11 +35,12 @@ class Calibration:
     model: str
     layers: tuple
     num_samples: tuple
+    problem: str | None = None
 
     @property
     def skipped(self):
         """The layers that were left alone."""
-        return tuple(layer for layer in self.layers if layer.mode == "left alone")
+        return tuple(layer for layer in self.layers if layer.mode == LEFT_ALONE)
 
     def __repr__(self):
         return _table.text(*self._table())
@@ -78,13 +50,15 @@ class Calibration:
 
     def _table(self):
         header = ["layer", "mode", "target", "times", "before", "after", "why"]
-        rows = [list(vars(layer).values()) for layer in self.layers]
+        rows = [[*vars(layer).values()] for layer in self.layers]
         calibrated, held_out = self.num_samples
         title = (
             f"Model {self.model!r}, calibrated on {calibrated} samples; second moments of the "
             f"preactivations on {held_out or calibrated} "
             + ("held-out samples" if held_out else "of the same")
         )
+        if self.problem:
+            title += f"; its graph could not be read: {self.problem}"
         return header, rows, title
 
 
@@ -112,7 +86,8 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
               activations with f(2z) = 2 f(z);
             - `"auto"`: `"centered"` before an activation whose output is mostly its mean, as that
               of sigmoid and softplus, `"tensor"` elsewhere; with the target of the critical
-              point where the biases are drawn for it, and 1 / branches for the last layer of a
+              point where the biases are drawn for it and in plain networks of more than 20
+              layers of tanh and other odd activations, and 1 / branches for the last layer of a
               residual branch without normalization.
 
             Defaults to `"auto"`.
@@ -146,46 +121,57 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
+    _checks.option("mode", mode, MODES)
     return calibrate_batch(model, _batch.take(model, x), mode=mode, only=only, frozen=frozen)
 
 
 def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
     """Does what `calibrate` does, on a `Batch`."""
-    _checks.option("mode", mode, MODES)
-    plan = _plan.make_plan(model, "own")
-    weights = {id(choice.weight.variable): choice.weight for choice in plan.choices}
-    if not any(weight.kernel is not None for weight in weights.values()):
+    weights = _plan.built_weights(model)
+    if not any(weight.kernel is not None for weight in weights):
         raise ValueError(
             f"`model` should have a layer with a kernel. Received: model={model.name!r}, without."
         )
-    chosen = set(weights)
-    if only is not None:
-        choices = _plan.matching(plan.choices, only, argument="only")
-        chosen = {id(choice.weight.variable) for choice in choices}
-    graph = Graph(model)
+    fixed, graph = _fixed(model, weights, only, frozen), Graph(model)
     if mode == "equalized":
-        _check_homogeneous(model, graph, weights.values())
-    calibrated, both = _halves(batch)
-    sweep = _Sweep(model, graph, mode, list(weights.values()), chosen, frozen, calibrated)
+        _equalize.check(model, graph, weights, fixed)
+    num_samples, both = _halves(batch)
+    sweep = Sweep(model, graph, weights, fixed, mode, num_samples)
     with _backends.without_gradient():
-        before = sweep.look(_held_out(batch))
+        before = sweep.look(both)
         with keras.StatelessScope() as scope:
-            layers = sweep.calibrate(both, before)
-        values = [
-            (weight.variable, scope.get_current_value(weight.variable))
-            for weight in sweep.changed.values()
-        ]
-    old = [(variable, ops.copy(variable.value)) for variable, _ in values]
+            layers = sweep.calibrate(both)
+    layers = [dataclasses.replace(each, before=before.get(each.layer)) for each in layers]
+    values = [(each, scope.get_current_value(each)) for each in sweep.changed.values()]
+    kept = model.weights if mode == "equalized" else sweep.changed.values()
+    kept = [(variable, keras.ops.copy(variable.value)) for variable in kept]
     try:
         for variable, value in values:
             variable.assign(value)
         if mode == "equalized":
-            layers = _equalize(model, batch, layers, weights, chosen)
+            layers = _equalize.equalize(model, batch, weights, layers)
     except BaseException:
-        for variable, value in old:
+        for variable, value in kept:
             variable.assign(value)
         raise
-    return Calibration(model.name, tuple(layers), (calibrated, batch.size - calibrated))
+    layers.extend(_not_called(weights, sweep.called))
+    counts = num_samples, batch.size - num_samples
+    return Calibration(model.name, tuple(layers), counts, graph.problem)
+
+
+def _fixed(model, weights, only, frozen):
+    """Returns why a weight is to be left alone, by the id of its variable."""
+    fixed = {}
+    if only is not None:
+        choices = _plan.matching(_plan.make_plan(model, "own").choices, only, argument="only")
+        asked = {id(choice.weight.variable) for choice in choices}
+        fixed = {id(each.variable): "not asked for" for each in weights}
+        fixed = {key: reason for key, reason in fixed.items() if key not in asked}
+    for weight in weights:
+        reason = weight.skip or ("frozen" if weight.is_frozen and not frozen else None)
+        if reason:
+            fixed[id(weight.variable)] = reason
+    return fixed
 
 
 def _halves(batch):
@@ -196,302 +182,12 @@ def _halves(batch):
     return -(-batch.size // 2), batch.at(order)
 
 
-def _held_out(batch):
-    return batch if batch.size < 4 else batch.at(np.arange(1, batch.size, 2))
-
-
-class _Sweep:
-    """One run through the model that changes each layer before it goes on.
-
-    Attributes:
-        changed: The weights that were changed, by the id of their variable.
-    """
-
-    def __init__(self, model, graph, mode, weights, chosen, frozen, num_calibrated):
-        self.model, self.graph, self.mode = model, graph, mode
-        self.chosen, self.frozen, self.num_calibrated = chosen, frozen, num_calibrated
-        self.weights, self.changed = {}, {}
-        for weight in weights:
-            self.weights.setdefault(id(weight.layer), []).append(weight)
-
-    def look(self, batch):
-        """Returns the second moment of the preactivations at every call, and changes nothing."""
-        seen = []
-
-        def keep(tapped, call, args, kwargs):
-            output, z = self._call(call, args, kwargs)
-            seen.append(unit_moments(_units(tapped.layer, z)) if z is not None else None)
-            return output
-
-        with keras.StatelessScope():
-            self._run(batch, keep)
-        return [None if each is None else _mean_square(each) for each in seen]
-
-    def calibrate(self, batch, before):
-        """Calibrates, inside of a scope that holds the new values; returns the rows."""
-        rows, done, before = [], set(), iter(before)
-
-        def change(tapped, call, args, kwargs):
-            layer, is_again = tapped.layer, id(tapped.layer) in done
-            done.add(id(layer))
-            output, z = self._call(call, args, kwargs)
-            mode, target, reason = self._choice(tapped, z, is_again)
-            factor = None
-            if target is not None:
-                factor = self._scale(tapped, z, mode, target)
-                if factor is None:
-                    mode, target, reason = "left alone", None, "gives nothing: starts at zero"
-                else:
-                    output, z = self._call(call, args, kwargs)
-            after = math.nan
-            if z is not None:
-                held_out = z[self.num_calibrated :] if z.shape[0] > self.num_calibrated else z
-                after = _mean_square(unit_moments(_units(layer, held_out)))
-            path = layer.path if tapped.number == 0 else f"{layer.path}#{tapped.number + 1}"
-            old = next(before)
-            old = math.nan if old is None else old
-            rows.append(CalibratedLayer(path, mode, target, factor, old, after, reason))
-            return output
-
-        self._run(batch, change)
-        return rows
-
-    def _run(self, batch, change):
-        taps = Taps(self.model, self.graph, change)
-        with taps.on(self._keep, is_watched=False):
-            run(self.model, batch)
-
-    def _keep(self, z):
-        self._z = z
-        return z
-
-    def _call(self, call, args, kwargs):
-        """Returns the output of a call, and its preactivations if they are floats."""
-        self._z = None
-        output = call(*args, **kwargs)
-        z = self._z
-        if z is None:
-            z = output[0] if isinstance(output, (tuple, list)) else output
-        is_float = ops.is_tensor(z) and "float" in keras.backend.standardize_dtype(z.dtype)
-        return output, z if is_float else None
-
-    def _choice(self, tapped, z, is_again):
-        """Returns (mode, target, reason) for a call of a layer."""
-        layer = tapped.layer
-        reason = self._reason_to_skip(tapped, z, is_again)
-        if reason:
-            return "left alone", None, reason
-        around = self.graph.surroundings(layer)
-        if around.is_output:
-            return "tensor", 1.0, "the output: made smaller if it is larger"
-        if self.mode != "auto":
-            mode = "unit" if self.mode == "equalized" else self.mode
-            if mode != "tensor" and _layers.unit_shape(layer) is None:
-                return "tensor", 1.0, "its units are spread over several axes"
-            return mode, 1.0, "asked for"
-        branch = around.branch
-        if branch is not None and not branch.normalized and branch.is_last and not branch.is_zero:
-            number = self.graph.num_branches
-            return "tensor", 1.0 / number, f"the last of one of {number} branches"
-        name = _activation_name(around.activation)
-        if around.activation is not None:
-            moments = _moments(around.activation)
-            if moments is not None and moments.mean**2 > 0.5 * moments.second_moment:
-                if self._bias(layer) is not None and _layers.unit_shape(layer) is not None:
-                    return "centered", 1.0, f"the output of {name} is mostly its mean"
-            if moments is not None and self._has_drawn_bias(layer):
-                target = _critical_signal(around.activation)
-                if target is not None:
-                    return "tensor", target, f"the critical point of {name}, with its bias"
-        return "tensor", 1.0, f"{name} follows"
-
-    def _reason_to_skip(self, tapped, z, is_again):
-        layer = tapped.layer
-        weights = self._kernels(layer)
-        if _layers.is_closed(layer):
-            return "its kernels act in every step: `initialize` draws them"
-        if is_again:
-            return "shared: calibrated where it is called first"
-        if z is None or not weights:
-            return "its output is no float tensor"
-        weight = weights[-1]
-        if weight.role == "embedding":
-            return "an embedding"
-        if weight.skip:
-            return weight.skip
-        if id(weight.variable) not in self.chosen:
-            return "not asked for"
-        if weight.is_frozen and not self.frozen:
-            return "frozen"
-        if self.graph.surroundings(layer).normalized:
-            return "a normalization follows"
-        return None
-
-    def _kernels(self, layer):
-        of_layer = self.weights.get(id(layer), ())
-        return [each for each in of_layer if each.kernel is not None and each.role != "lora"]
-
-    def _bias(self, layer):
-        weights = self.weights.get(id(layer), ())
-        return next((each for each in weights if each.role == "bias"), None)
-
-    def _has_drawn_bias(self, layer):
-        bias = self._bias(layer)
-        return bias is not None and bool(ops.convert_to_numpy(bias.variable).any())
-
-    def _scale(self, tapped, z, mode, target):
-        """Changes kernel and bias of a layer, returns the factor, `None` for a signal of zero."""
-        layer = tapped.layer
-        kernel = self._kernels(layer)[-1]
-        bias = self._bias(layer)
-        mean, square = np.float64(
-            ops.convert_to_numpy(unit_moments(_units(layer, z[: self.num_calibrated])))
-        )
-        variance = np.maximum(square - mean**2, 0.0)
-        if not square.mean() > 0:
-            return None
-        held = None
-        if bias is not None and mode == "tensor":
-            held = np.float64(ops.convert_to_numpy(bias.variable))
-        is_output = self.graph.surroundings(layer).is_output
-        if mode == "tensor":
-            factor = _factor(mean, square, held, target)
-            if is_output:
-                factor = min(factor, 1.0)
-            self._assign(kernel, factor)
-            return factor
-        if variance.mean() <= _ROUNDING * square.mean():
-            return None
-        if mode == "centered":
-            factor = np.full_like(mean, math.sqrt(target / variance.mean()))
-        else:
-            spread = variance if bias is not None else square
-            is_alive = spread > _ROUNDING * square.mean()
-            factor = np.where(is_alive, np.sqrt(target / np.where(is_alive, spread, 1.0)), 1.0)
-        self._assign(kernel, factor.reshape(_layers.unit_shape(layer)))
-        if bias is not None:
-            old = np.float64(ops.convert_to_numpy(bias.variable))
-            self._set(bias, factor * (old - mean))
-        return float(np.sqrt((factor**2).mean()))
-
-    def _assign(self, weight, factor):
-        self._set(weight, weight.variable.value * ops.cast(factor, weight.variable.dtype))
-
-    def _set(self, weight, value):
-        weight.variable.assign(ops.cast(value, weight.variable.dtype))
-        self.changed[id(weight.variable)] = weight
-
-
-def _units(layer, z):
-    return by_unit(z, _layers.unit_axis(layer))
-
-
-def _mean_square(moments):
-    return float(ops.convert_to_numpy(moments)[1].mean())
-
-
-def _factor(mean, square, bias, target):
-    """Returns s such that s u + b has a second moment of `target`, where z = u + b."""
-    total = square.mean()
-    if bias is None or bias.size != mean.size or not bias.any():
-        return math.sqrt(target / total)
-    bias = bias.reshape(-1)
-    mixed = (bias * (mean - bias)).mean()
-    kernel_part = (square - 2 * bias * mean + bias**2).mean()
-    rest = (bias**2).mean() - target
-    root = mixed**2 - kernel_part * rest
-    if kernel_part <= _ROUNDING * total or rest >= 0 or root < 0:
-        return math.sqrt(target / total)
-    return (-mixed + math.sqrt(root)) / kernel_part
-
-
-def _moments(activation):
-    try:
-        return _gains.activation_moments(activation)
-    except ValueError:
-        return None
-
-
-def _activation_name(activation):
-    return "nothing" if activation is None else _gains.name_of(activation)
-
-
-def _critical_signal(activation):
-    """Returns the second moment that the critical point keeps, where it needs drawn biases."""
-    try:
-        point = critical_point(activation)
-    except ValueError:
-        return None
-    return point.signal if point.bias_variance > 1e-3 else None
-
-
-def _check_homogeneous(model, graph, weights):
-    """Raises if the kernels of a model cannot be traded against each other."""
-    kernels = [weight for weight in weights if weight.role == "kernel"]
-    problem = None
-    if graph.problem:
-        problem = f"its graph could not be read ({graph.problem})"
-    elif graph.normalized or graph.num_branches or len(kernels) != graph.depth:
-        problem = "it is no plain chain of layers"
-    else:
-        points = np.linspace(-3, 3, 13)
-        for weight in kernels:
-            around = graph.surroundings(weight.layer)
-            activation = around.activation
-            if activation is None or around.is_output:
-                continue
-            if _moments(activation) is not None:
-                function = _gains.numpy_function(activation)
-                if np.allclose(function(2 * points), 2 * function(points), atol=1e-6):
-                    continue
-            problem = f"{_activation_name(activation)} follows {weight.layer.name!r}"
-            break
-    if problem:
-        raise ValueError(
-            'mode="equalized" should be for plain networks of relu and other activations with '
-            f"f(2z) = 2 f(z). Received: model={model.name!r}: {problem}. "
-            'Use mode="auto" instead.'
-        )
-
-
-def _equalize(model, batch, layers, weights, chosen):
-    """Trades kernels against each other; the output stays as it is.
-
-    In such a network a kernel times s makes every other kernel's gradient s times larger. Where
-    the product of all factors is 1, the ratio of gradient to kernel thus falls by s² at each.
-    """
-    signal = measure(model, batch)
-    by_path = {weight.path: weight for weight in weights.values()}
-    kernels = [
-        kernel
-        for layer in signal.layers
-        for kernel in layer.kernels
-        if id(by_path[kernel.path].variable) in chosen and kernel.gradient
-    ]
-    if len(kernels) < 2:
-        return layers
-    ratios = np.log([kernel.gradient / kernel.norm for kernel in kernels])
-    factors = dict(
-        zip((k.path for k in kernels), np.exp((ratios - ratios.mean()) / 2), strict=True)
-    )
-    total, result = 1.0, []
-    for layer, row in zip(signal.layers, layers, strict=True):
-        weight = by_path[layer.kernels[-1].path]
-        factor = factors.get(weight.path, 1.0)
-        total *= factor
-        weight.variable.assign(weight.variable.value * ops.cast(factor, weight.variable.dtype))
-        for bias in weights.values():
-            if bias.layer is weight.layer and bias.role == "bias":
-                bias.variable.assign(bias.variable.value * ops.cast(total, bias.variable.dtype))
-        result.append(
-            CalibratedLayer(
-                row.layer,
-                "equalized" if row.mode != "left alone" else row.mode,
-                row.target,
-                (row.factor or 1.0) * factor,
-                row.before,
-                row.after * total**2,
-                "its gradient over its norm is that of the others",
-            )
-        )
-    return result
+def _not_called(weights, called):
+    """Yields a row for each layer with a kernel, or what may be one, that was not called."""
+    for weight in weights:
+        is_kernel = weight.kernel is not None and weight.role != "lora"
+        may_be_one = weight.skip and len(weight.variable.shape) > 1
+        if (is_kernel or may_be_one) and id(weight.layer) not in called:
+            called = {*called, id(weight.layer)}
+            reason = weight.skip or "not called"
+            yield CalibratedLayer(weight.layer.path, LEFT_ALONE, None, None, None, None, reason)

@@ -4,6 +4,7 @@ import difflib
 import math
 import numbers
 import operator
+import re
 
 
 def real(name, value, *, positive=False):
@@ -59,3 +60,10 @@ def shape(value):
     if any(size <= 0 for size in sizes):
         raise ValueError(f"{expected}. Received: shape={sizes!r}.")
     return sizes
+
+
+def first_line(error):
+    """Returns what an error says, without Keras's line on where it was raised, and colors."""
+    lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
+    lines = [each.strip() for each in lines if not each.startswith("Exception encountered")]
+    return next(filter(None, lines), type(error).__name__)

@@ -54,6 +54,23 @@ def critical_point(activation):
     return point
 
 
+def point_of_small_signal(activation):
+    """Returns the critical point of an odd activation, where its slope is one.
+
+    There the signal is small and the network nearly linear, so that orthogonal maps keep all
+    lengths and all gradients. `None` for other activations.
+    """
+    points = np.linspace(0.1, 4, 40)
+    function = _gains.numpy_function(activation)
+    if not np.allclose(function(-points), -function(points), atol=1e-6):
+        return None
+    try:
+        point = critical_point(activation)
+    except ValueError:
+        return None
+    return point if point.bias_variance < 0.01 * point.signal and point.signal < 1 else None
+
+
 @functools.lru_cache
 def _critical_point(function):
     at = functools.cache(functools.partial(_at, function))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import html
+import itertools
 import math
 import textwrap
 from dataclasses import dataclass, field
@@ -11,14 +12,30 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_winit import _batch, _calibrate, _initialize, _layers, _plot, _report, _rules, _table
+from keras_winit import (
+    _batch,
+    _calibrate,
+    _initialize,
+    _layers,
+    _plan,
+    _plot,
+    _report,
+    _rules,
+    _schemes,
+    _table,
+)
 from keras_winit._signal import Signal, measure
 
 # Layers that a printed table shows: more are in `layers`.
 _MOST_ROWS = 60
+# Findings of one rule that are told one by one.
+_MOST_SHOWN = 3
 _HEADER = (
     *("layer", "kind", "activation", "preactivation", "signal", "cosine", "dead", "saturated"),
     *("gradient", "gradient / weight"),
+)
+_WRAPPER = textwrap.TextWrapper(
+    100, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
 )
 
 
@@ -56,7 +73,7 @@ class Diagnosis:
         return self.signal.layers
 
     def __repr__(self):
-        parts = [_table.text(*self._table()), *map(_text, self.findings), self._verdict()]
+        parts = [_table.text(*self._table()), *_texts(self.findings), self._verdict()]
         if self.before is not None:
             was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
             parts = [f"Before: {self.before._verdict()}", *was, "After:", *parts]
@@ -68,7 +85,7 @@ class Diagnosis:
             was = _items(f"{each.severity}: {each.message}" for each in self.before.findings)
             before = f"<p><b>Before:</b> {html.escape(self.before._verdict())}</p>{was}"
         verdict = f"<p><b>{html.escape(self._verdict())}</b></p>"
-        items = _items(map(_text, self.findings))
+        items = _items(_texts(self.findings))
         return f"{before}{verdict}{items}{_table.to_html(*self._table())}"
 
     def _verdict(self):
@@ -157,9 +174,11 @@ class Diagnosis:
     def fix(self, *, seed=None):
         """Applies what the findings suggest to the model, in place, and looks again.
 
-        Kernels are drawn anew where they are the cause, the last bias starts at the frequencies
-        of the classes, and layers are calibrated on the batch. What lies in the data or the loss
-        is left to you. Use it before training: what was learned is lost.
+        Kernels are drawn anew where they are the cause, with biases of hidden layers at zero
+        where these are, the last bias starts at the frequencies of the classes, and layers are
+        calibrated on the batch. What lies in the data, the loss or the architecture is left to
+        you. Use it before training: what was learned is lost. If anything fails, the model keeps
+        all of its weights.
 
         Args:
             seed: Integer or `None`, as in `initialize`.
@@ -170,16 +189,23 @@ class Diagnosis:
         Raises:
             ValueError: If there is nothing to apply.
         """
+        model, batch, loss = self.again
+        bias = _output_bias(model, self.signal)
         actions = [finding.action for finding in self.findings if finding.action is not None]
+        actions = [action for action in actions if action.verb != "prior" or bias is not None]
         if not actions:
+            fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
             raise ValueError(
                 "`fix` should have something to apply. Received: "
-                f"{len(self.findings)} findings, none of which lies in the weights. "
-                + " ".join(finding.fix for finding in self.findings)
+                f"{_report.verdict(self.findings)}, nothing of it in the weights.{''.join(fixes)}"
             )
-        model, batch, loss = self.again
-        _apply(model, batch, self.signal, actions, seed)
-        return dataclasses.replace(_diagnose(model, batch, loss), before=self)
+        with _initialize.all_or_nothing() as save:
+            for variable in model.weights:
+                save(variable)
+            _apply(model, batch, self.signal, actions, seed)
+            if any(action.verb == "prior" for action in actions):
+                bias.assign(_prior(self.signal, bias.shape))
+            return dataclasses.replace(_diagnose(model, batch, loss), before=self)
 
 
 def diagnose(model, x=None, y=None, *, loss=None):
@@ -240,37 +266,50 @@ def _diagnose(model, batch, loss):
 
 
 def _apply(model, batch, signal, actions, seed):
-    """Applies actions: first kernels are drawn, then the bias is set, then the sizes."""
+    """Applies actions: first kernels are drawn, then their sizes are set."""
+    verbs = {action.verb for action in actions}
     draws = [action.only for action in actions if action.verb == "initialize"]
-    if None in draws:
+    if "unbias" in verbs:
+        _initialize.initialize(model, _without_biases(model, signal), seed=seed)
+    elif None in draws:
         _initialize.initialize(model, seed=seed)
     elif draws:
         paths = list(dict.fromkeys(path for only in draws for path in only))
         _initialize.initialize(model, seed=seed, only=paths)
-    if any(action.verb == "calibrate" for action in actions):
+    if "calibrate" in verbs:
         _calibrate.calibrate_batch(model, batch)
-    if any(action.verb == "prior" for action in actions):
-        _start_at_prior(model, signal)
 
 
-def _start_at_prior(model, signal):
-    """Sets the bias of the last layer to the frequencies of the classes, or the mean."""
+def _without_biases(model, signal):
+    """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
+    plan = _plan.make_plan(model, "suggested")
+    outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
+    keep = {id(c.weight.layer) for c in plan.choices if c.weight.path in outputs}
+    for choice in plan.choices:
+        weight = choice.weight
+        is_left = choice.reason == _schemes.REST and weight.skip is None
+        if is_left and weight.role == "bias" and id(weight.layer) not in keep:
+            plan[weight.path] = "zeros"
+    return plan
+
+
+def _output_bias(model, signal):
+    """Returns the bias of the last layer, `None` if there is none or more than one such layer."""
+    paths = {kernel.path for layer in signal.layers if layer.is_output for kernel in layer.kernels}
+    owners = {id(w.layer): w.layer for w in _layers.weights(model) if w.path in paths}
+    return getattr(*owners.values(), "bias", None) if len(owners) == 1 else None
+
+
+def _prior(signal, shape):
+    """Returns the bias at which the output is the frequencies of the classes, or the mean."""
     (output,) = (layer for layer in signal.layers if layer.is_output)
-    paths = {kernel.path for kernel in output.kernels}
-    weights = _layers.weights(model)
-    layer = next(weight.layer for weight in weights if weight.path in paths)
-    bias = getattr(layer, "bias", None)
-    if bias is None:
-        raise ValueError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) should have a bias to start at the "
-            "prior of the labels. Received: use_bias=False."
-        )
-    prior = np.asarray(signal.loss.prior)
-    if signal.loss.from_logits is not None:
-        prior = np.clip(prior, 1e-6, 1 - 1e-6)
-        is_binary = signal.loss.name == "binary_crossentropy"
+    prior, loss = np.asarray(signal.loss.prior), signal.loss
+    is_binary = output.activation == "sigmoid" or loss.name == "binary_crossentropy"
+    if is_binary or loss.from_logits is not None:
+        least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
+        prior = np.clip(prior, least, 1 - least)
         prior = np.log(prior / (1 - prior)) if is_binary else np.log(prior)
-    bias.assign(np.broadcast_to(prior, bias.shape).astype("float32"))
+    return np.broadcast_to(prior, shape).astype("float32")
 
 
 def _row(layer):
@@ -292,17 +331,20 @@ def _row(layer):
     ]
 
 
-def _text(finding):
-    parts = {
-        finding.severity.upper(): f"{finding.rule}. {finding.message}",
-        "  Why": finding.reason,
-        "  Fix": finding.fix,
-        "  See": finding.reference,
-    }
-    wrapper = textwrap.TextWrapper(
-        100, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(wrapper.fill(f"{name}: {text}") for name, text in parts.items())
+def _texts(findings):
+    """Yields a text for all findings of one rule that follow each other."""
+    for (severity, _), group in itertools.groupby(
+        findings, lambda each: (each.severity, each.rule)
+    ):
+        first, *others = group
+        parts = [f"{severity.upper()}: {first.rule}. {first.message}"]
+        parts.extend(f"  And: {other.message}" for other in others[: _MOST_SHOWN - 1])
+        if len(others) >= _MOST_SHOWN:
+            parts.append(f"  And {len(others) + 1 - _MOST_SHOWN} more.")
+        parts.append(f"  Why: {first.reason}")
+        parts.append(f"  Fix: {first.fix}")
+        parts.append(f"  See: {first.reference}")
+        yield "\n".join(map(_WRAPPER.fill, parts))
 
 
 def _items(texts):
@@ -328,7 +370,7 @@ def _(value):
 
 @_plain.register
 def _(value: np.ndarray):
-    return value.tolist()
+    return _plain(value.tolist())
 
 
 @_plain.register

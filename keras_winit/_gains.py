@@ -126,7 +126,8 @@ def saturation(activation):
     if name in NOT_ELEMENTWISE:
         return None
     try:
-        low, lower, upper, high = numpy_function(activation)(np.array([-1e3, -5e2, 5e2, 1e3]))
+        with np.errstate(all="ignore"):
+            low, lower, upper, high = numpy_function(activation)(np.array([-1e3, -5e2, 5e2, 1e3]))
     except Exception:  # whatever a user's function says of these points
         return None
     span = high - low

@@ -1,10 +1,9 @@
 """The graph of a model: every call of a layer or operation, and what follows it.
 
-The one module that reads Keras's own record of calls (`_keras_history`, `_inbound_nodes`,
-`_outbound_nodes`), to which there is no public access.
+The one module that reads Keras's own record of calls (`_keras_history`, `_inbound_nodes`), to
+which there is no public access.
 """
 
-import contextlib
 import inspect
 from dataclasses import dataclass, field
 
@@ -56,6 +55,7 @@ class Surroundings:
         is_output: Whether no other kernel lies between it and an output of the model, nor an
             addition to a shortcut.
         branch: The innermost `Branch` it lies in, or `None`.
+        added: Whether an addition comes between the layer and that activation.
     """
 
     activation: object = None
@@ -63,6 +63,7 @@ class Surroundings:
     is_first: bool = False
     is_output: bool = False
     branch: Branch | None = None
+    added: bool = False
 
 
 class Graph:
@@ -77,7 +78,8 @@ class Graph:
 
     def __init__(self, model):
         self.calls, self.problem = [], None
-        with _unrecorded(model):
+        # The code of a user's `call` may draw random numbers and add losses.
+        with _layers.restored(model), keras.StatelessScope():
             try:
                 outputs = _Reader(self.calls).read_model(model)
             except Exception as error:  # whatever the code of a user's `call` raises
@@ -89,21 +91,27 @@ class Graph:
         self._index_paths()
         self._index_branches()
 
-    def surroundings(self, layer):
-        """Returns the `Surroundings` of a layer, as far as the graph tells."""
+    def surroundings(self, layer, again=0):
+        """Returns the `Surroundings` of a layer, as far as the graph tells.
+
+        Args:
+            layer: The layer.
+            again: Which of its calls, from 0; the last one for all that come after.
+        """
         fused = _layers.fused_activation(layer)
-        number = self._call_of_layer.get(id(layer))
-        if number is None:
+        numbers = self._calls_of_layer.get(id(layer))
+        if numbers is None:
             return Surroundings(fused)
+        number = numbers[min(again, len(numbers) - 1)]
         call = self.calls[number]
         branch = self._branches.get(number)
         is_first = self._count_kernels(self._ancestors[number]) == 1
         if not _layers.is_last_kernel(call.operation, layer):
             return Surroundings(fused, is_first=is_first, branch=branch)
-        activation, normalized, is_output = fused, False, False
-        waiting, seen = [(number, True)], set()
+        activation, normalized, is_output, added = fused, False, False, False
+        waiting, seen = [(number, True, False)], set()
         while waiting:
-            current, is_alone = waiting.pop(0)
+            current, is_alone, is_added = waiting.pop(0)
             is_output |= is_alone and current in self._outputs
             for consumer in self.calls[current].consumers:
                 operation = self.calls[consumer].operation
@@ -112,13 +120,15 @@ class Graph:
                 seen.add(consumer)
                 applied = _layers.activation_of(operation)
                 if applied is not None and activation is None:
-                    activation = applied
+                    activation, added = applied, is_added
                 if applied is None and not _layers.is_transparent(operation):
                     continue
                 if activation is None:
                     normalized |= _layers.is_normalization(operation)
-                waiting.append((consumer, is_alone and consumer not in self._additions))
-        return Surroundings(activation, normalized, is_first, is_output, branch)
+                is_added_here = is_added or _layers.is_addition(operation)
+                is_alone_here = is_alone and consumer not in self._additions
+                waiting.append((consumer, is_alone_here, is_added_here))
+        return Surroundings(activation, normalized, is_first, is_output, branch, added)
 
     def vocabularies(self):
         """Returns the number of tokens that each input is looked up among, by its place."""
@@ -132,13 +142,13 @@ class Graph:
         return found
 
     def _index_layers(self):
-        self._call_of_layer, self._kernels = {}, 0
+        self._calls_of_layer, self._kernels = {}, 0
         for number, call in enumerate(self.calls):
             for previous in set(call.inputs):
                 self.calls[previous].consumers.append(number)
             if isinstance(call.operation, keras.Layer):
                 for layer in _layers.walk(call.operation):
-                    self._call_of_layer.setdefault(id(layer), number)
+                    self._calls_of_layer.setdefault(id(layer), []).append(number)
                     if _layers.kernels(layer):
                         self._kernels |= 1 << number
 
@@ -294,18 +304,3 @@ def symbolic_inputs(model):
         name: keras.tree.map_shape_structure(keras.KerasTensor, shape)
         for name, shape in shapes.items()
     }
-
-
-@contextlib.contextmanager
-def _unrecorded(model):
-    """Takes back what calls inside leave in the records of layers and operations."""
-    operations = list(_layers.walk(model))
-    for layer in list(operations):
-        operations.extend(getattr(layer, "operations", ()))
-    lengths = [(len(each._inbound_nodes), len(each._outbound_nodes)) for each in operations]
-    try:
-        yield
-    finally:
-        for operation, (inbound, outbound) in zip(operations, lengths, strict=True):
-            del operation._inbound_nodes[inbound:]
-            del operation._outbound_nodes[outbound:]

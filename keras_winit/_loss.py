@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _draws
+from keras_winit import _backends, _checks, _draws
 from keras_winit._layers import snake_case
 
 ops = keras.ops
 
 _CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+_MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.
 _SAMPLES_PER_CLASS = 5
 
@@ -86,23 +87,23 @@ class Objective:
                 regularization = sum(ops.sum(each) for each in self.model.losses)
                 self.value = total - regularization
                 return total
-            self.value = ops.mean(self.loss(y, outputs))
+            weights = {} if weight is None else {"sample_weight": weight}
+            self.value = ops.mean(self.loss(y, outputs, **weights))
             return self.value
-        except (ValueError, TypeError, IndexError) as error:
+        except _backends.errors_of_shapes() as error:
             shapes = keras.tree.map_structure(lambda each: tuple(each.shape), outputs)
             labels = keras.tree.map_structure(np.shape, self.batch.y)
             raise ValueError(
                 f"`y` should fit the loss {self.name!r} of outputs of shape {shapes}. "
-                f"Received: y of shape {labels}: {str(error).splitlines()[0]}"
+                f"Received: y of shape {labels}: {_checks.first_line(error)}"
             ) from error
 
     @property
     def name(self):
-        if self.loss is None:
+        """Names of all losses; where there is none, what takes its place."""
+        if self.batch.y is None:
             return "random projection of the outputs"
-        if isinstance(self.loss, keras.losses.Loss):
-            return snake_case(type(self.loss).__name__)
-        return getattr(self.loss, "__name__", type(self.loss).__name__)
+        return ", ".join(map(_name, keras.tree.flatten(self.loss))) or "losses of the layers"
 
     @property
     def from_logits(self):
@@ -122,15 +123,26 @@ class Objective:
 
     def _check_labels(self, outputs):
         y = self.batch.y
-        if self.name != _CLASSIFICATION[0] or not isinstance(y, np.ndarray):
+        if not isinstance(y, np.ndarray) or not ops.is_tensor(outputs):
             return
-        classes = outputs.shape[-1]
-        wrong = y[(y < 0) | (y >= classes)] if y.dtype.kind in "iuf" else y
+        if self.name == _CLASSIFICATION[0]:
+            most, y = outputs.shape[-1] - 1, self._classes(y)
+            expected = f"integers from 0 to {most}, as the model has {most + 1} outputs"
+        elif self.name == "binary_crossentropy":
+            most, expected = 1, "numbers from 0 to 1"
+        else:
+            return
+        wrong = y[(y < 0) | (y > most)] if y.dtype.kind in "biuf" else y
         if wrong.size:
             raise ValueError(
-                f"`y` should hold integers from 0 to {classes - 1}, as the model has {classes} "
-                f"outputs. Received: {wrong.ravel()[0]!r} among {y.size} labels."
+                f"`y` should hold {expected}. "
+                f"Received: {wrong.ravel()[0].item()!r} among {y.size} labels."
             )
+
+    def _classes(self, y):
+        """Returns the labels without those that the loss ignores."""
+        ignored = getattr(self.loss, "ignore_class", None)
+        return y if ignored is None else y[y != ignored]
 
     def signal(self, outputs):
         """Returns the `LossSignal`, `None` without labels; after a call, with concrete values."""
@@ -144,12 +156,13 @@ class Objective:
 
     def _expected(self, y, shape):
         """Returns the loss at even and at the best constant outputs, and the latter."""
-        if self.batch.sample_weight is not None:
+        is_mean = getattr(self.loss, "reduction", _MEAN) == _MEAN
+        if self.batch.sample_weight is not None or not is_mean:
             return None, None, None
         if self.name in _CLASSIFICATION:
             classes = shape[-1]
             if self.name == _CLASSIFICATION[0]:
-                counts = np.bincount(y.astype(int).ravel(), minlength=classes).astype(float)
+                counts = np.bincount(self._classes(y).astype(int).ravel(), minlength=classes)
             else:
                 counts = y.reshape(-1, classes).sum(0, dtype=float)
             even = math.log(classes)
@@ -170,6 +183,12 @@ class Objective:
         return None, None, None
 
 
+def _name(loss):
+    if isinstance(loss, keras.losses.Loss):
+        return snake_case(type(loss).__name__)
+    return getattr(loss, "__name__", None) or str(loss)
+
+
 def _x_log_x(p):
     return p * np.log(np.where(p > 0, p, 1.0))
 
@@ -178,6 +197,7 @@ def _single(loss):
     """Returns a loss by itself where it is the only one of a list or dict, by its name."""
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         (loss,) = loss
-    elif isinstance(loss, dict) and len(loss) == 1 and "class_name" not in loss:
+    elif isinstance(loss, dict) and len(loss) == 1:
         (loss,) = loss.values()
-    return keras.losses.get(loss) if isinstance(loss, (str, dict)) and loss else loss
+    is_config = isinstance(loss, str) or (isinstance(loss, dict) and "class_name" in loss)
+    return keras.losses.get(loss) if is_config else loss

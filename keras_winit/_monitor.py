@@ -9,10 +9,9 @@ import keras
 from keras_winit import _batch, _checks, _plot
 from keras_winit._signal import measure
 
-STATISTICS = (
-    *("signal", "preactivation", "cosine", "between_samples", "dead", "saturated"),
-    *("gradient", "gradient_of_weights", "weights"),
-)
+_FRACTIONS = ("cosine", "between_samples", "dead", "saturated")
+_SIZES = ("signal", "preactivation", "gradient", "gradient_of_weights", "weights")
+STATISTICS = (*_SIZES[:2], *_FRACTIONS, *_SIZES[2:])
 
 
 class SignalMonitor(keras.callbacks.Callback):
@@ -62,24 +61,33 @@ class SignalMonitor(keras.callbacks.Callback):
         self.every = _checks.integer("every", every, minimum=1)
         self.csv_path, self.log_dir = csv_path, log_dir
         self.history = []
-        self._writer = None if log_dir is None else _writer(log_dir)
+        self._writer_class = None if log_dir is None else _writer_class(log_dir)
+        self._writer = None
 
     def on_train_begin(self, logs=None):
         self._batch = _batch.take(self.model, self.x, self.y)
-        self.history, self._step = [], 0
+        self.history, self._step, self._before_epoch = [], 0, 0
+        if self._writer_class is not None:
+            self._writer = self._writer_class(str(self.log_dir))
         if self.csv_path is not None:
             with Path(self.csv_path).open("w", newline="") as file:
                 csv.writer(file).writerow(("step", "layer", *STATISTICS))
         self._record()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._before_epoch = self._step
+
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
-        if self._step % self.every == 0:
+        # Keras may run several batches before it calls this.
+        before, self._step = self._step, self._before_epoch + batch + 1
+        if self._step // self.every > before // self.every:
             self._record()
 
     def on_train_end(self, logs=None):
         if self.history[-1]["step"] != self._step:
             self._record()
+        if self._writer is not None:
+            self._writer.close()
 
     def plot(self, statistic="signal", ax=None):
         """Draws a statistic of every layer over the batches.
@@ -107,12 +115,11 @@ class SignalMonitor(keras.callbacks.Callback):
         rows = [[values.get((step, layer)) for layer in layers] for step in steps]
         if ax is None:
             (ax,) = _plot.panels(1)
-        _plot.history(ax, steps, layers, rows, statistic)
+        _plot.history(ax, steps, layers, rows, statistic, is_fraction=statistic in _FRACTIONS)
         return ax
 
     def _record(self):
-        if hasattr(self.model, "jax_state_sync"):  # JAX trains on copies of the weights
-            self.model.jax_state_sync()
+        # `self.model` has Keras bring back the weights that JAX trains on copies of.
         records = [_record(self._step, layer) for layer in measure(self.model, self._batch).layers]
         self.history.extend(records)
         if self.csv_path is not None:
@@ -146,7 +153,7 @@ def _record(step, layer):
     }
 
 
-def _writer(log_dir):
+def _writer_class(log_dir):
     try:
         from tensorboard.summary import Writer
     except ImportError as error:
@@ -154,4 +161,4 @@ def _writer(log_dir):
             f"`log_dir` takes the package tensorboard. Received: log_dir={log_dir!r}. "
             'Install it with `pip install "keras-winit[tensorboard]"`, or use `csv_path`.'
         ) from error
-    return Writer(str(log_dir))
+    return Writer

@@ -118,7 +118,7 @@ def fractions(ax, dead, saturated):
     for values, label, look in ((dead, "dead", _FIRST), (saturated, "saturated", _SECOND)):
         values = as_array(values)
         if values.count():
-            ax.plot(place, values, label=label, markersize=_marker_size(len(place)), **look)
+            _draw_fractions(ax, place, values, label, look)
     _add_legend(ax)
 
 
@@ -161,7 +161,7 @@ def histograms(ax, samples):
         _add_legend(ax)
 
 
-def history(ax, steps, layers, values, label):
+def history(ax, steps, layers, values, label, is_fraction=False):
     """Draws one line for each layer over the steps of a training, colored by depth.
 
     Args:
@@ -170,6 +170,7 @@ def history(ax, steps, layers, values, label):
         layers: Names of the layers.
         values: Numbers of shape (steps, layers).
         label: What they are.
+        is_fraction: Whether the axis goes up to 1, instead of being one of logarithms.
     """
     import matplotlib
     from matplotlib.cm import ScalarMappable
@@ -182,14 +183,19 @@ def history(ax, steps, layers, values, label):
     )
     values = [as_array(column) for column in zip(*values, strict=True)]
     ax.set_xlabel("step")
-    ax.set_ylabel(f"{label} (log)")
-    _set_log_limits(ax, *values)
+    ax.set_ylabel(label if is_fraction else f"{label} (log)")
+    if is_fraction:
+        known = np.concatenate([[0.0], *(each.compressed() for each in values)])
+        ax.set_ylim(known[np.isfinite(known)].min() - 0.04, 1.04)
+    else:
+        _set_log_limits(ax, *values)
+    draw = _draw_fractions if is_fraction else _draw_sizes
     look = {"linestyle": "-", "marker": "o" if len(steps) < _FEW else ""}
     for number, (name, column) in enumerate(zip(layers, values, strict=True), 1):
         look["color"] = colors.to_rgba(number)
         # With its number in front, since a legend leaves out what starts with an underscore.
         named = f"{number}: {name}" if len(layers) <= _FEW else ""
-        _draw_sizes(ax, np.asarray(steps), column, named, look)
+        draw(ax, np.asarray(steps), column, named, look)
     if len(layers) <= _FEW:
         _add_legend(ax)
     else:
@@ -251,6 +257,10 @@ def _marker_size(number):
 def _set_log_limits(ax, *values):
     ax.set_yscale("log")
     ax.set_ylim(*log_limits(*values))
+
+
+def _draw_fractions(ax, places, values, label, look):
+    ax.plot(places, values, label=label, **{"markersize": _marker_size(len(places)), **look})
 
 
 def _draw_sizes(ax, places, values, label, look, row=0):

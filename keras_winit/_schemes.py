@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_winit import _draws, _gains
-from keras_winit._criticality import critical_point, signal_slope
+from keras_winit._criticality import critical_point, point_of_small_signal, signal_slope
 from keras_winit._layers import Weight
 from keras_winit._suggest import RECTIFIERS
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal
@@ -133,7 +133,7 @@ def _for_kernel(weight, weights, graph):
         return [Choice(weight, ActivationScaling(activation, centered=True), reason, CENTERED)]
     if not is_plain or graph.depth <= DEEP:
         return [_forward(weight, name, moments)]
-    point = _point_of_small_signal(activation)
+    point = point_of_small_signal(activation)
     if point is not None:
         if around.is_first:
             reason = f"{name}, deep and plain: brings the input to the signal that stays"
@@ -199,23 +199,6 @@ def _in_branch(weight, moments, branch, num_branches):
     factor = num_branches ** (-1 / (2 * branch.depth - 2))
     reason = f"in one of {num_branches} branches without normalization: {factor:.3g} times smaller"
     return Choice(weight, _scaled(scale * factor**2), reason, FIXUP)
-
-
-def _point_of_small_signal(activation):
-    """Returns the critical point of an odd activation, where its slope is one.
-
-    There the signal is small and the network nearly linear, so that orthogonal maps keep all
-    lengths and all gradients. `None` for other activations.
-    """
-    points = np.linspace(0.1, 4, 40)
-    function = _gains.numpy_function(activation)
-    if not np.allclose(function(-points), -function(points), atol=1e-6):
-        return None
-    try:
-        point = critical_point(activation)
-    except ValueError:
-        return None
-    return point if point.bias_variance < 0.01 * point.signal and point.signal < 1 else None
 
 
 def _orthogonal(weight, name, gain, reference):

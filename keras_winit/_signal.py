@@ -1,21 +1,21 @@
 """Runs a model once, forward and backward, and measures every layer. No verdict."""
 
-import functools
 import math
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_winit import _backends, _fill, _gains, _layers, _plan, _statistics
+from keras_winit import _backends, _checks, _fill, _gains, _layers, _plan, _statistics
 from keras_winit._graph import Branch, Graph
 from keras_winit._loss import LossSignal, Objective
+from keras_winit._statistics import Reductions
 from keras_winit._taps import Taps
 
 ops = keras.ops
 
 # Half precision cannot hold small gradients: they are taken of a larger loss, as in training.
-_FLOAT16_SCALE = 2.0**15
+_FLOAT16_SCALE = 2.0**10
 
 
 @dataclass(frozen=True)
@@ -208,31 +208,57 @@ def measure(model, batch, loss=None):
             f"`model` should have a layer with a kernel. Received: model={model.name!r}, with "
             f"{len(model.weights)} weights and no kernel among them."
         )
-    graph = Graph(model)
-    taps, objective = Taps(model, graph), Objective(model, loss, batch)
-    scale = _FLOAT16_SCALE if model.compute_dtype == "float16" else 1.0
+    graph, reductions = Graph(model), Reductions()
+    taps, objective = Taps(model, graph, reductions=reductions), Objective(model, loss, batch)
+    is_half = any(each.layer.compute_dtype == "float16" for each in weights)
+    scale = _FLOAT16_SCALE if is_half else 1.0
 
-    def forward(tap, is_watched):
-        with taps.on(tap, is_watched):
+    def forward(tap):
+        with taps.on(lambda _, x: tap(x)):
             outputs = run(model, batch)
-            return objective(outputs) * scale, (outputs, objective.value)
+        return objective(outputs) * scale, (outputs, objective.value)
 
-    trainable = [each for each in weights if each.variable.trainable]
+    def add_size(gradient):
+        return reductions.add(_statistics.size, gradient)
+
+    variables = model.trainable_variables
     (outputs, objective.value), gradients, sizes = _backends.backpropagate(
-        forward, [each.variable for each in trainable], _statistics.size
+        forward, variables, add_size
     )
-    gradients = dict(zip((id(each.variable) for each in trainable), gradients, strict=True))
-    kernels = _kernel_signals(weights, gradients, scale)
-    layers = _layer_signals(taps.tapped, sizes, kernels, graph, batch.size, scale)
-    called = {id(owner) for tapped in taps.tapped for owner in tapped.owners}
+    of_variables = {
+        id(variable): add_size(gradient)
+        for variable, gradient in zip(variables, gradients, strict=True)
+        if gradient is not None
+    }
+    of_kernels = [_add_kernel(reductions, each) for each in weights]
+    of_outputs = [
+        reductions.add(_statistics.signal, each, unit_axis=-1)
+        for each in keras.tree.flatten(outputs)
+    ]
+    numbers = reductions.fetch()
+
+    def norm(place):
+        return None if place is None else _statistics.norm(*numbers[place]) / scale
+
+    tapped = [each for each in taps.tapped if each.output is not None]
+    reached = {id(o) for each in tapped if sizes[each.tap] is not None for o in each.owners}
+    kernels, seen = {}, {}
+    for weight, place in zip(weights, of_kernels, strict=True):
+        # With JAX, what the loss does not depend on has a gradient as well: zero.
+        is_reached = id(weight.layer) in reached
+        gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
+        if place is not None:
+            signal = _kernel_signal(weight, numbers[place], gradient, seen)
+            kernels.setdefault(id(weight.layer), []).append(signal)
+    called = {id(owner) for each in taps.tapped for owner in each.owners}
     not_reached = [each.layer.path for each in weights if id(each.layer) not in called]
     return Signal(
         model.name,
         batch.size,
         batch.is_drawn,
-        tuple(layers),
+        tuple(_layer_signal(e, graph, numbers, norm(sizes[e.tap]), kernels) for e in tapped),
         tuple(_input_signals(batch)),
-        tuple(_output_summaries(outputs, batch.size)),
+        tuple(_summary(numbers[place]) for place in of_outputs),
         objective.signal(outputs),
         tuple(dict.fromkeys(not_reached)),
         graph.problem,
@@ -243,63 +269,50 @@ def run(model, batch):
     """Returns the outputs of a model in training mode, or raises what says which batch failed."""
     try:
         return batch.apply(model)
-    except (ValueError, TypeError) as error:
+    except _backends.errors_of_shapes() as error:
         shapes = keras.tree.map_structure(lambda each: each.shape, batch.x)
         raise ValueError(
             f"`x` should be a batch that model {model.name!r} takes. "
-            f"Received: shape {shapes}: {str(error).splitlines()[0]}"
+            f"Received: shape {shapes}: {_checks.first_line(error)}"
         ) from error
 
 
-def _fetch(tensors):
-    """Returns tensors as arrays of NumPy, those of one shape in one transfer; `None` stays."""
-    groups = {}
-    for number, tensor in enumerate(tensors):
-        if tensor is not None:
-            groups.setdefault(tuple(tensor.shape), []).append(number)
-    arrays = [None] * len(tensors)
-    for numbers in groups.values():
-        stacked = ops.convert_to_numpy(ops.stack([tensors[number] for number in numbers]))
-        for number, array in zip(numbers, stacked, strict=True):
-            arrays[number] = array
-    return arrays
-
-
-def _summary(numbers, num_samples):
-    largest, mean, second_moment, common, dead, zero = (float(each) for each in numbers)
+def _summary(numbers):
+    numbers, _ = _statistics.split(numbers)
+    samples, largest, mean, second_moment, common, dead, zero = map(float, numbers)
     square = largest * largest
     return Summary(
-        largest, largest * mean, square * second_moment, square * common, dead, zero, num_samples
+        largest, largest * mean, square * second_moment, square * common, dead, zero, int(samples)
     )
 
 
-def _layer_signals(tapped, sizes, kernels, graph, num_samples, scale):
-    fields = ("preactivation", "output", "saturated", "sample", "logit_std", "token_cosine")
-    columns = [_fetch([getattr(each, name) for each in tapped]) for name in fields]
-    rows = zip(tapped, _fetch(sizes), *columns, strict=True)
-    for each, size, preactivation, output, saturated, sample, logit_std, token_cosine in rows:
-        around = graph.surroundings(each.layer)
-        path = each.layer.path
-        yield LayerSignal(
-            path if each.number == 0 else f"{path}#{each.number + 1}",
-            each.layer.name,
-            type(each.layer).__name__,
-            None if each.activation is None else _gains.name_of(each.activation),
-            each.normalized,
-            around.is_first,
-            around.is_output,
-            around.branch,
-            _summary(preactivation, num_samples),
-            _summary(output, num_samples),
-            None if saturated is None else float(saturated),
-            None if size is None else _statistics.norm(*size) / scale,
-            sample,
-            tuple(kernel for owner in each.owners for kernel in kernels[id(owner)]),
-            _asked(each.activation),
-            None if logit_std is None else float(logit_std),
-            each.num_keys,
-            None if token_cosine is None else float(token_cosine),
-        )
+def _layer_signal(tapped, graph, numbers, gradient, kernels):
+    layer = tapped.layer
+    around = graph.surroundings(_layers.distributed(layer), tapped.number)
+
+    def number(place):
+        return None if place is None else float(numbers[place])
+
+    return LayerSignal(
+        layer.path if tapped.number == 0 else f"{layer.path}#{tapped.number + 1}",
+        layer.name,
+        type(layer).__name__,
+        None if tapped.activation is None else _gains.name_of(tapped.activation),
+        tapped.normalized,
+        around.is_first,
+        around.is_output,
+        around.branch,
+        _summary(numbers[tapped.preactivation]),
+        _summary(numbers[tapped.output]),
+        number(tapped.saturated),
+        gradient,
+        _statistics.split(numbers[tapped.output])[1],
+        tuple(kernel for owner in tapped.owners for kernel in kernels.get(id(owner), ())),
+        _asked(tapped.activation),
+        number(tapped.logit_std),
+        tapped.num_keys,
+        number(tapped.token_cosine),
+    )
 
 
 def _asked(activation):
@@ -313,61 +326,59 @@ def _asked(activation):
     return 1 / moments.second_moment
 
 
-def _kernel_signals(weights, gradients, scale):
-    """Returns the `KernelSignal`s of each layer, by its id."""
-    structures = [_matrices(weight) for weight in weights]
-    summaries = _fetch([summary for _, _, summary in structures])
-    sizes = [gradients.get(id(weight.variable)) for weight in weights]
-    sizes = _fetch([None if each is None else _statistics.size(each) for each in sizes])
-    found, seen = {}, {}
-    for weight, (blocks, outputs, _), summary, size in zip(
-        weights, structures, summaries, sizes, strict=True
-    ):
-        mean, second_moment, *projections = (float(each) for each in summary)
-        initializer = weight.own_initializer()
-        signal = KernelSignal(
-            weight.path,
-            weight.role,
-            tuple(int(size) for size in weight.variable.shape),
-            *_plan.fans(weight),
-            _plan.brief(initializer),
-            mean,
-            second_moment,
-            *_fill.variances(weight, initializer),
-            _statistics.fraction_repeated(projections, blocks, outputs) if projections else 0.0,
-            None if size is None else _statistics.norm(*size) / scale,
-            _twin(weight, second_moment, seen),
-        )
-        found.setdefault(id(weight.layer), []).append(signal)
-    return found
-
-
-def _matrices(weight):
-    """Returns the numbers of blocks and outputs of a kernel, and its summary on the device."""
+def _add_kernel(reductions, weight):
+    """Adds a kernel to what is reduced and returns its place; `None` for a quantized one."""
+    if "float" not in keras.backend.standardize_dtype(weight.variable.dtype):
+        return None
     shape, axes = weight.kernel.structure(weight.variable.shape)
-    taps, inputs, outputs, blocks = axes.sizes(shape)
     order = axes.batch + axes.spatial + axes.input + axes.output
-    kernel = ops.transpose(ops.reshape(weight.variable.value, shape), order)
-    is_table = weight.role == "embedding"  # each row is drawn by itself
-    inputs = blocks if is_table else taps * inputs
-    blocks = 1 if is_table else blocks
-    kernel = ops.reshape(kernel, (blocks, inputs, outputs))
-    return blocks, outputs, _statistics.kernel_summary(kernel, _probe(inputs))
+    return reductions.add(
+        _statistics.kernel,
+        weight.variable.value,
+        shape=shape,
+        order=order,
+        blocks=_num_blocks(weight),
+        outputs=axes.sizes(shape)[2],
+    )
 
 
-@functools.lru_cache(maxsize=64)
-def _probe(inputs):
-    return _statistics.probe(inputs)
+def _num_blocks(weight):
+    """Returns the number of separate matrices in a kernel."""
+    if weight.role == "embedding":  # its rows are drawn one by one, but make one matrix
+        return 1
+    shape, axes = weight.kernel.structure(weight.variable.shape)
+    return axes.sizes(shape)[3]
 
 
-def _twin(weight, second_moment, seen):
+def _kernel_signal(weight, numbers, gradient, seen):
+    low, high, mean, second_moment, repeated = _statistics.split_kernel(
+        numbers, _num_blocks(weight)
+    )
+    initializer = weight.own_initializer()
+    return KernelSignal(
+        weight.path,
+        weight.role,
+        tuple(int(size) for size in weight.variable.shape),
+        *_plan.fans(weight),
+        _plan.brief(initializer),
+        mean,
+        second_moment,
+        *_fill.variances(weight, initializer),
+        repeated,
+        gradient,
+        _twin(weight, low, high, seen),
+    )
+
+
+def _twin(weight, low, high, seen):
     """Returns the path of a kernel seen before that has the same values, if they vary."""
-    key = (tuple(weight.variable.shape), second_moment)
-    for other in seen.get(key, ()):
-        values, others = (ops.convert_to_numpy(each.variable) for each in (weight, other))
-        if np.array_equal(values, others) and values.min() < values.max():
+    if low == high:
+        return None
+    others = seen.setdefault((tuple(weight.variable.shape), low, high), [])
+    for other in others:
+        if np.array_equal(*(ops.convert_to_numpy(each.variable) for each in (weight, other))):
             return other.path
-    seen.setdefault(key, []).append(weight)
+    others.append(weight)
     return None
 
 
@@ -380,10 +391,3 @@ def _input_signals(batch):
         yield InputSignal(
             name, array.shape, float(values.mean()), float((values**2).mean()), is_tokens
         )
-
-
-def _output_summaries(outputs, num_samples):
-    tensors = keras.tree.flatten(outputs)
-    signals = [_statistics.by_unit(each, -1) for each in tensors]
-    summaries = _fetch([_statistics.summaries(each)[0] for each in signals])
-    return [_summary(each, num_samples) for each in summaries]

@@ -1,5 +1,6 @@
 """Reductions of signals and kernels, on the device."""
 
+import functools
 import math
 
 import keras
@@ -12,65 +13,181 @@ ops = keras.ops
 # A unit is dead if all it gives is this much smaller than what the largest one gives.
 DEAD = 1e-5
 NUM_SAMPLED = 256
+_NUM_NUMBERS = 7
 _NUM_PROJECTIONS = 3
+# Two units are the same if their weights, projected, differ by less than this.
+_SAME = 1e-5
+# Up to so many numbers are fetched whole, where each is reduced by itself.
+_SMALL = 1 << 17
+# So many numbers are reduced at a time.
+_MOST_TOGETHER = 1 << 20
 
 
-def by_unit(x, unit_axis):
-    """Returns a signal as (samples, positions, units)."""
-    if unit_axis not in (-1, len(x.shape) - 1):
-        x = ops.moveaxis(x, unit_axis, -1)
-    if len(x.shape) < 2:
-        x = ops.reshape(x, (x.shape[0], 1))
-    return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))
+class Reductions:
+    """Numbers of many tensors, reduced on the device and fetched at the end.
 
-
-@_backends.compiled
-def summaries(*signals):
-    """Returns six numbers for each signal of shape (samples, positions, units).
-
-    The largest magnitude; of the signal over that: mean, second moment, second moment of the
-    mean over the samples; the fraction of units that are dead, and of values that are zero.
+    Tensors of one shape wait for each other: a call costs more than a small tensor does.
     """
-    return ops.stack([_summary(ops.cast(each, "float32")) for each in signals])
 
+    def __init__(self):
+        self._waiting, self._reduced, self._count = {}, [], 0
 
-def _summary(x):
-    magnitude = ops.max(ops.abs(x), axis=(0, 1))
-    largest = ops.max(magnitude)
-    x = x * ops.where(largest > 0, 1 / ops.maximum(largest, 1e-37), 0.0)
-    common = ops.mean(x, axis=0)
-    return ops.stack(
-        [
-            largest,
-            ops.mean(common),
-            ops.mean(ops.square(x)),
-            ops.mean(ops.square(common)),
-            ops.mean(ops.cast(magnitude <= DEAD * largest, "float32")),
-            ops.mean(ops.cast(ops.equal(x, 0.0), "float32")),
+    def add(self, reduce, *tensors, **constants):
+        """Returns the place of the numbers that `reduce` gives of these tensors.
+
+        Args:
+            reduce: Function of stacks of such tensors and of the constants to a stack of numbers.
+            *tensors: Tensors, of which no gradient is taken.
+            **constants: Hashable.
+        """
+        tensors = [ops.stop_gradient(each) for each in tensors]
+        kinds = tuple((tuple(each.shape), each.dtype) for each in tensors)
+        key = (reduce, kinds, tuple(constants.items()))
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append((self._count, tensors))
+        if len(waiting) * sum(math.prod(shape) for shape, _ in kinds) >= _MOST_TOGETHER:
+            self._reduce(key)
+        self._count += 1
+        return self._count - 1
+
+    def fetch(self):
+        """Returns the numbers by their places."""
+        for key in list(self._waiting):
+            self._reduce(key)
+        numbers = [None] * self._count
+        for places, reduced in self._reduced:
+            for place, each in zip(places, ops.convert_to_numpy(reduced), strict=True):
+                numbers[place] = each
+        return numbers
+
+    def _reduce(self, key):
+        reduce, _, constants = key
+        places, tensors = zip(*self._waiting.pop(key), strict=True)
+        stacks = [
+            ops.cast(ops.expand_dims(each[0], 0) if len(each) == 1 else ops.stack(each), "float32")
+            for each in zip(*tensors, strict=True)
         ]
-    )
+        self._reduced.append((places, reduce(*stacks, **dict(constants))))
+
+
+def _by_unit(x, unit_axis):
+    """Returns a stack of signals as (stack, samples, positions, units)."""
+    unit_axis = unit_axis % (len(x.shape) - 1) + 1
+    if unit_axis not in (1, len(x.shape) - 1):
+        x = ops.moveaxis(x, unit_axis, -1)
+    shape = x.shape if len(x.shape) > 2 else (*x.shape, 1)
+    return ops.reshape(x, (*shape[:2], math.prod(shape[2:-1]), shape[-1]))
+
+
+def near(x):
+    """Returns a tensor that is small as an array of NumPy, in which it is reduced faster."""
+    if math.prod(x.shape) > _SMALL:
+        return x
+    return np.float64(ops.convert_to_numpy(x))
+
+
+def unit_moments(x, num_samples, unit_axis, unit_rank):
+    """Returns mean and variance of each unit over the first samples, as an array (2, units).
+
+    Args:
+        x: Signal, a tensor or an array.
+        num_samples: How many samples to take.
+        unit_axis: The axis that units are along.
+        unit_rank: Of units along several axes, the last ones, their number.
+    """
+    constants = {"num_samples": num_samples, "unit_axis": unit_axis, "unit_rank": unit_rank}
+    if isinstance(x, np.ndarray):
+        with np.errstate(invalid="ignore", over="ignore"):
+            return _unit_moments(np, x, **constants)
+    return np.float64(ops.convert_to_numpy(_unit_moments_on_device(x, **constants)))
 
 
 @_backends.compiled
-def unit_moments(x):
-    """Returns mean and second moment of each unit of (samples, positions, units), (2, units)."""
-    x = ops.cast(x, "float32")
-    return ops.stack([ops.mean(x, axis=(0, 1)), ops.mean(ops.square(x), axis=(0, 1))])
+def _unit_moments_on_device(x, **constants):
+    return _unit_moments(ops, ops.cast(x, "float32"), **constants)
+
+
+def _unit_moments(ops, x, num_samples, unit_axis, unit_rank):
+    x = x[:num_samples]
+    if unit_rank > 1:
+        x = ops.reshape(x, (*x.shape[:-unit_rank], math.prod(x.shape[-unit_rank:])))
+    axes = tuple(axis for axis in range(len(x.shape)) if axis != unit_axis % len(x.shape))
+    mean = ops.mean(x, axis=axes, keepdims=True)
+    x = x - mean
+    # What rounding has left out of the mean is no variance.
+    rest = ops.mean(x, axis=axes)
+    variance = ops.mean(ops.square(x), axis=axes) - ops.square(rest)
+    return ops.stack([ops.reshape(mean, (-1,)) + rest, ops.maximum(variance, 0.0)])
+
+
+def second_moment(x, start):
+    """Returns the second moment of a signal, a tensor or an array, from a sample on."""
+    if isinstance(x, np.ndarray):
+        with np.errstate(invalid="ignore", over="ignore"):
+            return float(np.square(x[start:]).mean())
+    return float(ops.convert_to_numpy(_second_moment(x, start=start)))
 
 
 @_backends.compiled
-def beyond(x, limits):
-    """Returns the fraction of the values that are beyond either limit."""
-    x = ops.cast(x, "float32")
-    return ops.mean(ops.cast((x < limits[0]) | (x > limits[1]), "float32"))
+def _second_moment(x, start):
+    return ops.mean(ops.square(ops.cast(x[start:], "float32")))
+
+
+@_backends.compiled
+def signal(x, unit_axis):
+    """Returns seven numbers, and up to 256 values, of each signal of a stack.
+
+    Number of samples; the largest magnitude; of the signal over that: mean, second moment, second
+    moment of the mean over the samples; the fraction of units that are dead, and of values that
+    are zero.
+    """
+    flat = ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+    sample = ops.take(flat, _places(flat.shape[1]), axis=1)
+    x = _by_unit(x, unit_axis)
+    magnitude = ops.maximum(ops.max(x, axis=(1, 2)), -ops.min(x, axis=(1, 2)))
+    largest = ops.max(magnitude, axis=1, keepdims=True)
+    x = x / ops.where(largest > 0, largest, 1.0)[:, None, None]
+    common = ops.mean(x, axis=1)
+    largest = largest[:, 0]
+    numbers = [
+        x.shape[1] * ops.ones_like(largest),
+        largest,
+        ops.mean(common, axis=(1, 2)),
+        ops.mean(ops.square(x), axis=(1, 2, 3)),
+        ops.mean(ops.square(common), axis=(1, 2)),
+        ops.mean(ops.cast(magnitude <= DEAD * largest[:, None], "float32"), axis=1),
+        ops.mean(ops.cast(ops.equal(x, 0.0), "float32"), axis=(1, 2, 3)),
+    ]
+    return ops.concatenate([ops.stack(numbers, axis=1), sample], axis=1)
+
+
+def split(numbers):
+    """Returns the seven numbers of a signal, and its sample."""
+    return numbers[:_NUM_NUMBERS], numbers[_NUM_NUMBERS:]
+
+
+@functools.lru_cache(maxsize=64)
+def _places(size):
+    """Returns up to 256 places among `size`, one drawn in each of as many equal parts."""
+    number = min(size, NUM_SAMPLED)
+    parts = np.arange(number) + np.random.default_rng(0).uniform(size=number)
+    return (parts * (size / number)).astype("int32")
+
+
+@_backends.compiled
+def beyond(x, low, high):
+    """Returns the fraction of the values of each of a stack that are beyond either limit."""
+    is_beyond = ops.cast((x < low) | (x > high), "float32")
+    return ops.mean(ops.reshape(is_beyond, (x.shape[0], -1)), axis=1)
 
 
 @_backends.compiled
 def size(x):
-    """Returns the largest magnitude, and the sum of the squares of the rest of it."""
-    x = ops.cast(x, "float32")
-    largest = ops.max(ops.abs(x))
-    return ops.stack([largest, ops.sum(ops.square(x * (1 / ops.maximum(largest, 1e-37))))])
+    """Returns for each of a stack the largest magnitude, and the sum of squares of the rest."""
+    x = ops.reshape(x, (x.shape[0], -1))
+    largest = ops.max(ops.abs(x), axis=1, keepdims=True)
+    squares = ops.sum(ops.square(x / ops.where(largest > 0, largest, 1.0)), axis=1)
+    return ops.stack([largest[:, 0], squares], axis=1)
 
 
 def norm(largest, squares):
@@ -78,70 +195,91 @@ def norm(largest, squares):
     return float(largest) * math.sqrt(float(squares))
 
 
-def sampled(x):
-    """Returns up to 256 values at even distances."""
-    flat = ops.reshape(ops.stop_gradient(x), (-1,))
-    return ops.cast(flat[:: max(1, flat.shape[0] // NUM_SAMPLED)][:NUM_SAMPLED], "float32")
+@_backends.compiled
+def token_cosine(x):
+    """Returns the mean cosine between the tokens of a sample, for (stack, samples, tokens, units).
+
+    As mean inner product over mean square.
+    """
+    number = x.shape[2]
+    x = x / ops.maximum(ops.max(ops.abs(x), axis=(2, 3), keepdims=True), 1e-37)
+    squares = ops.mean(ops.square(x), axis=(2, 3))
+    common = ops.mean(ops.square(ops.mean(x, axis=2)), axis=2)
+    cosine = (number * common - squares) / ((number - 1) * ops.maximum(squares, 1e-37))
+    return ops.mean(cosine, axis=1)
 
 
 @_backends.compiled
-def cosine_of_tokens(x):
-    """Returns the mean cosine between the tokens of a sample, for (samples, tokens, units)."""
-    x = ops.cast(x, "float32")
-    number = ops.cast(ops.shape(x)[1], "float32")
-    squares = ops.mean(ops.square(x), axis=(1, 2))
-    common = ops.mean(ops.square(ops.mean(x, axis=1)), axis=1)
-    return ops.mean((number * common - squares) / ((number - 1) * ops.maximum(squares, 1e-37)))
-
-
 def logit_std(query, key):
-    """Returns the standard deviation over the keys of attention's logits, in two samples.
+    """Returns the standard deviation over the keys of attention's logits.
+
+    By the covariance of the keys: the logits themselves may be too many to hold.
 
     Args:
-        query: (samples, queries, heads, dim).
-        key: (samples, keys, heads, dim), of as many heads or a divisor of that.
+        query: (stack, samples, queries, heads, dim).
+        key: (stack, samples, keys, heads, dim), of as many heads or a divisor of that.
     """
-    key = ops.repeat(key[:2], query.shape[2] // key.shape[2], axis=2)
-    return _logit_std(query[:2], key)
+    _, _, num_keys, num_groups, dim = key.shape
+    groups = (*query.shape[:3], num_groups, query.shape[3] // num_groups, dim)
+    query = ops.reshape(query, groups)
+    key = key - ops.mean(key, axis=2, keepdims=True)
+    covariance = ops.einsum("nbkgd,nbkge->nbgde", key, key) / num_keys
+    projected = ops.einsum("nbqghd,nbgde->nbqghe", query, covariance)
+    variance = ops.mean(ops.sum(projected * query, axis=-1), axis=(1, 2, 3, 4)) / dim
+    return ops.sqrt(ops.maximum(variance, 0.0))
 
 
 @_backends.compiled
-def _logit_std(query, key):
-    query, key = ops.cast(query, "float32"), ops.cast(key, "float32")
-    logits = ops.einsum("bqhd,bkhd->bhqk", query, key)
-    dim = ops.cast(ops.shape(query)[3], "float32")
-    return ops.sqrt(ops.mean(ops.var(logits, axis=-1)) / dim)
+def kernel(x, shape, order, blocks, outputs):
+    """Returns the numbers of each of a stack of kernels; `split_kernel` reads them.
 
-
-@_backends.compiled
-def kernel_summary(kernel, probe):
-    """Returns mean and second moment of a kernel (blocks, inputs, outputs), and projections.
-
-    The projections of each output's weights, of shape (blocks, 3, outputs), tell units with the
-    same weights.
+    Args:
+        x: Stack of kernels.
+        shape: Shape of each with the blocks as an axis of their own.
+        order: Its axes in the order of blocks, inputs, outputs.
+        blocks: Number of separate matrices in each.
+        outputs: Number of outputs of such a matrix.
     """
-    kernel = ops.cast(kernel, "float32")
-    numbers = ops.stack([ops.mean(kernel), ops.mean(ops.square(kernel))])
-    projections = ops.einsum("pi,bio->bpo", probe, kernel)
-    return ops.concatenate([numbers, ops.reshape(projections, (-1,))])
+    x = ops.reshape(x, (x.shape[0], *shape))
+    x = ops.transpose(x, (0, *(axis + 1 for axis in order)))
+    x = ops.reshape(x, (x.shape[0], blocks, -1, outputs))
+    low, high = (extreme(x, axis=(1, 2, 3)) for extreme in (ops.min, ops.max))
+    largest = ops.maximum(high, -low)
+    x = x / ops.where(largest > 0, largest, 1.0)[:, None, None, None]
+    moments = [ops.mean(each, axis=(1, 2, 3)) for each in (x, ops.square(x))]
+    projections = ops.matmul(ops.convert_to_tensor(_probe(x.shape[2])), x)
+    projections = ops.reshape(projections, (x.shape[0], -1))
+    return ops.concatenate([ops.stack([low, high, *moments], axis=1), projections], axis=1)
 
 
-def probe(inputs):
-    """Returns the vectors that `kernel_summary` projects on."""
+def split_kernel(numbers, blocks):
+    """Returns extremes, mean, second moment and the fraction of repeated units of a kernel."""
+    low, high, mean, second_moment = map(float, numbers[:4])
+    largest = max(high, -low)
+    repeated = fraction_repeated(numbers[4:].reshape(blocks, _NUM_PROJECTIONS, -1))
+    return low, high, largest * mean, largest * largest * second_moment, repeated
+
+
+@functools.lru_cache(maxsize=64)
+def _probe(inputs):
+    """Returns vectors to project units on: units with the same weights get the same there."""
     return np.random.default_rng(0).normal(size=(_NUM_PROJECTIONS, inputs)).astype("float32")
 
 
-def fraction_repeated(projections, blocks, outputs):
-    """Returns the fraction of units whose weights another unit of the block has as well."""
-    points = np.asarray(projections).reshape(blocks, _NUM_PROJECTIONS, outputs)
-    scale = np.abs(points).max()
-    if outputs < 2:
+def fraction_repeated(projections):
+    """Returns the fraction of units whose weights another unit of the block has as well.
+
+    Args:
+        projections: Array of shape (blocks, projections, units).
+    """
+    if projections.shape[2] < 2:
         return 0.0
-    if scale == 0:
-        return 1.0
-    rounded = np.round(points / scale * 1e5).transpose(0, 2, 1)
-    repeated = 0
-    for block in rounded:
-        _, counts = np.unique(block, axis=0, return_counts=True)
-        repeated += counts[counts > 1].sum()
-    return float(repeated) / (blocks * outputs)
+    # Units that are the same lie side by side in the order of any projection.
+    order = np.argsort(projections[:, :1], axis=2)
+    points = np.take_along_axis(projections, order, axis=2).astype("float64")
+    norms = np.sqrt(np.square(points).sum(1))
+    distances = np.abs(np.diff(points, axis=2)).max(1)
+    is_next = distances <= _SAME * norms[:, 1:]
+    edge = np.zeros((len(points), 1), bool)
+    is_repeated = np.concatenate([is_next, edge], 1) | np.concatenate([edge, is_next], 1)
+    return float(is_repeated.mean())

@@ -17,18 +17,19 @@ ops = keras.ops
 
 @dataclass
 class Tapped:
-    """One call of a layer with a kernel; the numbers are tensors on the device.
+    """One call of a layer with a kernel; numbers are places in `Reductions`.
 
     Attributes:
         layer: The layer that was called.
         owners: The layers inside of it, itself included, that hold kernels.
         number: How many times it had been called before.
+        tap: Which tap its output went through, by their order; `None` if it gives no floats.
         activation: Function or layer that is applied to its output, or `None`.
         normalized: Whether a normalization comes between.
-        preactivation: `summaries` of what the kernel gives.
-        output: `summaries` of what is handed on, after normalization and activation.
+        preactivation: `signal` of what the kernel gives; of a layer that runs others in a loop, of
+            what that gives.
+        output: `signal` of what is handed on, after normalization and activation.
         saturated: Fraction of the output that is saturated, or `None`.
-        sample: Some values of the output.
         logit_std: That of the attention that it is the map of queries of, or `None`.
         num_keys: Number of keys of that attention.
         token_cosine: Mean cosine between the tokens that come into that attention.
@@ -37,15 +38,15 @@ class Tapped:
     layer: keras.Layer
     owners: list
     number: int
+    tap: int | None = None
     activation: object = None
     normalized: bool = False
-    preactivation: object = None
-    output: object = None
-    saturated: object = None
-    sample: object = None
-    logit_std: object = None
+    preactivation: int | None = None
+    output: int | None = None
+    saturated: int | None = None
+    logit_std: int | None = None
     num_keys: int | None = None
-    token_cosine: object = None
+    token_cosine: int | None = None
     waiting: object = field(default=None, repr=False)
 
 
@@ -55,72 +56,64 @@ class Taps:
     Args:
         model: The model.
         graph: Its `Graph`, for activations that are functions in the code of a user's layer.
-        change: Function of a layer, its arguments and its call to the output to go on with;
-            for runs that alter the model as it goes. Defaults to `None`.
+        reductions: `Reductions` for the statistics. Defaults to `None`, for none: only to tap.
 
     Attributes:
-        tapped: A `Tapped` for every call of a layer with a kernel in the last run that was watched,
-            in the order of the calls.
+        tapped: A `Tapped` for every call of a layer with a kernel in the last run, in the order
+            of the calls.
     """
 
-    def __init__(self, model, graph, change=None):
-        self.model, self.graph, self.change = model, graph, change
+    def __init__(self, model, graph, reductions=None):
+        self.model, self.graph, self.reductions = model, graph, reductions
         self.tapped = []
+        # What a parameter of an activation is cannot be read while gradients are traced.
+        self._layers = list(_layers.walk(model))
+        self._watched = list(_watchable(self._layers))
+        self._limits = {}
+        for _, _, activation in self._watched:
+            self._saturation(activation)
 
     @contextlib.contextmanager
-    def on(self, tap, is_watched=True):
+    def on(self, tap):
         """Replaces calls, and puts them back.
 
         Args:
-            tap: Function that every float output of a kernel goes through.
-            is_watched: Whether to take statistics, or only to tap.
+            tap: Function of a `Tapped` and the float output of its kernel to what to go on with.
         """
-        self.tap, self.is_watched = tap, is_watched
-        self._now, self._open, self._calls, self._produced = [], {}, {}, {}
-        if is_watched:
-            self.tapped = self._now
-        replaced = []
-
-        def replace(instance, name, value):
-            held = vars(instance)
-            replaced.append((held, name, held.get(name, replaced)))
-            held[name] = value
-
-        try:
-            for operation, owners in _watchable(self.model):
-                call = operation.call
+        self._tap, self._num_taps = tap, 0
+        self.tapped, self._open, self._calls, self._produced = [], {}, {}, {}
+        with _layers.restored(self.model):
+            for layer in self._layers:
+                # What runs again in the backward pass would be tapped twice.
+                vars(layer)["_remat_mode"] = None
+            for operation, owners, activation in self._watched:
+                replaced = vars(operation)
+                name = "quantized_call" if _layers.is_quantized(operation) else "call"
+                call = getattr(operation, name)
                 if owners:
-                    replace(operation, "call", self._kernel_call(operation, owners, call))
-                    fused = _layers.fused_activation(operation)
-                    if fused is not None and not _layers.is_closed(operation):
-                        replace(operation, "activation", self._activation(operation, fused))
+                    replaced[name] = self._kernel_call(operation, owners, call)
+                    if activation is not None:
+                        replaced["activation"] = self._activation(operation, activation)
+                elif self.reductions is None:
+                    continue
                 elif _layers.is_attention(operation):
-                    replace(operation, "call", self._attention_call(call))
+                    replaced[name] = self._attention_call(call)
                 else:
-                    replace(operation, "call", self._following_call(operation, call))
+                    replaced[name] = self._following_call(operation, activation, call)
             yield self
             self._finish()
-        finally:
-            for held, name, value in reversed(replaced):
-                if value is replaced:
-                    del held[name]
-                else:
-                    held[name] = value
-            self._produced = {}
+        self._produced = {}
 
     def _kernel_call(self, layer, owners, call):
         def watched(*args, **kwargs):
             number = self._calls.get(id(layer), 0)
             self._calls[id(layer)] = number + 1
             tapped = Tapped(layer, owners, number)
+            self.tapped.append(tapped)
             self._open[id(layer)] = tapped
-            self._now.append(tapped)
-            if self.change is not None:
-                output = self.change(tapped, call, args, kwargs)
-            else:
-                output = call(*args, **kwargs)
+            output = call(*args, **kwargs)
             del self._open[id(layer)]
-            if tapped.preactivation is None:
+            if tapped.tap is None:
                 output = _replace_first(output, lambda x: self._begin(tapped, x))
             return output
 
@@ -129,30 +122,31 @@ class Taps:
     def _activation(self, layer, activation):
         def watched(x):
             tapped = self._open.get(id(layer))
-            if tapped is None or not _is_float(x):
+            if tapped is None or tapped.tap is not None or not _is_float(x):
                 return activation(x)
-            x = self.tap(x)
+            x = self._through_tap(tapped, x)
             output = activation(x)
             tapped.activation = activation
-            if self.is_watched:
-                axis = _layers.unit_axis(layer)
-                both = [_statistics.by_unit(each, axis) for each in (x, output)]
-                tapped.preactivation, tapped.output = ops.unstack(_statistics.summaries(*both))
+            if self.reductions is not None:
+                tapped.preactivation = self._signal(x, layer)
                 self._take_output([tapped], output)
-            else:
-                tapped.preactivation = True
             return output
 
         return watched
 
+    def _through_tap(self, tapped, x):
+        tapped.tap = self._num_taps
+        self._num_taps += 1
+        return self._tap(tapped, x)
+
+    def _signal(self, x, layer):
+        return self.reductions.add(_statistics.signal, x, unit_axis=_layers.unit_axis(layer))
+
     def _begin(self, tapped, x):
         """Takes the output of a kernel, to which nothing has been applied yet."""
-        if not _is_float(x):
-            return x
-        x = self.tap(x)
-        if self.is_watched:
-            signal = _statistics.by_unit(x, _layers.unit_axis(tapped.layer))
-            tapped.preactivation = _statistics.summaries(signal)[0]
+        x = self._through_tap(tapped, x)
+        if self.reductions is not None:
+            tapped.preactivation = self._signal(x, tapped.layer)
             self._pass_on(x, [tapped])
         return x
 
@@ -162,23 +156,22 @@ class Taps:
         # The tensor is kept, or another one could get its number.
         self._produced[id(x)] = (x, many)
 
-    def _following_call(self, operation, call):
+    def _following_call(self, operation, activation, call):
         def watched(*args, **kwargs):
             output = call(*args, **kwargs)
-            if self._produced and self.is_watched:
-                self._follow(operation, keras.tree.flatten((args, kwargs)), output)
+            if self._produced:
+                self._follow(operation, activation, keras.tree.flatten((args, kwargs)), output)
             return output
 
         return watched
 
-    def _follow(self, operation, inputs, output):
+    def _follow(self, operation, activation, inputs, output):
         many = []
         for each in inputs:
             _, found = self._produced.pop(id(each), (None, ()))
             many.extend(found)
         if not many or not ops.is_tensor(output):
             return
-        activation = _layers.activation_of(operation)
         if activation is None:
             for tapped in many:
                 tapped.normalized |= _layers.is_normalization(operation)
@@ -190,53 +183,61 @@ class Taps:
 
     def _take_output(self, many, output):
         """Takes the statistics of what is handed on."""
-        if many[0].output is None:
-            signal = _statistics.by_unit(output, _layers.unit_axis(many[0].layer))
-            summary = _statistics.summaries(signal)[0]
-            for tapped in many:
-                tapped.output = summary
-        limits = None
-        if many[0].activation is not None:
-            limits = _gains.saturation(many[0].activation)
-        saturated = None if limits is None else _statistics.beyond(output, limits)
-        sample = _statistics.sampled(output)
+        place, saturated = self._signal(output, many[0].layer), None
+        limits = self._saturation(many[0].activation)
+        if limits is not None:
+            low, high = limits
+            saturated = self.reductions.add(_statistics.beyond, output, low=low, high=high)
         for tapped in many:
-            tapped.saturated, tapped.sample = saturated, sample
+            tapped.output, tapped.saturated = place, saturated
+
+    def _saturation(self, activation):
+        if activation is None:
+            return None
+        if id(activation) not in self._limits:
+            self._limits[id(activation)] = _gains.saturation(activation)
+        return self._limits[id(activation)]
 
     def _attention_call(self, call):
         def watched(query, *args, **kwargs):
             before = len(self.tapped)
             output = call(query, *args, **kwargs)
-            if self.is_watched:
-                inner = {each.layer.name: each for each in self.tapped[before:]}
-                maps = [inner.get(name) for name in ("query", "key")]
-                if all(each is not None and len(each.waiting.shape) == 4 for each in maps):
-                    of_query, of_key = maps
-                    of_query.logit_std = _statistics.logit_std(of_query.waiting, of_key.waiting)
-                    of_query.num_keys = of_key.waiting.shape[1]
-                    if len(query.shape) == 3 and query.shape[1] > 1:
-                        of_query.token_cosine = _statistics.cosine_of_tokens(query)
+            inner = {each.layer.name: each for each in self.tapped[before:]}
+            maps = [inner.get(name) for name in ("query", "key")]
+            if all(each is not None and len(each.waiting.shape) == 4 for each in maps):
+                of_query, of_key = maps
+                of_query.logit_std = self.reductions.add(
+                    _statistics.logit_std, of_query.waiting, of_key.waiting
+                )
+                of_query.num_keys = of_key.waiting.shape[1]
+                if len(query.shape) == 3 and query.shape[1] > 1:
+                    of_query.token_cosine = self.reductions.add(_statistics.token_cosine, query)
             return output
 
         return watched
 
     def _finish(self):
         """Takes what was not followed by an activation that could be seen."""
-        if not self.is_watched:
+        if self.reductions is None:
             return
         for tapped in self.tapped:
-            if tapped.output is not None or tapped.waiting is None:
+            output, tapped.waiting = tapped.waiting, None
+            if tapped.output is not None or output is None:
                 continue
-            output, unchanged = tapped.waiting, not tapped.normalized
-            around = self.graph.surroundings(tapped.layer)
-            if unchanged and around.activation is not None and not around.normalized:
+            layer = _layers.distributed(tapped.layer)
+            around = self.graph.surroundings(layer, tapped.number)
+            if _layers.fused_activation(layer) is not None:
+                # Applied out of sight, as in a cell.
+                tapped.activation = _layers.fused_activation(layer)
+            elif around.normalized == tapped.normalized and not around.added:
                 # A function in the code of a user's layer.
-                tapped.activation, unchanged = around.activation, False
-                output = around.activation(output)
-            if unchanged:
+                tapped.activation = around.activation
+                if around.activation is not None:
+                    output = around.activation(output)
+            if tapped.activation is not None or tapped.normalized:
+                self._take_output([tapped], output)
+            else:
                 tapped.output = tapped.preactivation
-            tapped.waiting = None
-            self._take_output([tapped], output)
 
 
 def _is_float(x):
@@ -244,31 +245,43 @@ def _is_float(x):
 
 
 def _replace_first(output, function):
-    """Applies a function to a tensor, or to the first of several."""
-    if isinstance(output, (tuple, list)):
-        return type(output)([function(output[0]), *output[1:]])
-    return function(output)
+    """Applies a function to the first float tensor of a structure."""
+    leaves = keras.tree.flatten(output)
+    for number, each in enumerate(leaves):
+        if _is_float(each):
+            leaves[number] = function(each)
+            return keras.tree.pack_sequence_as(output, leaves)
+    return output
 
 
-def _watchable(model):
-    """Yields the layers and operations to watch, and the holders of kernels in each."""
+def _watchable(layers):
+    """Yields the layers and operations to watch, the holders of kernels in each, the activation.
+
+    That is the one that a layer applies where it can be replaced, or the one that it is.
+    """
     hidden = set()
-    for layer in _layers.walk(model):
+    for layer in layers:
         if _layers.is_closed(layer):
-            inner = [each for each in _layers.walk(layer) if each is not layer]
-            hidden.update(map(id, inner))
-    for layer in _layers.walk(model):
+            hidden.update(id(each) for each in _layers.walk(layer) if each is not layer)
+    for layer in layers:
         if id(layer) in hidden:
             continue
         if _layers.is_closed(layer):
             owners = [each for each in _layers.walk(layer) if _layers.kernels(each)]
-        else:
-            owners = [layer] if _layers.kernels(layer) else []
-        is_followed = _layers.is_transparent(layer) or _layers.activation_of(layer) is not None
-        if owners or is_followed or _layers.is_attention(layer):
-            yield layer, owners
-        for operation in getattr(layer, "operations", ()):
-            if not isinstance(operation, keras.Layer) and (
-                _layers.is_transparent(operation) or _layers.activation_of(operation) is not None
-            ):
-                yield operation, []
+            if owners:
+                yield layer, owners, None
+            continue
+        if _layers.kernels(layer):
+            yield layer, [layer], _layers.fused_activation(layer)
+            continue
+        yield from _followers([layer])
+        yield from _followers(
+            each for each in getattr(layer, "operations", ()) if not isinstance(each, keras.Layer)
+        )
+
+
+def _followers(operations):
+    for each in operations:
+        activation = _layers.activation_of(each)
+        if activation is not None or _layers.is_transparent(each) or _layers.is_attention(each):
+            yield each, [], activation

@@ -55,10 +55,12 @@ LEVELS = {
     "_plan": 13,
     "_initialize": 14,
     "_signal": 14,
-    "_calibrate": 15,
+    "_equalize": 15,
+    "_sweep": 15,
+    "_calibrate": 16,
     "_monitor": 15,
-    "_diagnose": 16,
-    "": 17,
+    "_diagnose": 17,
+    "": 18,
 }
 INITIALIZER_LEVEL = 7
 

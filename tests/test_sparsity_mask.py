@@ -96,6 +96,13 @@ def test_axes_of_a_kernel_are_those_of_the_initializer():
     assert set(kernel.reshape(9, 10).sum(0)) == {2.0}
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_kernel_keeps_its_dtype(dtype):
+    kernel = keras.ops.ones((8, 6), dtype)
+    kept = SparsityMask(Sparse(0.75, seed=9))(kernel)
+    assert keras.backend.standardize_dtype(kept.dtype) == dtype
+
+
 def test_config_and_copies_hold_the_same_zeros():
     mask = SparsityMask(Sparse(0.75, seed=9))
     ones = np.ones((8, 6), "float32")

@@ -170,6 +170,11 @@ def is_closed(layer):
     return isinstance(layer, (layers.RNN, layers.TimeDistributed))
 
 
+def is_quantized(operation):
+    """Whether Keras runs its `quantized_call` in place of its `call`."""
+    return getattr(operation, "quantization_mode", None) is not None
+
+
 def is_attention(layer):
     """Whether a layer has maps of queries, keys and values inside of it."""
     return isinstance(layer, ATTENTION)

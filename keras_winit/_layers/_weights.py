@@ -1,7 +1,9 @@
 """The weights of a model: which layer owns each, and what that layer draws it with."""
 
 import dataclasses
+import functools
 import inspect
+import math
 import re
 from dataclasses import dataclass
 
@@ -93,16 +95,17 @@ class Weight:
 def weights(model):
     """Returns a `Weight` for every variable of a model, each once, in the order of the model."""
     owners, within, attention = {}, {}, set()
+    num_layers = functools.cache(lambda layer: sum(1 for _ in walk(layer)))
     for layer in walk(model):
         if isinstance(layer, ATTENTION):
             attention.update(id(inner) for inner in walk(layer))
         # The innermost layer that holds a variable owns it.
         held = layer.weights
-        size = len(held), sum(1 for _ in walk(layer))
         for variable in held:
             within.setdefault(id(variable), []).append(layer.name)
-            if id(variable) not in owners or size < owners[id(variable)][1]:
-                owners[id(variable)] = (layer, size)
+            owner, size = owners.get(id(variable), (None, math.inf))
+            if len(held) < size or (len(held) == size and num_layers(layer) < num_layers(owner)):
+                owners[id(variable)] = (layer, len(held))
     weights = []
     for variable, path in zip(model.weights, _numbered(v.path for v in model.weights), strict=True):
         owner, _ = owners[id(variable)]

@@ -54,7 +54,7 @@ class LooksLinear(KernelInitializer):
         self.first = first
         self.gain = _checks.real("gain", gain, positive=True)
         super().__init__(
-            scale=self.gain**2,
+            scale=(1 if first else 2) * self.gain**2,
             mode="fan_avg",
             seed=seed,
             input_axes=input_axes,

@@ -32,6 +32,16 @@ def test_a_line_goes_on_in_one_dimension_and_a_constant_in_three():
     assert kernel.sum() == pytest.approx(2**3)  # of the 8 outputs that an input reaches, 1 each
 
 
+def test_each_axis_is_interpolated_by_its_own_stride():
+    layer = keras.layers.Conv2DTranspose(
+        2, (4, 5), (2, 3), "same", kernel_initializer=BilinearUpsampling()
+    )
+    ramp = np.broadcast_to(np.arange(6.0)[:, None], (1, 5, 6, 2)).astype("float32")
+    values = keras.ops.convert_to_numpy(layer(ramp))[0, 2:-2, 3:-3, 1]
+    expected = np.broadcast_to(np.arange(2, 14) / 3, values.shape)
+    np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
 def test_channels_are_kept_apart_and_further_outputs_are_zero():
     kernel = draw(BilinearUpsampling(), (4, 4, 3, 2))
     assert not kernel[:, :, 0, 1].any()

@@ -23,6 +23,14 @@ def test_memories_of_an_lstm_are_uniform_up_to_the_longest():
     assert not np.any(others)
 
 
+def test_the_shortest_memory_is_two_steps_and_the_longest_the_timescale():
+    assert not draw(ChronoBias(2, seed=0), (4 * 9,)).any()  # log 1
+    forget_gate = gates(draw(ChronoBias(4, seed=0), (4 * 5000,)), 4)[1]
+    times = 1 + np.exp(forget_gate.astype("float64"))
+    assert 2 - 1e-6 < times.min() < 2.01
+    assert 3.99 < times.max() < 4 + 1e-6
+
+
 def test_the_update_gate_of_a_gru_keeps_its_state():
     chrono = ChronoBias(200, gates=3, seed=0)
     layer = keras.layers.GRU(40, kernel_initializer="zeros", bias_initializer=chrono)

@@ -60,6 +60,7 @@ def test_loss_starts_at_the_variance_of_targets():
         (np.array([0, 1, 1]), "sigmoid"),
         (np.array([[False], [True]]), "sigmoid"),
         (np.array([0, 3, 1]), "softmax"),
+        (np.array([[0], [3], [1]]), "softmax"),
         (np.array([0.5, 3, 1]), "linear"),
         (np.array([[0.0, 1.0], [1.0, 0.0]]), "softmax"),
         (np.array([[1.0, 1.0], [1.0, 0.0]]), "sigmoid"),
@@ -74,12 +75,19 @@ def test_a_class_without_labels_counts_as_half_of_one():
     prior = keras_winit.class_prior(np.array([0, 0, 2, 2, 2]))
     np.testing.assert_allclose(prior.probabilities, np.array([2, 0.5, 3]) / 5.5)
     assert keras_winit.class_prior(np.zeros(10), "sigmoid").probabilities == 0.05
+    assert keras_winit.class_prior(np.ones(10), "sigmoid").probabilities == 0.95
 
 
 def test_one_probability_is_for_all_outputs():
-    bias = draw(ClassPrior(0.01), (7,))
+    bias = draw(ClassPrior(), (7,))
     np.testing.assert_allclose(bias, np.full(7, -np.log(99)), rtol=1e-6)
-    assert np.isfinite(draw(ClassPrior([0.0, 1.0], "softmax"), (2,), "bfloat16")).all()
+
+
+def test_what_is_certain_counts_as_one_in_a_million_from_it():
+    certain = draw(ClassPrior([0.0, 1.0]), (2,))
+    np.testing.assert_allclose(certain, np.log(1e6) * np.array([-1, 1]), rtol=1e-5)
+    certain = draw(ClassPrior([0.0, 1.0], "softmax"), (2,))
+    np.testing.assert_allclose(certain, [-np.log(1e6), 0], rtol=1e-5, atol=1e-5)
 
 
 def test_it_holds_no_data_and_survives_saving(tmp_path):
@@ -99,7 +107,7 @@ def test_it_holds_no_data_and_survives_saving(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([0.5, 0.6], "softmax"), r"should sum to 1.*sum to 1.1"),
+        (([0.5, 0.51], "softmax"), r"should sum to 1.*sum to 1.01"),
         ((1.5,), r"between 0 and 1.*probabilities=1.5"),
         (([0.5, float("nan")],), "finite number"),
         ((0.5, "relu"), "`activation` should be one of .*'relu'"),

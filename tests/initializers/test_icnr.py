@@ -55,6 +55,15 @@ def test_kernels_of_other_dimensions_repeat_by_theirs(shape, repeats):
     assert len(np.unique(kernel)) == kernel.size // repeats
 
 
+def test_outputs_are_repeated_on_whichever_axis_they_are():
+    axes = {"input_axes": [0, 1, 3], "output_axes": [0, 1, 2]}
+    kernel = draw(ICNR(2, seed=0, **axes), (3, 3, 12, 5))
+    for number in range(4):
+        part = kernel[:, :, 3 * number : 3 * number + 3]
+        np.testing.assert_array_equal(part, kernel[:, :, :3])
+    assert len(np.unique(kernel)) == kernel.size // 4
+
+
 def test_the_seed_is_its_own():
     inner = ICNR(2, {"class_name": "HeNormal", "config": {"seed": 5}}, seed=1)
     np.testing.assert_array_equal(draw(inner, (3, 3, 2, 4)), draw(ICNR(2, seed=1), (3, 3, 2, 4)))

@@ -43,6 +43,25 @@ def test_convolutions_do_the_same():
     np.testing.assert_allclose(outputs[..., 4:], -kept, atol=1e-6)
 
 
+def test_matrices_of_a_batch_are_different_ones():
+    kernel = draw(LooksLinear(seed=0, input_axes=[1], output_axes=[2]), (3, 4, 6))
+    for matrix in kernel:
+        np.testing.assert_array_equal(matrix[:2], -matrix[2:])
+        np.testing.assert_array_equal(matrix[:, :3], -matrix[:, 3:])
+        np.testing.assert_allclose(matrix[:2, :3] @ matrix[:2, :3].T, np.eye(2), atol=1e-5)
+    assert abs(kernel[0] - kernel[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_nearest_of_keras_has_the_same_variance(first):
+    keras.utils.set_random_seed(0)
+    initializer = LooksLinear(first, gain=0.5)
+    kernel, nearest = (draw(each, (300, 300)) for each in (initializer, initializer.to_keras()))
+    # Four standard errors; the squares of an orthogonal matrix have a fixed sum.
+    expected = (kernel**2).mean()
+    assert nearest.var() == pytest.approx(expected, rel=4 * np.sqrt(2 / nearest.size))
+
+
 def test_gain_multiplies_the_weights():
     plain, scaled = (draw(LooksLinear(gain=gain, seed=0), (4, 6)) for gain in (1.0, 0.5))
     np.testing.assert_allclose(scaled, plain / 2, atol=1e-7)

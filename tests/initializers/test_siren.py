@@ -39,12 +39,25 @@ def test_glorot_makes_noise_of_the_same_network():
 
 @pytest.mark.parametrize(
     ("arguments", "limit"),
-    [({"first": True}, 1 / 45), ({}, np.sqrt(6 / 45) / 30), ({"omega": 5}, np.sqrt(6 / 45) / 5)],
+    [
+        ({"first": True}, 1 / 45),
+        ({}, np.sqrt(6 / 45) / 30),
+        ({"omega": 5}, np.sqrt(6 / 45) / 5),
+        ({"input_axes": [2], "output_axes": [3]}, np.sqrt(6 / 5) / 30),
+    ],
 )
 def test_weights_are_uniform_up_to_their_limit(arguments, limit):
     kernel = draw(Siren(seed=0, **arguments), (3, 3, 5, 800)) / limit
     assert stats.kstest(kernel.ravel(), "uniform", (-1, 2)).pvalue > 1e-3
     assert 0.999 < abs(kernel).max() <= 1 + 1e-6
+
+
+def test_the_nearest_of_keras_has_the_same_variance():
+    keras.utils.set_random_seed(0)
+    kernel = draw(Siren(omega=5.0).to_keras(), (50, 400))
+    # Four standard errors: a uniform variable squared varies by 0.8 of its mean squared.
+    expected = 6 / (3 * 50 * 5**2)
+    assert kernel.var() == pytest.approx(expected, rel=4 * np.sqrt(0.8 / kernel.size))
 
 
 def test_first_should_be_a_flag():
