@@ -5,6 +5,7 @@ The one module that imports the backends.
 
 import contextlib
 import functools
+import random
 
 import keras
 
@@ -151,7 +152,8 @@ def _jax(forward, variables, summarize):
 
 
 def _scope(variables, values):
-    return keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True)))
+    mapping = list(zip(variables, values, strict=True))
+    return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
 
 @contextlib.contextmanager
@@ -167,10 +169,19 @@ def without_gradient():
             yield
 
 
+@contextlib.contextmanager
 def kept_random_state():
-    """Returns a context that restores the backend's own random state, which dropout draws from."""
-    if keras.backend.backend() == "torch":
+    """A context that restores the random state of Python, which new initializers draw seeds from,
+    and the backend's own, which dropout draws from.
+    """
+    state = random.getstate()
+    try:
+        if keras.backend.backend() != "torch":
+            yield
+            return
         import torch
 
-        return torch.random.fork_rng(devices=range(torch.cuda.device_count()))
-    return contextlib.nullcontext()
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(state)

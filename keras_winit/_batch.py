@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _draws, _graph
+from keras_winit import _backends, _draws, _graph
 
 # A data set is not passed through a model as one: samples, and numbers in all of them.
 _MOST_SAMPLES, _MOST_NUMBERS = 256, 1 << 22

@@ -140,8 +140,8 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
     with _backends.without_gradient():
         before = sweep.look(both)
         with keras.StatelessScope() as scope:
-            layers = sweep.calibrate(both)
-    layers = [dataclasses.replace(each, before=before.get(each.layer)) for each in layers]
+            rows = sweep.calibrate(both)
+    rows = [dataclasses.replace(each, before=before.get(each.layer)) for each in rows]
     values = [(each, scope.get_current_value(each)) for each in sweep.changed.values()]
     kept = model.weights if mode == "equalized" else sweep.changed.values()
     kept = [(variable, keras.ops.copy(variable.value)) for variable in kept]
@@ -149,14 +149,14 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
         for variable, value in values:
             variable.assign(value)
         if mode == "equalized":
-            layers = _equalize.equalize(model, batch, weights, layers)
+            rows = _equalize.equalize(model, batch, weights, rows)
     except BaseException:
         for variable, value in kept:
             variable.assign(value)
         raise
-    layers.extend(_not_called(weights, sweep.called))
+    rows.extend(_not_called(weights, sweep.called))
     counts = num_samples, batch.size - num_samples
-    return Calibration(model.name, tuple(layers), counts, graph.problem)
+    return Calibration(model.name, tuple(rows), counts, graph.problem)
 
 
 def _fixed(model, weights, only, frozen):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from keras_winit import _batch, _checks, _plot
+from keras_winit import _backends, _batch, _checks, _plot
 from keras_winit._signal import measure
 
 _FRACTIONS = ("cosine", "between_samples", "dead", "saturated")
@@ -17,9 +17,9 @@ STATISTICS = (*_SIZES[:2], *_FRACTIONS, *_SIZES[2:])
 class SignalMonitor(keras.callbacks.Callback):
     """Records the signal at every layer while a model trains, every so many batches.
 
-    What `diagnose` measures, on one and the same batch: before training, after every `every`
-    batches, and at the end. The training itself is not changed by it. A record costs about two
-    steps of training on that batch.
+    What `diagnose` measures, on one and the same batch: before training (where the model is built
+    by then), after every `every` batches, and at the end. The training itself is not changed by
+    it. A record costs about as much as `diagnose`.
 
     `history` holds a dict for every record and call of a layer with a kernel, with `step` (number
     of batches so far), `layer` and
@@ -33,7 +33,8 @@ class SignalMonitor(keras.callbacks.Callback):
     `None` stands for what does not apply.
 
     Args:
-        x: Batch to measure on, as in `diagnose`. Defaults to `None`, for noise.
+        x: Batch to measure on, as in `diagnose`. Of a data set the first batch is taken when
+            training starts: give it one of its own. Defaults to `None`, for noise.
         y: Its labels. Defaults to `None`, for gradients of a random projection of the outputs.
         every: Positive integer, number of batches between two records. Defaults to `100`.
         csv_path: File to write the records to as well, as they come. Defaults to `None`.
@@ -65,14 +66,14 @@ class SignalMonitor(keras.callbacks.Callback):
         self._writer = None
 
     def on_train_begin(self, logs=None):
-        self._batch = _batch.take(self.model, self.x, self.y)
-        self.history, self._step, self._before_epoch = [], 0, 0
+        self.history, self._step, self._before_epoch, self._batch = [], 0, 0, None
         if self._writer_class is not None:
             self._writer = self._writer_class(str(self.log_dir))
         if self.csv_path is not None:
             with Path(self.csv_path).open("w", newline="") as file:
                 csv.writer(file).writerow(("step", "layer", *STATISTICS))
-        self._record()
+        if self.model.built:  # else its first batch builds it
+            self._record()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._before_epoch = self._step
@@ -84,7 +85,7 @@ class SignalMonitor(keras.callbacks.Callback):
             self._record()
 
     def on_train_end(self, logs=None):
-        if self.history[-1]["step"] != self._step:
+        if not self.history or self.history[-1]["step"] != self._step:
             self._record()
         if self._writer is not None:
             self._writer.close()
@@ -119,8 +120,12 @@ class SignalMonitor(keras.callbacks.Callback):
         return ax
 
     def _record(self):
-        # `self.model` has Keras bring back the weights that JAX trains on copies of.
-        records = [_record(self._step, layer) for layer in measure(self.model, self._batch).layers]
+        model = self.model  # with it, Keras brings back the weights that JAX trains on copies of
+        with _backends.kept_random_state():
+            if self._batch is None:
+                self._batch = _batch.take(model, self.x, self.y)
+            signals = measure(model, self._batch).layers
+        records = [_record(self._step, signal) for signal in signals]
         self.history.extend(records)
         if self.csv_path is not None:
             with Path(self.csv_path).open("a", newline="") as file:

@@ -72,8 +72,8 @@ class Sweep:
         # Inside of a call, a variable may give its value in half precision, and the activation of
         # a layer that is watched is not its own.
         self._values = {id(weight.variable): weight.variable.value for weight in weights}
-        layers = {id(each.layer): each.layer for each in weights if each.kernel is not None}
-        self._around = {key: graph.surroundings(layer) for key, layer in layers.items()}
+        holders = {id(each.layer): each.layer for each in weights if each.kernel is not None}
+        self._around = {key: graph.surroundings(layer) for key, layer in holders.items()}
 
     def look(self, batch):
         """Returns the second moment of the preactivations at each call, by its path."""

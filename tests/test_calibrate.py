@@ -195,14 +195,17 @@ def test_kernels_are_those_of_a_computation_in_numpy():
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("mode", ["tensor", "unit", "centered"])
 def test_signals_too_large_to_be_fetched_are_calibrated_alike(monkeypatch, mode, policy):
+    def einsum():
+        arguments = {"bias_axes": "d", "dtype": policy, **DRAWN}
+        return layers.EinsumDense("abc,cde->abde", (5, 2, 4), **arguments)
+
     x, weights, rows = batch(5, 6), [], []
     for small in (_statistics._SMALL, 0):
         monkeypatch.setattr(_statistics, "_SMALL", small)
-        einsum = layers.EinsumDense("abc,cde->abde", (5, 2, 4), bias_axes="d", dtype=policy)
         model = sequential(
             (5, 6),
             dense(8, "relu", dtype=policy),
-            lambda layer=einsum: layer,
+            einsum,
             lambda: layers.Reshape((5, 8)),
             dense(3, dtype=policy),
         )

@@ -353,6 +353,16 @@ def test_mean_of_the_targets_is_the_prior_of_a_regression():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model.layers[-1].bias), y.mean(0), 1e-5)
 
 
+def test_prior_before_a_sigmoid_is_what_it_takes_to_the_mean():
+    hidden, out = layers.Dense(16, "relu"), layers.Dense(2, "sigmoid")
+    model = keras.Sequential([keras.Input((8,)), hidden, out])
+    y = 0.05 + 0.005 * noise(100, 2)
+    keras_winit.diagnose(model, noise(100, 8, seed=1), y, loss="mse").fix()
+    mean = y.mean(0)
+    expected = np.log(mean / (1 - mean))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(out.bias), expected, rtol=1e-5)
+
+
 def image_net():
     rest = []
     for filters in (8, 12):
@@ -579,8 +589,9 @@ HEALTHY = {
     "pixels_rescaled": rescaled,
     "pixels_before_normalization": normalized_pixels,
     "imbalanced_15": with_(binary, 30),
-    "application": application,
 }
+if keras.backend.backend() != "jax":  # which compiles each of its many shapes, for minutes
+    HEALTHY["application"] = application
 
 
 @pytest.mark.parametrize("name", HEALTHY)
@@ -857,6 +868,22 @@ def test_tokens_of_branches_alone_are_mended_by_weights():
     for change, action in [({}, Action("initialize")), ({"branch": None}, None)]:
         (finding,) = judge(changed(signal, 4, **change))
         assert (finding.rule, finding.action) == ("tokens_alike", action)
+
+
+def test_wrong_fan_is_told_only_where_it_is_the_cause():
+    # The signal vanishes, and these variances are too large.
+    assert severity("wrong_fan", with_variance(signal_of(False), 4.0)) is None
+
+
+def test_wrong_fan_explains_why_a_variance_does_not_fit():
+    signal = with_misfit(signal_of(False), 1e-3)
+    assert severity("mismatched_activation", signal) == "warning"
+    for place in range(3):
+        moment = signal.layers[place].kernels[0].second_moment
+        asked = {"asked": 10 * moment, "asked_by_keras": moment}
+        signal = changed(signal, place, kernel=asked)
+    assert severity("wrong_fan", signal) == "warning"
+    assert severity("mismatched_activation", signal) is None
 
 
 def test_samples_are_alike_where_the_outputs_are_so_too():

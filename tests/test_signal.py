@@ -160,6 +160,22 @@ def test_without_labels_the_gradient_is_that_of_a_random_projection(small):
     np.testing.assert_allclose(signal.layers[1].gradient, np.linalg.norm(by_second), rtol=1e-4)
 
 
+def test_losses_that_layers_add_are_part_of_the_gradient():
+    class Penalty(layers.Layer):
+        def call(self, x):
+            self.add_loss(3 * keras.ops.mean(keras.ops.square(x)))
+            return x
+
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="first"), Penalty()])
+    model.compile(loss=lambda y, outputs: 0 * outputs)
+    x = normal(8, 5)
+    signal = measure(model, x, normal(8, 3))
+    kernel, bias = model.get_weights()
+    by_output = 6 * (x @ kernel + bias) / (8 * 3)
+    np.testing.assert_allclose(signal.layers[0].gradient, np.linalg.norm(by_output), rtol=1e-4)
+    assert signal.loss.value == pytest.approx(0, abs=1e-6)
+
+
 def test_gradient_by_a_convolution_agrees_with_finite_differences():
     model = keras.Sequential(
         [
@@ -482,13 +498,13 @@ def test_one_sample_has_no_cosine():
 
 
 def test_kernels_with_the_same_values_are_twins():
-    model = keras.Sequential([keras.Input((5,))] + [layers.Dense(5) for _ in range(4)])
+    model = keras.Sequential([keras.Input((5,))] + [layers.Dense(5) for _ in range(5)])
     set_normal(model)
-    a, b, c, d = model.layers
-    c.kernel.assign(a.kernel)
-    b.kernel.assign(np.zeros((5, 5)))
-    d.kernel.assign(np.zeros((5, 5)))
-    twins = [layer.kernels[0].twin for layer in measure(model, normal(8, 5)).layers]
-    assert twins == [None, None, a.kernel.path, None]
-    repeated = [layer.kernels[0].repeated for layer in measure(model, normal(8, 5)).layers]
-    assert repeated == [0, 1, 0, 1]
+    first, zeros, copy, other_zeros, turned = model.layers
+    copy.kernel.assign(first.kernel)
+    turned.kernel.assign(np.transpose(keras.ops.convert_to_numpy(first.kernel)))
+    for layer in (zeros, other_zeros):
+        layer.kernel.assign(np.zeros((5, 5)))
+    kernels = [layer.kernels[0] for layer in measure(model, normal(8, 5)).layers]
+    assert [kernel.twin for kernel in kernels] == [None, None, first.kernel.path, None, None]
+    assert [kernel.repeated for kernel in kernels] == [0, 1, 0, 1, 0]

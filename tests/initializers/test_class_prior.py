@@ -19,7 +19,7 @@ def initial_loss(prior, y, loss):
         outputs, prior.activation, kernel_initializer="zeros", bias_initializer=prior
     )
     predicted = layer(np.ones((len(y), 3), "float32"))
-    return float(keras.ops.mean(keras.losses.get(loss)(y, predicted)))
+    return keras.ops.convert_to_numpy(keras.losses.get(loss)(y, predicted)).mean().item()
 
 
 def entropy(frequencies):
