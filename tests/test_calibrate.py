@@ -724,6 +724,19 @@ def test_what_comes_after_a_dead_layer_is_left_alone(mode):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("mode", ["tensor", "unit", "centered"])
+def test_rounding_is_no_signal(mode):
+    model = sequential((6,), dense(20, "relu"), dense(3))
+    first = model.layers[0]
+    first.kernel.assign(0.01 * first.kernel)
+    first.bias.assign(np.full(20, 1e6))
+    old = first.get_weights()
+    row = keras_winit.calibrate(model, batch(6), mode=mode).layers[0]
+    assert row.mode == "left alone"
+    for before, after in zip(old, first.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_a_dead_unit_keeps_its_kernel():
     model = sequential((6,), dense(5, "relu"), dense(3))
     kernel = model.layers[0].kernel.numpy()
