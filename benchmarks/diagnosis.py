@@ -43,7 +43,7 @@ def forward(model, x):
 def forward_and_backward(model, x):
     """One eager pass in training mode, as `diagnose` runs it, without its taps."""
 
-    def loss(tap, is_watched):
+    def loss(tap):
         outputs = model(keras.ops.convert_to_tensor(x), training=True)
         return keras.ops.mean(keras.ops.square(outputs)), None
 

@@ -216,7 +216,8 @@ def measure(model, batch, loss=None):
     def forward(tap):
         with taps.on(lambda _, x: tap(x)):
             outputs = run(model, batch)
-        return objective(outputs) * scale, (outputs, objective.value)
+            # Inside, since what layers have added to the loss is forgotten afterwards.
+            return objective(outputs) * scale, (outputs, objective.value)
 
     def add_size(gradient):
         return reductions.add(_statistics.size, gradient)

@@ -1,3 +1,4 @@
+import random
 import re
 
 import keras
@@ -281,6 +282,7 @@ def frozen():
 
 def with_noise():
     model = sequential((6,), dense(20, "relu"), lambda: layers.GaussianNoise(1.0), dense(3))
+    model.layers[-1].kernel.assign(0.01 * model.layers[-1].kernel)  # only traded
     return model
 
 
@@ -661,6 +663,18 @@ def test_nothing_but_kernels_and_biases_changes():
     assert changed <= {"conv2d/kernel", "dense/kernel", "dense/bias"}
     assert {"conv2d/kernel", "dense/kernel", "dense/bias"} <= changed
     assert (attributes, lengths) == (old_attributes, old_lengths)
+
+
+def test_what_is_drawn_afterwards_is_the_same():
+    model = sequential((6,), dense(20, "relu"), lambda: layers.Dropout(0.5), dense(3))
+    drawn = []
+    for mode in (None, "unit", "equalized"):
+        keras.utils.set_random_seed(0)
+        if mode:
+            keras_winit.calibrate(model, batch(6), mode=mode)
+        dropped = layers.Dropout(0.5)(np.ones((4, 50), "float32"), training=True)
+        drawn.append((ops.convert_to_numpy(dropped).tolist(), random.random()))
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 def test_batch_normalization_and_dropout_are_those_of_training():

@@ -11,6 +11,11 @@ layers = keras.layers
 losses = keras.losses
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
 def normal(*shape, seed=0, mean=0.0):
     return np.random.default_rng(seed).normal(mean, size=shape).astype("float32")
 
@@ -314,7 +319,7 @@ def test_units_that_are_off_for_all_samples_are_dead():
 
 
 class Noisy(keras.Model):
-    """Draws random numbers in and outside of layers, and adds losses."""
+    """Draws random numbers in and outside of layers, adds losses and remembers tensors."""
 
     def __init__(self, fails=False):
         super().__init__(name="noisy")
@@ -323,6 +328,7 @@ class Noisy(keras.Model):
         self.dropout = layers.Dropout(0.3)
         self.noise = layers.GaussianNoise(0.1, seed=3)
         self.seed = keras.random.SeedGenerator(7)
+        self.remembered = [None]
         self.normalization = layers.BatchNormalization()
         self.regularized = layers.Dense(3, kernel_regularizer="l2", activity_regularizer="l2")
 
@@ -330,6 +336,7 @@ class Noisy(keras.Model):
         x = self.normalization(self.dense(x), training=training)
         x = self.noise(self.dropout(x, training=training), training=training)
         x = x + 0.01 * keras.random.normal(keras.ops.shape(x), seed=self.seed)
+        self.remembered[0] = x
         self.add_loss(keras.ops.mean(x))
         if self.fails:
             raise ValueError("fails in the middle")
