@@ -112,12 +112,18 @@ def _unit_moments(ops, x, num_samples, unit_axis, unit_rank):
     if unit_rank > 1:
         x = ops.reshape(x, (*x.shape[:-unit_rank], math.prod(x.shape[-unit_rank:])))
     axes = tuple(axis for axis in range(len(x.shape)) if axis != unit_axis % len(x.shape))
-    mean = ops.mean(x, axis=axes, keepdims=True)
+
+    def mean_of(x):
+        for axis in axes:  # one by one: a long sum loses more to rounding
+            x = ops.mean(x, axis=axis, keepdims=True)
+        return x
+
+    mean = mean_of(x)
     x = x - mean
     # What rounding has left out of the mean is no variance.
-    rest = ops.mean(x, axis=axes)
-    variance = ops.mean(ops.square(x), axis=axes) - ops.square(rest)
-    return ops.stack([ops.reshape(mean, (-1,)) + rest, ops.maximum(variance, 0.0)])
+    rest = mean_of(x)
+    variance = ops.maximum(mean_of(ops.square(x)) - ops.square(rest), 0.0)
+    return ops.stack([ops.reshape(each, (-1,)) for each in (mean + rest, variance)])
 
 
 def second_moment(x, start):

@@ -751,7 +751,16 @@ def test_rounding_is_no_signal(mode):
         np.testing.assert_array_equal(before, after)
 
 
-def test_a_dead_unit_keeps_its_kernel():
+def test_a_large_signal_that_is_constant_has_no_variance():
+    x = ops.convert_to_tensor(np.full((256, 4096, 3), 0.1, "float32"))
+    mean, variance = _statistics.unit_moments(x, num_samples=256, unit_axis=-1, unit_rank=1)
+    np.testing.assert_allclose(mean, 0.1, rtol=1e-6)
+    np.testing.assert_allclose(variance, 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("small", [_statistics._SMALL, 0])
+def test_a_dead_unit_keeps_its_kernel(monkeypatch, small):
+    monkeypatch.setattr(_statistics, "_SMALL", small)
     model = sequential((6,), dense(5, "relu"), dense(3))
     kernel = model.layers[0].kernel.numpy()
     kernel[:, 2] = 0

@@ -38,7 +38,7 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
     >>> prior = keras_winit.initializers.ClassPrior([0.9, 0.1], "softmax")
     >>> layer = keras.layers.Dense(2, "softmax", bias_initializer=prior)
     >>> output = layer(np.zeros((1, 5)))
-    >>> [round(float(probability), 2) for probability in output[0]]
+    >>> [round(float(probability), 2) for probability in keras.ops.convert_to_numpy(output)[0]]
     [0.9, 0.1]
 
     Reference:
