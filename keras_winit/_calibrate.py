@@ -139,14 +139,13 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
     sweep = Sweep(model, graph, weights, fixed, mode, num_samples)
     with _backends.without_gradient():
         before = sweep.look(both)
-        with keras.StatelessScope() as scope:
+        with keras.StatelessScope():
             rows = sweep.calibrate(both)
     rows = [dataclasses.replace(each, before=before.get(each.layer)) for each in rows]
-    values = [(each, scope.get_current_value(each)) for each in sweep.changed.values()]
-    kept = model.weights if mode == "equalized" else sweep.changed.values()
+    kept = model.weights if mode == "equalized" else [each for each, _ in sweep.changed]
     kept = [(variable, keras.ops.copy(variable.value)) for variable in kept]
     try:
-        for variable, value in values:
+        for variable, value in sweep.changed:
             variable.assign(value)
         if mode == "equalized":
             rows = _equalize.equalize(model, batch, weights, rows)

@@ -55,14 +55,14 @@ class Sweep:
         num_samples: How many samples, the first of a batch, to calibrate on.
 
     Attributes:
-        changed: The variables that `calibrate` has changed, by their ids.
+        changed: The variables that `calibrate` has changed, each with its new value.
     """
 
     def __init__(self, model, graph, weights, fixed, mode, num_samples):
         self.model, self.graph, self.fixed = model, graph, fixed
         self.mode, self.num_samples = mode, num_samples
         self._taps = Taps(model, graph)
-        self.changed, self._weights, self._biases = {}, {}, {}
+        self.changed, self._weights, self._biases = [], {}, {}
         # Of a graph that cannot be read, the layer that is called last is taken for the output.
         self._last = None
         is_plain = not graph.normalized and not graph.num_branches
@@ -253,8 +253,8 @@ class Sweep:
         self._set(weight, _with(value).multiply(value, np.float32(factor)))
 
     def _set(self, weight, value):
-        weight.variable.assign(value)
-        self.changed[id(weight.variable)] = weight.variable
+        weight.variable.assign(value)  # where the layer is called again
+        self.changed.append((weight.variable, value))
 
 
 class _LeftAlone(Exception):
