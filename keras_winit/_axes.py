@@ -62,6 +62,15 @@ class KernelAxes:
         return self.kernel(values, shape)
 
 
+def check_spatial(axes, shape):
+    """Raises if a kernel is not that of a convolution."""
+    if not axes.spatial:
+        raise ValueError(
+            "the kernel should be that of a convolution, (*spatial, input, output). "
+            f"Received: shape={shape}. For other kernels use `Orthogonal`, for example."
+        )
+
+
 def outputs_of_group(shape, outputs, groups, name="groups"):
     """Returns the number of outputs of each group, or raises if they cannot be divided."""
     if outputs % groups:

@@ -27,6 +27,13 @@ def integer(name, value, *, minimum=None):
     return int(value)
 
 
+def flag(name, value):
+    """Returns `value`, or raises if it is neither True nor False."""
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"`{name}` should be True or False. Received: {name}={value!r}.")
+
+
 def option(name, value, options):
     """Returns `value`, or raises if it is none of the strings in `options`."""
     if value in options:

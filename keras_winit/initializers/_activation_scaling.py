@@ -81,10 +81,8 @@ class ActivationScaling(KernelInitializer):
         input_axes=None,
         output_axes=None,
     ):
-        if not isinstance(centered, bool):
-            raise TypeError(f"`centered` should be True or False. Received: centered={centered!r}.")
         self.activation = activation
-        self.centered = centered
+        self.centered = _checks.flag("centered", centered)
         self._moments = _moments(activation)
         super().__init__(
             scale=_checks.real("scale", scale, positive=True),

@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 
+from keras_winit._axes import check_spatial
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -50,11 +51,7 @@ class BilinearUpsampling(KernelInitializer):
         super().__init__(input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
-        if not axes.spatial:
-            raise ValueError(
-                "the kernel should be that of a convolution, (*spatial, input, output). "
-                f"Received: shape={shape}."
-            )
+        check_spatial(axes, shape)
         _, inputs, outputs, batch = axes.sizes(shape)
         tents = [_tent(shape[axis]) for axis in axes.spatial]
         weights = functools.reduce(np.multiply.outer, tents).ravel()

@@ -3,7 +3,7 @@
 import keras
 
 from keras_winit import _checks, _haar
-from keras_winit._axes import outputs_of_group
+from keras_winit._axes import check_spatial, outputs_of_group
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -58,11 +58,7 @@ class DeltaOrthogonal(KernelInitializer):
         )
 
     def _draw(self, shape, axes, dtype, seed):
-        if not axes.spatial:
-            raise ValueError(
-                "the kernel should be that of a convolution, (*spatial, input, output). "
-                f"Received: shape={shape}. For other kernels use `Orthogonal`."
-            )
+        check_spatial(axes, shape)
         _, inputs, outputs, batch = axes.sizes(shape)
         per_group = outputs_of_group(shape, outputs, self.groups)
         matrices = _haar.orthonormal(

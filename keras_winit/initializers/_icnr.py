@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_winit import _checks
+from keras_winit._axes import check_spatial
 from keras_winit.initializers._any import config_of, draw, resolve
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -56,11 +57,7 @@ class ICNR(KernelInitializer):
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
-        if not axes.spatial:
-            raise ValueError(
-                "the kernel should be that of a convolution, (*spatial, input, output). "
-                f"Received: shape={shape}."
-            )
+        check_spatial(axes, shape)
         repeats, last = self.factor ** len(axes.spatial), axes.output[-1]
         if shape[last] % repeats:
             raise ValueError(

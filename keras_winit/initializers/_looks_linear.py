@@ -51,9 +51,7 @@ class LooksLinear(KernelInitializer):
     """
 
     def __init__(self, first=False, gain=1.0, seed=None, input_axes=None, output_axes=None):
-        if not isinstance(first, bool):
-            raise TypeError(f"`first` should be True or False. Received: first={first!r}.")
-        self.first = first
+        self.first = _checks.flag("first", first)
         self.gain = _checks.real("gain", gain, positive=True)
         super().__init__(
             scale=(1 if first else 2) * self.gain**2,

@@ -47,9 +47,7 @@ class Siren(KernelInitializer):
 
     def __init__(self, omega=30.0, first=False, seed=None, input_axes=None, output_axes=None):
         self.omega = _checks.real("omega", omega, positive=True)
-        if not isinstance(first, bool):
-            raise TypeError(f"`first` should be True or False. Received: first={first!r}.")
-        self.first = first
+        self.first = _checks.flag("first", first)
         super().__init__(
             scale=2 / self.omega**2,
             distribution="uniform",
