@@ -2,6 +2,7 @@
 
 from keras_winit import initializers
 from keras_winit._calibrate import Calibration, calibrate
+from keras_winit._catalogue import Catalogue, catalogue
 from keras_winit._diagnose import Diagnosis, diagnose
 from keras_winit._gains import gain
 from keras_winit._initialize import Initialization, initialize
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Calibration",
+    "Catalogue",
     "Diagnosis",
     "Initialization",
     "Kernel",
@@ -26,6 +28,7 @@ __all__ = [
     "SparsityMask",
     "Suggestion",
     "calibrate",
+    "catalogue",
     "class_prior",
     "describe_layer",
     "diagnose",

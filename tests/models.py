@@ -30,6 +30,7 @@ RANDOM = [cls for cls in CATALOGUE if "seed" in arguments(cls)]
 # These refuse a kernel without taps.
 CONVOLUTIONAL = (
     keras_winit.initializers.BilinearUpsampling,
+    keras_winit.initializers.ConvolutionOrthogonal,
     keras_winit.initializers.DeltaOrthogonal,
     keras_winit.initializers.ICNR,
 )
@@ -48,12 +49,14 @@ AWAY_FROM_DEFAULT = {
     "groups": 2,
     "initializer": "glorot_uniform",
     "input_axes": [0, 1, 3],
+    "max_angle": 0.5,
     "mode": "fan_out",
     "omega": 0.5,
     "output_axes": [0, 1, 2],
     "scale": 0.5,
     "seed": 7,
     "sparsity": 0.5,
+    "stddev": 0.5,
 }
 
 

@@ -47,6 +47,7 @@ LEVELS = {
     "initializers._per_gate": 9,
     "initializers": 10,
     "initializers._aliases": 10,
+    "_catalogue": 11,
     "_fill": 11,
     "_sparsity_mask": 11,
     "_strip": 11,

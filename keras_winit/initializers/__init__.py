@@ -10,12 +10,17 @@ from keras_winit.initializers._activation_scaling import ActivationScaling
 from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
 from keras_winit.initializers._chrono_bias import ChronoBias
 from keras_winit.initializers._class_prior import ClassPrior
+from keras_winit.initializers._convolution_orthogonal import ConvolutionOrthogonal
 from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
+from keras_winit.initializers._fourier_features import FourierFeatures
+from keras_winit.initializers._fourier_phases import FourierPhases
 from keras_winit.initializers._icnr import ICNR
 from keras_winit.initializers._identity import Identity
 from keras_winit.initializers._looks_linear import LooksLinear
+from keras_winit.initializers._normalized_positive_definite import NormalizedPositiveDefinite
 from keras_winit.initializers._orthogonal import Orthogonal
 from keras_winit.initializers._per_gate import PerGate
+from keras_winit.initializers._rotation import Rotation
 from keras_winit.initializers._siren import Siren
 from keras_winit.initializers._sparse import Sparse
 
@@ -23,13 +28,18 @@ activation_scaling = ActivationScaling
 bilinear_upsampling = BilinearUpsampling
 chrono_bias = ChronoBias
 class_prior = ClassPrior
+convolution_orthogonal = ConvolutionOrthogonal
 delta_orthogonal = DeltaOrthogonal
 dirac = Identity
+fourier_features = FourierFeatures
+fourier_phases = FourierPhases
 icnr = ICNR
 identity = Identity
 looks_linear = LooksLinear
+normalized_positive_definite = NormalizedPositiveDefinite
 orthogonal = Orthogonal
 per_gate = PerGate
+rotation = Rotation
 siren = Siren
 sparse = Sparse
 

@@ -1,9 +1,13 @@
 """Orthonormal matrices, exactly Haar."""
 
+import math
+
 import keras
 
 from keras_winit import _checks, _haar
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+
+MODES = ("isometry", "fan_in", "fan_out")
 
 
 @keras.saving.register_keras_serializable("keras_winit")
@@ -16,6 +20,12 @@ class Orthogonal(KernelInitializer):
     decomposition without sign correction. It keeps the length of a signal exactly in a square
     layer, and a deep linear network of it learns in a time independent of depth.
 
+    Where a layer has more outputs than inputs, the same length is spread over more units, each
+    of which is then smaller than an input; `mode="fan_in"` makes up for it (scaled uniform
+    orthogonal). The variance of the weights is then gain² / fan_in, as that of a
+    `VarianceScaling`; it is gain² / fan_out for `mode="fan_out"`, and gain² / the larger side of
+    the matrix for `mode="isometry"`.
+
     As `keras.initializers.Orthogonal`, with three differences: it works in bfloat16 and float16
     on every backend; it follows the axes that EinsumDense and attention give, so that q, k and
     v maps are orthogonal as maps; the same seed draws the same values on every backend. A
@@ -24,13 +34,17 @@ class Orthogonal(KernelInitializer):
     Args:
         gain: Positive float, multiplies the matrix. Defaults to `1.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
+        mode: `"isometry"`, all singular values are `gain`; `"fan_in"`, the size of a unit is kept
+            forward; `"fan_out"`, that of a gradient backward. They differ where a layer widens or
+            narrows. Defaults to `"isometry"`.
         input_axes: List of ints, the axes that are summed over. An axis in both lists is a tap
             of a convolution, one in neither is batch: one matrix per index. By default the
             kernel is `(*spatial, input, output)`.
         output_axes: List of ints, the axes of the outputs.
 
     Raises:
-        ValueError: If `gain` is not positive and finite, or the kernel has fewer than two axes.
+        ValueError: If `gain` is not positive and finite, the mode is unknown, or the kernel has
+            fewer than two axes.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -45,24 +59,35 @@ class Orthogonal(KernelInitializer):
     - [Saxe et al., 2014](https://arxiv.org/abs/1312.6120), section 3.2
     - [Mezzadri, 2007](https://arxiv.org/abs/math-ph/0609050), section 5, for the Haar measure
     - [Stewart, 1980](https://doi.org/10.1137/0717034), section 3, for drawing reflectors
+    - [Martens et al., 2021](https://arxiv.org/abs/2110.01765), for `mode="fan_in"`
     """
 
-    def __init__(self, gain=1.0, seed=None, input_axes=None, output_axes=None):
+    def __init__(self, gain=1.0, seed=None, mode="isometry", input_axes=None, output_axes=None):
         self.gain = _checks.real("gain", gain, positive=True)
         super().__init__(
             scale=self.gain**2,
-            mode="fan_avg",
             seed=seed,
             input_axes=input_axes,
             output_axes=output_axes,
         )
+        self.mode = _checks.option("mode", mode, MODES)
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
         matrices = _haar.orthonormal(
             batch, taps * inputs, outputs, seed=seed, purpose="orthogonal", dtype=dtype
         )
-        return axes.kernel(matrices * dtype(self.gain), shape)
+        gain = self.gain
+        if self.mode != "isometry":
+            fan_in, fan_out = axes.fans(shape)
+            fan = fan_in if self.mode == "fan_in" else fan_out
+            gain *= math.sqrt(max(taps * inputs, outputs) / fan)
+        return axes.kernel(matrices * dtype(gain), shape)
+
+    def to_keras(self):
+        """Returns a Keras initializer, unseeded, of about the same variance."""
+        mode = "fan_avg" if self.mode == "isometry" else self.mode
+        return keras.initializers.VarianceScaling(self.scale, mode, self.distribution)
 
     def get_config(self):
         # Without what is at its default, a saved file also loads as Keras's own `Orthogonal`.

@@ -10,17 +10,22 @@ from keras_winit.initializers import _aliases
 KERNEL_ALIASES = {
     "activation_scaling": initializers.ActivationScaling,
     "bilinear_upsampling": initializers.BilinearUpsampling,
+    "convolution_orthogonal": initializers.ConvolutionOrthogonal,
     "delta_orthogonal": initializers.DeltaOrthogonal,
     "dirac": initializers.Identity,
+    "fourier_features": initializers.FourierFeatures,
     "icnr": initializers.ICNR,
     "looks_linear": initializers.LooksLinear,
+    "normalized_positive_definite": initializers.NormalizedPositiveDefinite,
     "per_gate": initializers.PerGate,
+    "rotation": initializers.Rotation,
     "siren": initializers.Siren,
     "sparse": initializers.Sparse,
 }
 BIAS_ALIASES = {
     "chrono_bias": initializers.ChronoBias,
     "class_prior": initializers.ClassPrior,
+    "fourier_phases": initializers.FourierPhases,
 }
 ALIASES = {**KERNEL_ALIASES, **BIAS_ALIASES}
 

@@ -32,31 +32,51 @@ DRAWS = {
     "ActivationScaling, normal": (scaled("untruncated_normal"), LARGE),
     "ActivationScaling, uniform": (scaled("uniform"), LARGE),
     "BilinearUpsampling": (initializers.BilinearUpsampling(), (4, 5, 3, 2)),
+    "ConvolutionOrthogonal": (
+        initializers.ConvolutionOrthogonal(gain=0.5, groups=2, seed=3),
+        SHAPE,
+    ),
     "DeltaOrthogonal": (initializers.DeltaOrthogonal(gain=0.5, groups=2, seed=3), SHAPE),
+    "FourierFeatures": (initializers.FourierFeatures(seed=3), LARGE),
     "ICNR": (initializers.ICNR(2, "glorot_uniform", seed=3), SHAPE),
     "Identity": (initializers.Identity(gain=0.5, groups=2), SHAPE),
     "LooksLinear": (initializers.LooksLinear(gain=0.5, seed=3), SHAPE),
+    "NormalizedPositiveDefinite": (initializers.NormalizedPositiveDefinite(seed=3), (50, 70)),
     "Orthogonal": (initializers.Orthogonal(gain=0.5, seed=3), SHAPE),
     "Orthogonal, batch": (
         initializers.Orthogonal(seed=3, input_axes=[0], output_axes=[2]),
         (90, 2, 70),
     ),
+    "Orthogonal, fan_in": (initializers.Orthogonal(seed=3, mode="fan_in"), (40, 90)),
     "PerGate": (initializers.PerGate("he_normal", 2, seed=3), SHAPE),
     "PerGate, orthogonal": (initializers.PerGate(gates=3, seed=3), (50, 90)),
+    "Rotation": (initializers.Rotation(seed=3), (3, 50, 50)),
     "Siren": (initializers.Siren(seed=3), LARGE),
     "Siren, first": (initializers.Siren(first=True, seed=3), LARGE),
     "Sparse, few": (initializers.Sparse(connections=15, seed=3), LARGE),
     "Sparse, many": (initializers.Sparse(0.25, gain=0.5, seed=-(2**80)), SHAPE),
 }
-MATRIX_PRODUCTS = (
-    *("DeltaOrthogonal", "LooksLinear", "Orthogonal", "Orthogonal, batch", "PerGate, orthogonal"),
+MATRIX_PRODUCTS = (  # or sines
+    "ConvolutionOrthogonal",
+    "DeltaOrthogonal",
+    "LooksLinear",
+    "NormalizedPositiveDefinite",
+    "Orthogonal",
+    "Orthogonal, batch",
+    "Orthogonal, fan_in",
+    "PerGate, orthogonal",
+    "Rotation",
 )
 
 # JAX has no float64 unless it is told so before it starts.
 DTYPES = ("float32", "bfloat16", "float16") + ("float64",) * (keras.backend.backend() != "jax")
 
 # What a number may not be; for the others, zero and less.
-OUT_OF_RANGE = {("Identity", "gain"): [0.0], ("Sparse", "sparsity"): [-0.5, 1.0]}
+OUT_OF_RANGE = {
+    ("Identity", "gain"): [0.0],
+    ("Rotation", "max_angle"): [0.0, -0.5, 3.15],
+    ("Sparse", "sparsity"): [-0.5, 1.0],
+}
 
 
 def seeded(cls, **kwargs):

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -107,3 +109,34 @@ def test_a_deep_linear_network_keeps_the_length_of_every_signal():
         x = layers.Dense(40, kernel_initializer=Orthogonal(seed=seed))(x)
     lengths = np.linalg.norm(keras.ops.convert_to_numpy(x), axis=1)
     np.testing.assert_allclose(lengths, np.linalg.norm(signals, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(20, 60), (60, 20), (3, 5, 4, 30), (3, 5, 30, 4)])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+def test_modes_give_the_variance_of_their_fan(shape, mode):
+    kernel = draw(Orthogonal(gain=1.5, seed=1, mode=mode), shape)
+    fan = math.prod(shape[:-1]) if mode == "fan_in" else math.prod(shape[:-2]) * shape[-1]
+    # The sum of the squares of an orthonormal matrix is exact, whatever was drawn.
+    assert np.square(kernel).mean() * fan == pytest.approx(1.5**2, rel=1e-5)
+    values = np.linalg.svd(kernel.reshape(-1, shape[-1]), compute_uv=False)
+    assert values.max() / values.min() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_widening_layer_keeps_the_size_of_units_in_fan_in_mode():
+    x = np.random.default_rng(2).normal(size=(50, 16)).astype("float32")
+    for mode, expected in (("isometry", 16 / 96), ("fan_in", 1.0)):
+        layer = keras.layers.Dense(96, kernel_initializer=Orthogonal(seed=2, mode=mode))
+        output = keras.ops.convert_to_numpy(layer(x))
+        assert np.square(output).mean() / np.square(x).mean() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_narrowing_layer_is_the_same_in_fan_in_mode():
+    np.testing.assert_array_equal(
+        draw(Orthogonal(seed=3, mode="fan_in"), (9, 4)), draw(Orthogonal(seed=3), (9, 4))
+    )
+
+
+def test_an_unknown_mode_is_refused():
+    message = "`mode` should be one of .*fan_in.* Received: mode='fan_inn'. Did you mean 'fan_in'"
+    with pytest.raises(ValueError, match=message):
+        Orthogonal(mode="fan_inn")

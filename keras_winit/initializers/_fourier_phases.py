@@ -1,0 +1,44 @@
+"""Biases that turn half of a layer of sines into cosines."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_winit.initializers._own_initializer import OwnInitializer
+
+
+@keras.saving.register_keras_serializable("keras_winit")
+class FourierPhases(OwnInitializer, keras.initializers.Initializer):
+    """Zeros for the first half of the units, pi / 2 for the second.
+
+    The biases of a layer of `FourierFeatures` with the sine as activation: sin(z + pi / 2) is
+    cos(z), so that each frequency appears as sine and as cosine.
+
+    Raises:
+        ValueError: If the bias has an odd number of units.
+
+    Example:
+
+    >>> phases = keras_winit.initializers.FourierPhases()((6,))
+    >>> keras.ops.convert_to_numpy(phases).round(4).tolist()
+    [0.0, 0.0, 0.0, 1.5707999467849731, 1.5707999467849731, 1.5707999467849731]
+
+    Reference:
+
+    - [Tancik et al., 2020](https://arxiv.org/abs/2006.10739)
+    """
+
+    def _values(self, shape, dtype, seed):
+        if not shape or shape[-1] % 2:
+            raise ValueError(
+                "the bias should have an even number of units: a sine and a cosine for each "
+                f"frequency. Received: shape={shape}."
+            )
+        values = np.zeros(shape, dtype)
+        values[..., shape[-1] // 2 :] = math.pi / 2
+        return values
+
+    def to_keras(self):
+        """Returns zeros: Keras has no initializer of two values."""
+        return keras.initializers.Zeros()
