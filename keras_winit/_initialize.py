@@ -107,6 +107,8 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
             - `"critical"`: weights and biases at the edge of chaos, for deep plain networks;
             - `"fixup"`, `"zero_last"`, `"gpt2"`: residual branches that start at zero and are
               scaled with depth, that start at zero, that are scaled with depth;
+            - `"mimetic"`: attention as that of trained vision transformers, for small data sets;
+              the rest as suggested;
             - any initializer, by name, class or instance, for all kernels.
 
             Defaults to `"suggested"`.

@@ -10,6 +10,7 @@ import numpy as np
 from keras_winit import _draws, _gains
 from keras_winit._criticality import critical_point, point_of_small_signal, signal_slope
 from keras_winit._layers import Weight
+from keras_winit._mimetic import MIMETIC, mimetic_parts
 from keras_winit._suggest import RECTIFIERS
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal
 from keras_winit.initializers._kernel_initializer import KernelInitializer
@@ -202,10 +203,17 @@ def _in_branch(weight, moments, branch, num_branches):
 
 
 def _orthogonal(weight, name, gain, reference):
-    if weight.kernel.structure(weight.variable.shape)[1].spatial and weight.kernel.stride == 1:
+    shape, axes = weight.kernel.structure(weight.variable.shape)
+    taps, inputs, outputs, _ = axes.sizes(shape)
+    if axes.spatial and weight.kernel.stride == 1:
+        # Where a layer widens, the length is spread over more units: they keep their size.
+        gain *= math.sqrt(max(1, outputs / inputs))
         reason = f"{name}, deep and plain: a convolution that keeps all lengths, times {gain:.3g}"
         return Choice(weight, DeltaOrthogonal(gain), reason, XIAO)
     reason = f"{name}, deep and plain: a map that keeps all lengths, times {gain:.3g}"
+    if outputs > taps * inputs:
+        reason = f"{name}, deep and plain: orthogonal, and keeps the size of units as it widens"
+        return Choice(weight, Orthogonal(gain, mode="fan_in"), reason, reference)
     return Choice(weight, Orthogonal(gain), reason, reference)
 
 
@@ -298,6 +306,23 @@ def _gpt2(choice, moments, around, num_branches):
     return Choice(choice.weight, scaled, reason, GPT2)
 
 
+def mimetic(weights, graph):
+    """Attention as in trained vision transformers, the rest as suggested."""
+    parts = mimetic_parts(weights)
+    if not parts:
+        raise ValueError(
+            "no attention layer was found whose queries, keys, values and outputs are of one "
+            'size. Use "suggested" instead'
+        )
+    reason = "query times key starts near the identity, value times output near its negative"
+    return [
+        Choice(choice.weight, parts[id(choice.weight.variable)], reason, MIMETIC)
+        if id(choice.weight.variable) in parts
+        else choice
+        for choice in suggested(weights, graph)
+    ]
+
+
 def pytorch(weights, graph):
     """The defaults of torch 2, kernels and biases."""
     return [_as_torch(weight, weights) for weight in weights]
@@ -377,4 +402,5 @@ SCHEMES = {
     "fixup": _by_branch(_fixup),
     "zero_last": _by_branch(_zero_last),
     "gpt2": _by_branch(_gpt2),
+    "mimetic": mimetic,
 }

@@ -27,6 +27,9 @@ LEVELS = {
     "_rules": 0,
     "_table": 0,
     "_chart": 1,
+    "_terminal": 1,
+    "_comparison": 1,
+    "_study": 1,
     "_haar": 1,
     "_report": 2,
     "_statistics": 1,
@@ -49,6 +52,7 @@ LEVELS = {
     "initializers._aliases": 10,
     "_catalogue": 11,
     "_fill": 11,
+    "_mimetic": 11,
     "_sparsity_mask": 11,
     "_strip": 11,
     "_suggest": 11,
@@ -59,9 +63,12 @@ LEVELS = {
     "_equalize": 15,
     "_sweep": 15,
     "_calibrate": 16,
+    "_compare": 15,
     "_monitor": 15,
     "_diagnose": 17,
     "": 18,
+    "_command": 19,
+    "__main__": 20,
 }
 INITIALIZER_LEVEL = 7
 
@@ -70,6 +77,7 @@ OPTIONAL = {
     "_backends": {"jax", "tensorflow", "torch"},
     "_monitor": {"tensorboard"},
     "_plot": {"matplotlib"},
+    "_study": {"keras_tuner"},
 }
 
 OURS = {"Identity", "identity", "Orthogonal", "orthogonal"}

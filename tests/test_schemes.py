@@ -508,6 +508,28 @@ def test_200_tanh_layers_keep_the_signal_and_what_tells_samples_apart(batch):
     assert ratio.max() < 3
 
 
+@pytest.mark.parametrize(
+    ("widen", "shape"),
+    [
+        (lambda width: layers.Dense(width), (24,)),
+        (lambda width: layers.Conv1D(width, 3, padding="same"), (15, 24)),
+    ],
+    ids=["dense", "convolution"],
+)
+def test_30_tanh_layers_keep_the_size_of_units_where_they_widen(widen, shape):
+    widths = [24] * 10 + [72] * 10 + [144] * 10
+    hidden = [[widen(width), layers.Activation("tanh")] for width in widths]
+    model = network(*itertools.chain(*hidden), layers.Flatten(), shape=shape)
+    keras_winit.initialize(model, "suggested", seed=1)
+    kernels = [layer.output for layer in model.layers if "filters" in layer.get_config()]
+    kernels = kernels or [layer.output for layer in model.layers if hasattr(layer, "units")][:-1]
+    x = np.random.default_rng(1).normal(size=(64, *shape)).astype("float32")
+    signals = keras.Model(model.inputs[0], [kernels[0], kernels[29]])(x)
+    first, last = (np.mean(ops.convert_to_numpy(signal) ** 2) for signal in signals)
+    # Six times fewer, if only the length were kept.
+    assert 0.6 < last / first < 1.2
+
+
 def test_40_silu_layers_keep_the_critical_signal(batch):
     model, variance = plain("silu", 40), 39 * 5 / WIDTH
     keras_winit.initialize(model, "critical", seed=1)

@@ -65,3 +65,10 @@ def test_each_gate_gets_its_own():
     for gate in gates:
         assert abs(np.linalg.eigvalsh(gate)[-1] - 1) < 1e-5
     assert np.abs(gates[0] - gates[1]).max() > 0.01
+
+
+def test_each_index_of_a_batch_axis_is_normalized_by_itself():
+    initializer = NormalizedPositiveDefinite(seed=7, input_axes=[0], output_axes=[2])
+    kernel = draw(initializer, (5, 3, 5))
+    for index in range(3):
+        assert abs(np.linalg.eigvalsh(kernel[:, index])[-1] - 1) < 1e-5
