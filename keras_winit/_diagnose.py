@@ -25,6 +25,7 @@ from keras_winit import (
     _table,
 )
 from keras_winit._signal import Signal, measure
+from keras_winit.initializers._class_prior import output_bias
 
 # Layers that a printed table shows: more are in `layers`.
 _MOST_ROWS = 60
@@ -303,13 +304,12 @@ def _output_bias(model, signal):
 def _prior(signal, shape):
     """Returns the bias at which the output is the frequencies of the classes, or the mean."""
     (output,) = (layer for layer in signal.layers if layer.is_output)
-    prior, loss = np.asarray(signal.loss.prior), signal.loss
-    is_binary = output.activation == "sigmoid" or loss.name == "binary_crossentropy"
-    if is_binary or loss.from_logits is not None:
-        least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
-        prior = np.clip(prior, least, 1 - least)
-        prior = np.log(prior / (1 - prior)) if is_binary else np.log(prior)
-    return np.broadcast_to(prior, shape).astype("float32")
+    loss = signal.loss
+    activation = "linear" if loss.from_logits is None else "softmax"
+    if output.activation == "sigmoid" or loss.name == "binary_crossentropy":
+        activation = "sigmoid"
+    least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
+    return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")
 
 
 def _row(layer):

@@ -119,12 +119,15 @@ def suggest(model):
 
     - biases, normalization, embeddings: what their layer gives them
     - recurrent kernels: `Orthogonal`, for each gate
-    - gates, attention, softmax and other functions across units: `glorot_uniform`
+    - gates, attention, softmax and other functions across units: `glorot_uniform`, but for the
+      output of attention in a branch of the next line
     - a residual branch without normalization: `zeros` for its last kernel, the others smaller
       with the number of branches (Fixup), unless it is multiplied by zero already (ReZero)
     - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
+    - sin(30 z) and other functions so steep that a gradient would more than double in each layer:
+      `Siren` for the first layer, a variance of 1 / (mean squared slope * fan_in) for others
     - tanh, softsign and other odd activations in a plain network of more than 20 layers:
       `DeltaOrthogonal` for convolutions of stride 1, `Orthogonal` for others, at the critical
       point of the activation: a small signal, for which it is nearly linear
@@ -158,6 +161,7 @@ def suggest(model):
 
     - [He et al., 2015](https://arxiv.org/abs/1502.01852), section 2.2
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321), section 3, for branches
+    - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2, for steep functions
     - [Roberts, Yaida and Hanin, 2022](https://arxiv.org/abs/2106.10165), chapter 5, for depth
     """
     return make_plan(model, "suggested")

@@ -12,7 +12,7 @@ from keras_winit._criticality import critical_point, point_of_small_signal, sign
 from keras_winit._layers import Weight
 from keras_winit._mimetic import MIMETIC, mimetic_parts
 from keras_winit._suggest import RECTIFIERS
-from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal
+from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal, Siren
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 initializers = keras.initializers
@@ -26,6 +26,7 @@ XIAO = "Xiao et al., 2018, https://arxiv.org/abs/1806.05393"
 CRITICAL = "Roberts, Yaida and Hanin, 2022, https://arxiv.org/abs/2106.10165"
 CENTERED = "Brock et al., 2021, https://arxiv.org/abs/2101.08692"
 FIXUP = "Zhang et al., 2019, https://arxiv.org/abs/1901.09321"
+SIREN = "Sitzmann et al., 2020, https://arxiv.org/abs/2006.09661"
 GPT2 = "Radford et al., 2019, Language models are unsupervised multitask learners, section 2.3"
 TORCH = "PyTorch 2, torch.nn, reset_parameters of each module"
 ZERO_LAST = "Goyal et al., 2017, https://arxiv.org/abs/1706.02677"
@@ -35,6 +36,10 @@ REST = "what their layer gives them"
 # Networks without normalization or shortcuts need more than the right variance from here on.
 DEEP = 20
 VERY_DEEP = 30
+
+# Where the gradient would grow by more in each layer, it decides, and not the signal. Of common
+# activations the largest is softshrink's, 1.5.
+STEEP = 2.0
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,13 @@ def _for_kernel(weight, weights, graph):
     activation = around.activation if weight.kernel.activated else None
     name, moments = _moments(activation)
     is_rectifier = name in RECTIFIERS
-    if weight.in_attention or (weight.is_in_cell and not is_rectifier) or moments is None:
-        what = "attention" if weight.in_attention else f"{name} follows"
-        return [_glorot(weight, f"{what}: between what forward and backward ask for")]
     branch = around.branch
-    if branch is not None and not branch.normalized and not branch.is_zero:
+    is_scaled = branch is not None and not branch.normalized and not branch.is_zero
+    if weight.in_attention and not (is_scaled and weight.ends_layer):
+        return [_glorot(weight, "attention: between what forward and backward ask for")]
+    if (weight.is_in_cell and not is_rectifier) or moments is None:
+        return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
+    if is_scaled:
         return [_in_branch(weight, moments, branch, graph.num_branches)]
     if around.is_output and not is_rectifier and name != "selu":
         return [_glorot(weight, "an output: between what forward and backward ask for")]
@@ -132,6 +139,8 @@ def _for_kernel(weight, weights, graph):
             return [Choice(weight, initializers.LecunNormal(), reason, CENTERED)]
         reason = f"{name} makes samples alike unless the weights of each unit sum to zero"
         return [Choice(weight, ActivationScaling(activation, centered=True), reason, CENTERED)]
+    if moments.slope_second_moment > STEEP * moments.second_moment:
+        return [_for_steep(weight, name, moments, around.is_first)]
     if not is_plain or graph.depth <= DEEP:
         return [_forward(weight, name, moments)]
     point = point_of_small_signal(activation)
@@ -184,6 +193,16 @@ def _forward(weight, name, moments):
     scale = 1 / moments.second_moment
     reason = f"{name} follows: {scale:.4g} / fan_in keeps the size of the signal"
     return Choice(weight, _scaled(scale), reason, SELU if name == "selu" else HE)
+
+
+def _for_steep(weight, name, moments, is_first):
+    """Returns the choice for sin(30 z) and the like, whose slopes are larger than their values."""
+    if is_first:
+        reason = f"{name} follows, and the input comes as it is: uniform up to 1 / fan_in"
+        return Choice(weight, Siren(first=True), reason, SIREN)
+    scale = 1 / moments.slope_second_moment
+    reason = f"{name} is steep: {scale:.3g} / fan_in keeps the size of the gradient"
+    return Choice(weight, _scaled(scale), reason, SIREN)
 
 
 def _in_branch(weight, moments, branch, num_branches):

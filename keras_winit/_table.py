@@ -5,9 +5,9 @@ import html
 
 def text(header, rows, title=""):
     """Returns a table with aligned columns; numbers are aligned to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    numeric = [_is_numeric(column) for column in zip(*rows, strict=True)] or [False] * len(header)
+    numeric = [is_numeric(column) for column in zip(*rows, strict=True)] or [False] * len(header)
     lines = [
         "  ".join(
             value.rjust(width) if right else value.ljust(width)
@@ -22,7 +22,7 @@ def to_html(header, rows, title=""):
     """Returns the same table as HTML, with all its text escaped."""
 
     def line(tag, values):
-        inner = "".join(f"<{tag}>{html.escape(_cell(value))}</{tag}>" for value in values)
+        inner = "".join(f"<{tag}>{html.escape(cell(value))}</{tag}>" for value in values)
         return f"<tr>{inner}</tr>"
 
     caption = f"<caption>{html.escape(title)}</caption>" if title else ""
@@ -30,11 +30,13 @@ def to_html(header, rows, title=""):
     return f"<table>{caption}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
 
 
-def _cell(value):
+def cell(value):
+    """Returns a value as a cell shows it."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _is_numeric(column):
+def is_numeric(column):
+    """Whether the values of a column are numbers, which are aligned to the right."""
     return all(value is None or isinstance(value, (int, float)) for value in column)

@@ -1,25 +1,15 @@
-import contextlib
-import io
 import pathlib
 import re
+
+import blocks
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
 def test_every_block_runs_and_prints_what_its_comments_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert len(blocks) >= 4
-    names = {}
-    for block in blocks:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(block, str(README), "exec"), names)
-        # `print(...)  # output`, or the output as a comment of its own below.
-        expected = re.findall(r"^print\(.*\)(?:\n|  )# (.*)$", block, re.MULTILINE)
-        assert printed.getvalue().splitlines() == expected
+    assert len(blocks.python_blocks(README.read_text("utf-8"))) >= 4
+    blocks.run(README)
 
 
 def test_there_are_two_commands():

@@ -83,6 +83,16 @@ def attention(x, number):
     return layers.Flatten()(x + layers.MultiHeadAttention(2, 2, name=f"block{number}")(x, x))
 
 
+def normalized_attention(x, number):
+    x = layers.Reshape((2, 3))(x)
+    y = layers.LayerNormalization()(x)
+    return layers.Flatten()(x + layers.MultiHeadAttention(2, 2, name=f"block{number}")(y, y))
+
+
+def sine(z):
+    return ops.sin(30.0 * z)
+
+
 def given(model, scheme="suggested"):
     """Returns what each weight of a model gets, as it prints: weight path -> initializer."""
     plan = _plan.make_plan(model, scheme)
@@ -148,6 +158,22 @@ DECISIONS = {
     "relu cell": (lambda: cell(activation="relu"), KERNEL, "HeNormal()"),
     "query": (attending, "query/kernel", "GlorotUniform()"),
     "attention output": (attending, "attention_output/kernel", "GlorotUniform()"),
+    "query in a branch": (
+        lambda: residual(attention),
+        "block1/query/kernel",
+        "GlorotUniform()",
+    ),
+    # One map and no other in each of four branches: 1 / branches.
+    "attention output in a branch": (
+        lambda: residual(attention),
+        "block1/attention_output/kernel",
+        "VarianceScaling(scale=0.25)",
+    ),
+    "attention output in a normalized branch": (
+        lambda: residual(normalized_attention),
+        "block1/attention_output/kernel",
+        "GlorotUniform()",
+    ),
     "softmax": (
         lambda: network(layers.Dense(4, "softmax", name="layer")),
         KERNEL,
@@ -245,6 +271,23 @@ DECISIONS = {
         ),
         KERNEL,
         "GlorotUniform()",
+    ),
+    # Steep: of sin(30 z) the mean squared slope is 450, and 2 / 30² what Siren draws.
+    "sin(30 z)": (
+        lambda: network(layers.Dense(5), layers.Dense(4, sine, name="layer")),
+        KERNEL,
+        "VarianceScaling(scale=0.002222)",
+    ),
+    "sin(30 z), first": (
+        lambda: network(layers.Dense(4, sine, name="layer")),
+        KERNEL,
+        "Siren(first=True)",
+    ),
+    "21 sin(30 z)": (lambda: deep(sine, 21), KERNEL, "VarianceScaling(scale=0.002222)"),
+    "sin(z)": (
+        lambda: network(layers.Dense(5), layers.Dense(4, ops.sin, name="layer")),
+        KERNEL,
+        "VarianceScaling(scale=2.313)",
     ),
     # Deep rectifiers.
     "31 relu": (lambda: deep("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
@@ -547,6 +590,20 @@ def test_10_sigmoid_layers_keep_samples_apart_if_centered(batch):
     model = plain("sigmoid", 10)
     assert cosine("suggested") < 0.9  # 0.852 is that of independent samples
     assert cosine(keras_winit.initializers.ActivationScaling("sigmoid")) > 0.9999
+
+
+def test_sines_keep_signal_and_gradient_as_siren_does():
+    places = np.random.default_rng(1).uniform(-1, 1, size=(200, 2)).astype("float32")
+    sines = [layers.Dense(128, sine) for _ in range(6)]
+    model = network(*sines, shape=(2,))
+    report = keras_winit.diagnose(model, places)
+    assert "exploding_gradient" in [finding.rule for finding in report.findings]
+    keras_winit.initialize(model, seed=1)
+    report = keras_winit.diagnose(model, places)
+    assert not [finding for finding in report.findings if finding.severity == "error"]
+    # 30 z has variance 0.80, where q = 1 - exp(-2 q).
+    last = [layer for layer in report.signal.layers if not layer.is_output][-1]
+    assert 900 * last.preactivation.second_moment == pytest.approx(0.80, rel=0.15)
 
 
 def test_50_residual_blocks_without_normalization_keep_the_signal(batch):

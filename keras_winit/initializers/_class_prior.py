@@ -70,16 +70,24 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
                 f"the bias should have {len(self.probabilities)} outputs, one for each of the "
                 f"probabilities. Received: shape={shape}."
             )
-        values = np.asarray(self.probabilities, np.float64)
-        if self.activation != "linear":
-            values = np.clip(values, _SMALLEST, 1 - _SMALLEST)
-            odds = values if self.activation == "softmax" else values / (1 - values)
-            values = np.log(odds)
+        values = output_bias(self.probabilities, self.activation, _SMALLEST)
         return np.broadcast_to(values, shape).astype(dtype)
 
     def to_keras(self):
         """Returns zeros: Keras has no initializer with a value for each output."""
         return keras.initializers.Zeros()
+
+
+def output_bias(probabilities, activation, smallest):
+    """Returns the biases with which an output starts at probabilities, or at means.
+
+    Probabilities are kept `smallest` away from 0 and 1.
+    """
+    values = np.asarray(probabilities, np.float64)
+    if activation == "linear":
+        return values
+    values = np.clip(values, smallest, 1 - smallest)
+    return np.log(values if activation == "softmax" else values / (1 - values))
 
 
 def class_prior(y, activation=None):

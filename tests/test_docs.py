@@ -1,0 +1,161 @@
+import importlib.util
+import pathlib
+import re
+import unicodedata
+
+import blocks
+import keras
+import pytest
+
+import keras_winit
+from keras_winit import _plan, _rules
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = {path.name: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))}
+
+layers = keras.layers
+
+
+def load_hooks():
+    spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HOOKS = load_hooks()
+WRITTEN = {name: HOOKS.written(text) for name, text in PAGES.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if blocks.python_blocks(PAGES[name])])
+def test_every_block_runs_and_prints_what_its_comments_say(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks.run(DOCS / name)
+
+
+def test_the_navigation_names_every_page():
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    named = re.findall(r"^ +- [^:\n]+: (\S+\.md)$", navigation, re.MULTILINE)
+    assert sorted(named) == sorted(PAGES)
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$|`[^`\n]*`", "`code`", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(name):
+    """Returns what a link to a page can point at: its headings, and what is documented there."""
+    found = set(re.findall(r"^::: (\S+)$", WRITTEN[name], re.MULTILINE))
+    for heading in re.findall(r"^#+ (.*)$", re.sub("`", "", without_fences(name)), re.MULTILINE):
+        title, explicit = re.fullmatch(r"(.*?)(?: \{ #(\S+) \})?", heading).groups()
+        found.add(explicit or slug(title))
+    return found
+
+
+def without_fences(name):
+    return re.sub(r"^```.*?^```$", "", WRITTEN[name], flags=re.MULTILINE | re.DOTALL)
+
+
+def slug(title):
+    """Returns the anchor that Python-Markdown gives to a heading."""
+    ascii_only = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", ascii_only).strip().lower())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_within_the_site_lead_somewhere(name):
+    links = re.findall(r"\]\(([^)\s]+)\)", without_code(WRITTEN[name]))
+    for link in links:
+        if re.match(r"https?://", link):
+            continue
+        page, _, anchor = link.partition("#")
+        if page.startswith("pictures/"):
+            assert page.removeprefix("pictures/") in HOOKS.PICTURES
+            assert (ROOT / "examples" / page.removeprefix("pictures/")).is_file()
+            continue
+        page = page or name
+        assert page in PAGES, link
+        assert not anchor or anchor in anchors(page), link
+
+
+def test_no_comment_is_left_to_be_written():
+    assert not [name for name, text in WRITTEN.items() if "<!--" in text]
+
+
+def test_everything_public_is_documented():
+    documented = re.findall(r"^::: keras_winit\.(\S+)$", WRITTEN["api.md"], re.MULTILINE)
+    ours = {f"initializers.{e.name}" for e in keras_winit.catalogue() if e.origin == "keras_winit"}
+    assert len(set(documented)) == len(documented)
+    assert set(documented) == set(keras_winit.__all__) - {"initializers"} | ours
+
+
+def test_every_rule_is_on_the_page_with_its_limit_and_reason():
+    page = WRITTEN["rules.md"]
+    names = [rule.__name__ for rule in _rules.RULES]
+    assert re.findall(r"^### (\S+)$", page, re.MULTILINE) == names
+    assert sorted(HOOKS.LIMITS) == sorted(names)
+    for rule in _rules.RULES:
+        assert rule.reason in page
+        assert rule.fix in page
+    assert "less than 0.01 (warning) or 0.001 (error)" in page
+
+
+def rows(page, header):
+    """Returns the cells of the table below a heading, without the quotes of code."""
+    table = PAGES[page].partition(f"## {header}")[2].partition("|\n|---")[2].partition("\n\n")[0]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]
+    ]
+
+
+def activation(name):
+    if name != "`sin`":
+        return name.strip("`")
+
+    def sin(z):
+        return keras.ops.sin(z)
+
+    return sin
+
+
+def test_the_table_of_gains_holds_the_gains():
+    table = rows("activations.md", "Gains")
+    assert len(table) == 20
+    for name, *cells in table:
+        kinds = ("forward", "backward", "centered")
+        gains = [keras_winit.gain(activation(name), kind) for kind in kinds]
+        assert [f"{gain:.4f}" for gain in gains] == cells, name
+
+
+def test_the_table_of_torch_holds_the_gains():
+    table = [row for row in rows("torch.md", "Gains") if "," not in row[0]]
+    assert len(table) == 7
+    for name, _, cell in table:
+        assert f"{keras_winit.gain(name):.4f}" == cell
+
+
+def stack(function, depth, is_normalized=False):
+    hidden = []
+    for number in range(depth):
+        hidden.append(layers.Dense(16, name=f"hidden_{number}"))
+        hidden += [layers.BatchNormalization()] * is_normalized
+        hidden.append(layers.Activation(function))
+    return keras.Sequential([keras.Input((16,)), *hidden, layers.Dense(3)])
+
+
+def suggested(model):
+    """Returns what is suggested for the second layer, in the words of the table."""
+    plan = keras_winit.suggest(model)
+    kernel, bias = (_plan.brief(plan[f"hidden_1/{weight}"]) for weight in ("kernel", "bias"))
+    cell = f"`{kernel}`".replace("activation=", "").replace("'", '"')
+    return cell if bias == "Zeros()" else f"{cell}, biases `{bias}`"
+
+
+@pytest.mark.parametrize(
+    "row", rows("activations.md", "What to use"), ids=lambda row: row[0].strip("`")
+)
+def test_the_table_of_activations_holds_what_is_suggested(row):
+    function = activation(row[0])
+    models = stack(function, 10), stack(function, 40), stack(function, 10, is_normalized=True)
+    assert [suggested(model) for model in models] == row[1:]
