@@ -3,6 +3,8 @@
 from keras_winit import initializers
 from keras_winit._calibrate import Calibration, calibrate
 from keras_winit._catalogue import Catalogue, catalogue
+from keras_winit._compare import compare
+from keras_winit._comparison import Comparison
 from keras_winit._diagnose import Diagnosis, diagnose
 from keras_winit._gains import gain
 from keras_winit._initialize import Initialization, initialize
@@ -20,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Calibration",
     "Catalogue",
+    "Comparison",
     "Diagnosis",
     "Initialization",
     "Kernel",
@@ -30,6 +33,7 @@ __all__ = [
     "calibrate",
     "catalogue",
     "class_prior",
+    "compare",
     "describe_layer",
     "diagnose",
     "gain",

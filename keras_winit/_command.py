@@ -140,8 +140,8 @@ def _parser():
         "--scheme",
         default="suggested",
         metavar="NAME",
-        help="suggested (the default), own, keras, pytorch, critical, fixup, zero_last, gpt2, or "
-        "any initializer of `keras-winit list`, for all kernels",
+        help="suggested (the default), own, keras, pytorch, critical, fixup, zero_last, gpt2, "
+        "mimetic, or any initializer of `keras-winit list`, for all kernels",
     )
     initialize.add_argument("--seed", type=int, help="integer; the same seed draws the same")
     calibrate = add(_calibrate, "write the model scaled on data", model, data, output, drawn, wide)

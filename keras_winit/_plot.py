@@ -19,6 +19,8 @@ _FIRST = {"color": "#0072b2", "linestyle": "-", "marker": "o"}
 _SECOND = {"color": "#d55e00", "linestyle": "--", "marker": "s"}
 _BAND = "#009e73"
 _ERROR = "#a4003c"
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("-", "--", "-.", ":")
 
 
 class Panels(np.ndarray):
@@ -200,6 +202,42 @@ def history(ax, steps, layers, values, label, is_fraction=False):
         _add_legend(ax)
     else:
         ax.figure.colorbar(colors, ax=ax, label="layer")
+
+
+def learning_curves(ax, label, curves):
+    """Draws the median of repeated trainings over the epochs, and a band from lowest to highest.
+
+    A training that diverged has no number: the band is that of the others, the median is that of
+    all, none where most have diverged. A cross is where the last number is then.
+
+    Args:
+        ax: Axes of matplotlib.
+        label: What the numbers are.
+        curves: Dict with lists of trainings by name, each a number for every epoch.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(label)
+    for number, (name, values) in enumerate(curves.items()):
+        look = {"color": _COLORS[number % len(_COLORS)], "linestyle": _DASHES[number // 7 % 4]}
+        values = np.ma.masked_invalid(values)
+        epochs = np.arange(1, values.shape[1] + 1)
+        many = values.count(axis=0) > len(values) / 2
+        median = np.ma.masked_where(~many, np.ma.median(values, axis=0))
+        marker = "o" if len(epochs) <= _MANY else ""
+        # With a mark in front, since a legend leaves out what starts with an underscore.
+        named = f"\u200b{name}" if name.startswith("_") else name
+        ax.plot(epochs, median, label=named, marker=marker, markersize=3, **look)
+        low, high = values.min(axis=0), values.max(axis=0)
+        ax.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
+        for training in values:
+            finite = np.flatnonzero(~np.ma.getmaskarray(training))
+            if 0 < finite.size < len(epochs):
+                at = finite[-1]
+                ax.plot(epochs[at], training[at], marker="x", linestyle="", color=look["color"])
+    _add_legend(ax)
 
 
 def as_array(values):
