@@ -49,7 +49,10 @@ def panels(number, title=None):
     figure = Figure(figsize=(8, 0.5 + 2.5 * number), layout="constrained")
     if title is not None:
         figure.suptitle(title, parse_math=False)
-    return figure.subplots(number, sharex=True, squeeze=False)[:, 0].view(Panels)
+    axes = figure.subplots(number, sharex=True, squeeze=False)[:, 0].view(Panels)
+    if number == 1:  # are returned alone, and should be seen as well
+        axes[0]._repr_png_ = axes._repr_png_
+    return axes
 
 
 def overview(

@@ -3,6 +3,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -238,3 +239,11 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install keras-winit\[plot\]"):
         overview()
+
+
+def test_a_notebook_shows_the_axes_of_a_new_figure():
+    for number in (1, 3):
+        axes = _plot.panels(number)
+        shown = axes[0] if number == 1 else axes
+        data, _ = DisplayFormatter().format(shown)
+        assert data["image/png"].startswith(b"\x89PNG")
