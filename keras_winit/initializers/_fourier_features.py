@@ -17,8 +17,9 @@ class FourierFeatures(KernelInitializer):
     the coordinates. With `FourierPhases` as biases, the sine as activation and
     `trainable=False`, the layer maps coordinates v to [sin 2 pi B v, cos 2 pi B v]. The product of
     two such features depends on the distance of their coordinates alone: the layers above can
-    learn fine detail, which they cannot from plain coordinates. Coordinates between 0 and 1 and a
-    `stddev` of about 10 suit photographs; too small blurs, too large is noise.
+    learn fine detail, which they cannot from plain coordinates. What `stddev` suits is found by
+    trying: too small blurs, too large makes noise between the samples. For coordinates between 0
+    and 1 the paper takes 10 on photographs.
 
     Args:
         stddev: Positive float, the standard deviation of the frequencies in cycles per unit.
