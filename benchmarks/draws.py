@@ -2,14 +2,22 @@
 
 Every round draws once with each of the two, one after the other, so that whatever else the
 machine does falls on both. Prints the medians, and the ratio of the two with its quartiles.
+With `--memory` it instead prints what a draw adds to the memory of a process at its peak, as a
+multiple of the tensor, each in a process of its own.
 
     KERAS_BACKEND=tensorflow python benchmarks/draws.py
+    KERAS_BACKEND=tensorflow python benchmarks/draws.py --memory
 """
 
 import argparse
+import concurrent.futures
 import importlib
+import math
+import multiprocessing
 import os
 import platform
+import resource
+import sys
 import time
 
 import keras
@@ -19,7 +27,7 @@ import keras_winit
 
 ours, theirs = keras_winit.initializers, keras.initializers
 
-SHAPES = ((512, 512), (1024, 1024), (2048, 2048), (4096, 1024))
+SHAPES = ((256, 256), (512, 512), (1024, 1024), (2048, 2048), (4096, 1024))
 
 
 def keras_draw(initializer):
@@ -30,11 +38,11 @@ def comparisons():
     """Yields (name of ours, how it draws, name of the other, how that draws, shape)."""
     scaling = keras_draw(ours.ActivationScaling("relu", seed=1))
     he_normal = keras_draw(theirs.HeNormal(seed=1))
-    for shape in (*SHAPES, (4096, 4096)):
+    for shape in (*SHAPES[1:], (4096, 4096)):
         yield "ActivationScaling", scaling, "keras HeNormal", he_normal, shape
     orthogonal = keras_draw(ours.Orthogonal(seed=1))
     keras_orthogonal = keras_draw(theirs.Orthogonal(seed=1))
-    for shape in SHAPES:
+    for shape in (*SHAPES, (4096, 4096)):
         yield "Orthogonal", orthogonal, "keras Orthogonal", keras_orthogonal, shape
     try:
         torch = importlib.import_module("torch")
@@ -55,18 +63,59 @@ def seconds(draw, shape):
     return time.perf_counter() - start
 
 
+MEMORY = (
+    ("ActivationScaling", ours.ActivationScaling, {"activation": "relu"}),
+    ("keras HeNormal", theirs.HeNormal, {}),
+    ("Orthogonal", ours.Orthogonal, {}),
+    ("keras Orthogonal", theirs.Orthogonal, {}),
+    ("Sparse", ours.Sparse, {"sparsity": 0.9}),
+    ("Sparse, half", ours.Sparse, {"sparsity": 0.5}),
+)
+
+
+def peak_memory(cls, arguments, shape):
+    """Returns by how much the peak of this new process's memory grows, in tensors."""
+    initializer = cls(seed=1, **arguments)
+    convert = keras.ops.convert_to_numpy
+    convert(initializer((300, 200), dtype="float32"))  # what is loaded on first use
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    keras.ops.sum(initializer(shape, dtype="float32")).__array__()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return (after - before) / (4 * math.prod(shape))
+
+
+def print_memory():
+    shapes = ((4096, 4096), (16384, 1024), (1024, 16384))
+    print(f"{'peak / tensor':18}" + "".join(f"{' x '.join(map(str, s)):>16}" for s in shapes))
+    spawn = multiprocessing.get_context("spawn")
+    for name, cls, arguments in MEMORY:
+        peaks = []
+        for shape in shapes:
+            with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as executor:
+                peaks.append(executor.submit(peak_memory, cls, arguments, shape).result())
+        print(f"{name:18}" + "".join(f"{peak:16.2f}" for peak in peaks), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=11)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--memory", action="store_true", help="measure memory in place of time")
+    arguments = parser.parse_args()
     packages = ["keras_winit", "keras", "numpy", keras.backend.backend()]
     versions = [f"{name} {importlib.import_module(name).__version__}" for name in packages]
     print(f"{', '.join(versions)}; Python {platform.python_version()}, {os.cpu_count()} processors")
+    if arguments.memory:
+        print_memory()
+        return
     print(f"{'ours':18}{'other':18}{'shape':>12}{'ours ms':>10}{'other ms':>10}  other / ours")
     for our_name, our_draw, other_name, other_draw, shape in comparisons():
         our_draw(shape), other_draw(shape)
         times = np.array(
-            [(seconds(our_draw, shape), seconds(other_draw, shape)) for _ in range(rounds)]
+            [
+                (seconds(our_draw, shape), seconds(other_draw, shape))
+                for _ in range(arguments.rounds)
+            ]
         )
         ours_ms, other_ms = 1000 * np.median(times, axis=0)
         low, median, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])

@@ -1,4 +1,5 @@
-"""What Keras has no words for: a backward pass that can be watched, and compiled reductions.
+"""What Keras has no words for: a backward pass that can be watched, compiled reductions,
+tensors made of large arrays or of shards.
 
 The one module that imports the backends.
 """
@@ -8,6 +9,10 @@ import functools
 import random
 
 import keras
+import numpy as np
+
+_LARGE = 1 << 20  # bytes, from which on a copy counts
+_ALIGNMENT = 64  # bytes, that TensorFlow and XLA ask of memory which they take over
 
 
 def compiled(function):
@@ -37,6 +42,76 @@ def errors_of_shapes():
 
         return (*found, tf.errors.InvalidArgumentError)
     return (*found, RuntimeError) if keras.backend.backend() == "torch" else found
+
+
+def tensor(values):
+    """Returns a NumPy array, which nobody writes to any more, as a tensor.
+
+    What `keras.ops.convert_to_tensor` does, which needs room for two more copies of the array
+    with TensorFlow and JAX: here there is one at most.
+    """
+    if values.nbytes >= _LARGE and keras.backend.backend() == "jax":
+        import jax
+
+        return jax.device_put(values)
+    if values.nbytes >= _LARGE and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_logical_devices()
+        if tf.executing_eagerly() and all(each.device_type == "CPU" for each in devices):
+            # TensorFlow ends the process if the memory is not aligned.
+            return tf.experimental.dlpack.from_dlpack(_aligned(values).__dlpack__())
+    return keras.ops.convert_to_tensor(values)
+
+
+def _aligned(values):
+    """Returns a contiguous array of the same values in memory that backends take over."""
+    if (
+        values.flags.c_contiguous
+        and values.flags.writeable
+        and values.ctypes.data % _ALIGNMENT == 0
+    ):
+        return values
+    memory = np.empty(values.nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    copy = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
+def sharded(parts, shape, dtype, layout):
+    """Returns a JAX array that is made shard by shard, of those of this process's devices.
+
+    Args:
+        parts: Function that takes a slice for each axis and returns that part of the values as a
+            NumPy array. Called once for each part, whatever the number of devices that hold it.
+        shape: Tuple, of the whole.
+        dtype: String.
+        layout: `jax.sharding.Sharding`. Its mesh may be abstract, as the one that Keras gives
+            is: the devices are then those of the mesh in use.
+    """
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "`layout` should be None: only JAX has shardings. "
+            f"Received: layout={layout!r} on {keras.backend.backend()}."
+        )
+    import jax
+
+    mesh = getattr(layout, "mesh", None)
+    if isinstance(mesh, jax.sharding.AbstractMesh):
+        devices = jax.sharding.get_mesh().devices
+        mesh = jax.sharding.Mesh(devices, mesh.axis_names, axis_types=mesh.axis_types)
+        layout = jax.sharding.NamedSharding(mesh, layout.spec)
+    devices_of_parts = {}
+    for device, part in layout.addressable_devices_indices_map(shape).items():
+        bounds = tuple(each.indices(size)[:2] for each, size in zip(part, shape, strict=True))
+        devices_of_parts.setdefault(bounds, []).append(device)
+    shards = []
+    for bounds, devices in devices_of_parts.items():
+        values = parts(tuple(slice(*each) for each in bounds))
+        values = values.astype(jax.numpy.dtype(dtype), copy=False)
+        shards += [jax.device_put(values, device) for device in devices]
+    return jax.make_array_from_single_device_arrays(shape, layout, shards)
 
 
 def backpropagate(forward, variables, summarize):

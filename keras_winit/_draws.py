@@ -8,7 +8,8 @@ methods of `numpy.random.Generator` do not promise.
 
 Every draw has a key made from its seed, purpose, distribution and shape: no two share a
 stream. An array is filled in blocks of `BLOCK` numbers, each from its own position of the
-keyed counter, so any number of threads gives the same values.
+keyed counter, so any number of threads gives the same values, and a part of an array can be
+drawn alone.
 """
 
 import functools
@@ -20,6 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 BLOCK = 1 << 16
+
+# Fewer are drawn faster by one thread than by two.
+_BLOCKS_PER_THREAD = 8
+
+# As many numbers are drawn in about the time that it takes to pass over them.
+_LONG_GAP = 1 << 12
 
 # The standard deviation that a standard normal has left when it is cut at two sigma.
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -35,22 +42,25 @@ _FIRST_INDEX = 126 << _TABLE_BITS  # of one half, the smallest number looked up
 _NUM_OCTAVES = 32
 
 
-def normal(shape, *, seed, purpose, stddev=1.0):
-    """Returns a float32 array of shape `shape` from N(0, `stddev`²)."""
-    return _fill(shape, _normal_block, seed, purpose, stddev)
+def normal(shape, *, seed, purpose, stddev=1.0, part=None):
+    """Returns a float32 array of shape `shape` from N(0, `stddev`²).
+
+    `part`, a slice for each axis, draws that part alone, with the values it has in the whole.
+    """
+    return _fill(shape, _normal_block, seed, purpose, stddev, part)
 
 
-def truncated_normal(shape, *, seed, purpose, stddev=1.0):
+def truncated_normal(shape, *, seed, purpose, stddev=1.0, part=None):
     """Returns a float32 array from a normal cut at two sigma, of standard deviation `stddev`.
 
     The cut lies at 2 / 0.8796 = 2.27 times `stddev`, since `stddev` is what remains after it.
     """
-    return _fill(shape, _truncated_normal_block, seed, purpose, stddev / TRUNCATED_STDDEV)
+    return _fill(shape, _truncated_normal_block, seed, purpose, stddev / TRUNCATED_STDDEV, part)
 
 
-def uniform(shape, *, seed, purpose, limit=1.0):
+def uniform(shape, *, seed, purpose, limit=1.0, part=None):
     """Returns a float32 array, uniform in (-`limit`, `limit`)."""
-    return _fill(shape, _uniform_block, seed, purpose, limit)
+    return _fill(shape, _uniform_block, seed, purpose, limit, part)
 
 
 def sign(shape, *, seed, purpose):
@@ -71,16 +81,24 @@ def choice(population, count, num_sets, *, seed, purpose):
     inverted = count > population // 2
     steps = population - count if inverted else count
     chosen = np.zeros((population, num_sets), dtype=bool)
-    sets = np.arange(num_sets)
+    flat, sets = chosen.reshape(-1), np.arange(num_sets)
+    generator = np.random.Philox(key=key, counter=0)
     for step in range(steps):
         last = population - steps + step
-        words = _raw(key, step, num_sets)
+        words = generator.random_raw(num_sets)
+        generator.advance((1 << 128) - -(-num_sets // 4))  # to the next step's own part
         # 53 random bits times last + 1: the bias of the floor is below 2**-53 * population.
-        pick = ((words >> np.uint64(11)) * 2.0**-53 * (last + 1)).astype(np.int64)
-        taken = chosen[pick, sets]
-        pick[taken] = last
-        chosen[pick, sets] = True
-    return ~chosen if inverted else chosen
+        words >>= np.uint64(11)
+        fraction = words.view(np.int64).astype(np.float64)
+        fraction *= 2.0**-53
+        fraction *= last + 1
+        pick = fraction.astype(np.int64)
+        pick *= num_sets
+        pick += sets
+        # No place is out of range; of the modes that do not look for one, "wrap" is the faster.
+        np.copyto(pick, last * num_sets + sets, where=flat.take(pick, mode="wrap"))
+        flat.put(pick, True, mode="wrap")
+    return np.logical_not(chosen, out=chosen) if inverted else chosen
 
 
 def stream_key(seed, purpose, shape):
@@ -94,88 +112,182 @@ def integer_seed(text):
     return stream_key(text, "seed", ()) % 2**31
 
 
-def _raw(key, block, size):
-    """Returns `size` random 64-bit words from the block's own part of the keyed counter."""
-    return np.random.Philox(key=key, counter=block << 128).random_raw(size)
-
-
-def _bits(key, block, size):
-    """Returns `size` random 32-bit words."""
-    words = _raw(key, block, (size + 1) // 2)
-    return words.astype("<u8", copy=False).view("<u4")[:size]
-
-
-def _fill(shape, transform, seed, purpose, scale):
-    size = math.prod(shape)
+def _fill(shape, transform, seed, purpose, scale, part=None):
     key = stream_key(seed, f"{purpose}/{transform.__name__}", shape)
-    scale = np.float32(scale)
-    values = np.empty(size, dtype=np.float32)
+    sizes = shape
+    if part is not None:
+        bounds = [each.indices(size)[:2] for each, size in zip(part, shape, strict=True)]
+        sizes = [stop - start for start, stop in bounds]
+    values = np.empty(math.prod(sizes), dtype=np.float32)
+    firsts = iter(range(0, values.size, BLOCK))
 
-    def fill_block(block):
-        part = values[block * BLOCK : (block + 1) * BLOCK]
-        np.multiply(transform(_bits(key, block, part.size)), scale, out=part)
+    def work():
+        scratch = _Scratch(min(BLOCK, values.size))
+        for first in firsts:
+            out = values[first : first + BLOCK]
+            if part is None:
+                bits = _bits(key, [first], [first + out.size])
+            else:
+                bits = _bits_of_part(key, shape, bounds, first, out.size)
+            transform(bits, out, scratch)
+            out *= np.float32(scale)
 
-    num_blocks = -(-size // BLOCK)
-    if num_blocks < 4:
-        for block in range(num_blocks):
-            fill_block(block)
+    num_helpers = min(values.size // (_BLOCKS_PER_THREAD * BLOCK), _num_processors()) - 1
+    if num_helpers < 1:
+        work()
     else:
-        with ThreadPoolExecutor(min(num_blocks, os.cpu_count() or 1)) as threads:
-            list(threads.map(fill_block, range(num_blocks)))
-    return values.reshape(shape)
+        with ThreadPoolExecutor(num_helpers) as threads:
+            helpers = [threads.submit(work) for _ in range(num_helpers)]
+            work()
+        for helper in helpers:
+            helper.result()
+    return values.reshape(sizes)
 
 
-def _uniform_block(bits):
+def _num_processors():
+    """Returns how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _bits_of_part(key, shape, bounds, first, size):
+    """Returns the random 32-bit words of `size` numbers of a part, from its `first` on.
+
+    Args:
+        key: Integer.
+        shape: Tuple, of the whole array.
+        bounds: The part, as (start, stop) for each axis.
+    """
+    starts, stops = _runs(shape, bounds, first, size)
+    if (starts[1:] - stops[:-1] >= _LONG_GAP).all():
+        return _bits(key, starts.tolist(), stops.tolist())
+    # Drawing what lies between the runs costs less than going to each of them.
+    counts = stops - starts
+    places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(size)
+    blocks = np.arange(places[0] // BLOCK, places[-1] // BLOCK + 2)
+    parts = []
+    for here in np.split(places, np.searchsorted(places, blocks[1:-1] * BLOCK)):
+        if here.size:
+            start, stop = int(here[0]), int(here[-1]) + 1
+            parts.append(_bits(key, [start], [stop])[here - start])
+    return np.concatenate(parts)
+
+
+def _runs(shape, bounds, first, size):
+    """Returns where these numbers lie in the flattened whole array: starts and stops, ascending."""
+    # Two axes of size 1 in front: there always is a last axis that is cut, and one before it.
+    shape, bounds = (1, 1, *shape), ((0, 1), (0, 1), *bounds)
+    starts, sizes = [start for start, _ in bounds], [stop - start for start, stop in bounds]
+    axis = max((axis for axis, size in enumerate(shape) if sizes[axis] != size), default=1)
+    row, inner = math.prod(shape[axis:]), math.prod(shape[axis + 1 :])
+    length = sizes[axis] * inner
+    runs = np.arange(first // length, -(-(first + size) // length))
+    leading = np.unravel_index(runs, sizes[:axis])
+    whole = [index + start for index, start in zip(leading, starts, strict=False)]
+    begin = np.ravel_multi_index(whole, shape[:axis]) * row + starts[axis] * inner
+    low = np.maximum(first - runs * length, 0)
+    high = np.minimum(first + size - runs * length, length)
+    return begin + low, begin + high
+
+
+def _bits(key, starts, stops):
+    """Returns the random 32-bit words of a keyed stream from each start to its stop."""
+    parts, block = [], None
+    for start, stop in zip(starts, stops, strict=True):
+        while start < stop:
+            if start // BLOCK != block:
+                block, position = start // BLOCK, 0
+                generator = np.random.Philox(key=key, counter=block << 128)
+            end = min(stop, (block + 1) * BLOCK)
+            # One step of the counter is 4 words of 64 bits.
+            step, skipped = divmod(start - block * BLOCK, 8)
+            if step != position:
+                generator.advance(step - position)
+            words = generator.random_raw((skipped + end - start + 1) // 2)
+            position = step + -(-words.size // 4)
+            bits = words.astype("<u8", copy=False).view("<u4")
+            parts.append(bits[skipped : skipped + end - start])
+            start = end
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+class _Scratch:
+    """Room for a block on its way from bits to numbers, allocated once per thread."""
+
+    def __init__(self, size):
+        self.words = np.empty(size, np.uint32)
+        self.floats = np.empty(size, np.float32)
+        self.index = np.empty(size, np.intp)
+
+
+def _uniform_block(bits, out, scratch):
     """Midpoints of 2²⁴ equal cells of (-1, 1): symmetric, and never the bounds."""
-    cells = (bits.view(np.int32) >> 8).astype(np.float32)
-    cells += np.float32(0.5)
-    cells *= np.float32(2.0**-23)
-    return cells
+    cells = scratch.words[: out.size].view(np.int32)
+    np.right_shift(bits.view(np.int32), 8, out=cells)
+    np.copyto(out, cells)
+    out += np.float32(0.5)
+    out *= np.float32(2.0**-23)
 
 
-def _sign_block(bits):
-    return np.where(bits >> 31, np.float32(-1.0), np.float32(1.0))
+def _sign_block(bits, out, scratch):
+    out[...] = 1
+    _add_sign(out, bits >> 31, scratch)
 
 
-def _normal_block(bits):
-    tail = (bits >> 1).astype(np.float32)
+def _normal_block(bits, out, scratch):
+    tail = _upper_half(bits, scratch)
     tail += np.float32(0.5)
-    return _with_sign(_upper_quantile(tail), bits)
+    _upper_quantile(tail, out, scratch)
+    _add_sign(out, bits, scratch)
 
 
-def _truncated_normal_block(bits):
-    tail = (bits >> 1).astype(np.float32)
+def _truncated_normal_block(bits, out, scratch):
+    tail = _upper_half(bits, scratch)
     tail *= np.float32(1.0 - 2.0 * _CUT_TAIL)
     tail += np.float32(_CUT_TAIL * 2.0**32)
-    quantile = _upper_quantile(tail)
-    np.minimum(quantile, np.float32(_CUT), out=quantile)
-    return _with_sign(quantile, bits)
+    _upper_quantile(tail, out, scratch)
+    np.minimum(out, np.float32(_CUT), out=out)
+    _add_sign(out, bits, scratch)
 
 
-def _with_sign(values, bits):
+def _upper_half(bits, scratch):
+    """Returns all but the lowest of the bits as a float32 below 2³¹."""
+    words, tail = scratch.words[: bits.size], scratch.floats[: bits.size]
+    np.right_shift(bits, 1, out=words)
+    np.copyto(tail, words.view(np.int32))  # processors convert signed integers faster
+    return tail
+
+
+def _add_sign(values, bits, scratch):
     """Gives each value the sign that its lowest random bit says."""
+    signs = scratch.words[: values.size]
+    np.left_shift(bits, 31, out=signs)
     words = values.view(np.uint32)
-    words ^= bits << 31
-    return values
+    words ^= signs
 
 
-def _upper_quantile(tail):
-    """Returns z with P(N(0, 1) > z) = `tail` / 2³², for float32 `tail` in [0.5, 2³¹]."""
+def _upper_quantile(tail, out, scratch):
+    """Writes z with P(N(0, 1) > z) = `tail` / 2³², for float32 `tail` in [0.5, 2³¹]."""
     start, slope = _quantile_table()
-    words = tail.view(np.uint32)
-    index = (words >> _FRACTION_BITS).astype(np.intp)
-    index -= _FIRST_INDEX
-    words &= np.uint32((1 << _FRACTION_BITS) - 1)
-    fraction = words.astype(np.float32)
-    quantile = np.take(slope, index, mode="clip")
-    quantile *= fraction
-    quantile += np.take(start, index, mode="clip")
-    return quantile
+    words, index = scratch.words[: tail.size], scratch.index[: tail.size]
+    bits = tail.view(np.uint32)
+    np.right_shift(bits, _FRACTION_BITS, out=words)
+    np.copyto(index, words.view(np.int32))
+    bits &= np.uint32((1 << _FRACTION_BITS) - 1)
+    np.copyto(out, bits.view(np.int32))
+    # No index is out of range; of the modes that do not look for one, "wrap" is the faster.
+    np.take(slope, index, mode="wrap", out=tail)
+    tail *= out
+    np.take(start, index, mode="wrap", out=out)
+    out += tail
 
 
 @functools.cache
 def _quantile_table():
     """Returns the normal quantile at every table position, and its slope up to the next.
+
+    The index is the leading bits as they are: what lies before the first one is never read.
 
     An octave of tail probabilities has 2⁹ positions, so linear interpolation is off by less
     than 1e-6 from the centre to 6.3 sigma. Newton steps with +, -, *, / alone: the logarithm
@@ -191,9 +303,9 @@ def _quantile_table():
         value, density = _normal_tail(quantile)
         quantile = quantile + (value - tail) / density
     quantile[-1] = 2.0**-40  # the median, kept off zero so that no weight is exactly zero
-    start = quantile.astype(np.float32)
     slope = np.append(np.diff(quantile), 0.0) * 2.0**-_FRACTION_BITS
-    return start, slope.astype(np.float32)
+    unused = np.zeros(_FIRST_INDEX)
+    return tuple(np.append(unused, each).astype(np.float32) for each in (quantile, slope))
 
 
 def _normal_tail(z):

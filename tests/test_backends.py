@@ -186,3 +186,30 @@ def test_a_compiled_function_takes_constants_and_gives_the_same():
     for factor, axes in ((2.0, (0,)), (3.0, (0, 1))):
         found = scaled(ops.convert_to_tensor(x), ops.convert_to_tensor(y), factor=factor, axes=axes)
         np.testing.assert_allclose(numpy(found), (x * factor).sum(axes))
+
+
+def memory(layout):
+    """Returns 2.25 MiB of numbers, in memory that a backend can take over or cannot."""
+    size = 768 * 768
+    numbers = np.random.default_rng(0).normal(size=size + 32).astype("float32")
+    start = (-numbers.ctypes.data % 64) // 4 + (4 if layout == "not aligned" else 0)
+    values = numbers[start : start + size].reshape(768, 768)
+    if layout == "transposed":
+        values = values.T
+    if layout == "read-only":
+        values.flags.writeable = False
+    return values
+
+
+@pytest.mark.parametrize("layout", ["aligned", "not aligned", "transposed", "read-only"])
+def test_a_large_array_becomes_a_tensor_that_training_does_not_write_to(layout):
+    values = memory(layout)
+    before = values.copy()
+    tensor = _backends.tensor(values)
+    assert keras.backend.standardize_dtype(tensor.dtype) == "float32"
+    np.testing.assert_array_equal(ops.convert_to_numpy(tensor), before)
+    weight, ones = keras.Variable(tensor), ops.ones(values.shape)
+    keras.optimizers.SGD(1.0).apply([ones], [weight])
+    weight.assign_add(ones)
+    assert np.abs(numpy(weight) - before).max() < 1e-6
+    np.testing.assert_array_equal(values, before)

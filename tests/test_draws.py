@@ -68,10 +68,35 @@ def test_draws_are_bit_equal_to_those_checked_in():
 @pytest.mark.parametrize("num_threads", [2, 16])
 def test_values_do_not_depend_on_the_number_of_threads(name, num_threads, monkeypatch):
     def draw(threads):
-        monkeypatch.setattr(_draws.os, "cpu_count", lambda: threads)
-        return ELEMENTWISE[name]((9, 65537), seed=0, purpose="test")
+        monkeypatch.setattr(_draws, "_num_processors", lambda: threads)
+        return ELEMENTWISE[name]((33, 65537), seed=0, purpose="test")
 
     np.testing.assert_array_equal(draw(num_threads), draw(1))
+
+
+# Rows, columns of a narrow and of a wide array, blocks in the middle, one number, all, nothing.
+PARTS = [
+    ((300, 700), ((37, 221), (0, 700))),
+    ((300, 700), ((0, 300), (13, 17))),
+    ((20, 50_000), ((3, 19), (11, 30_011))),
+    ((20, 50_000), ((3, 19), (11, 49_000))),
+    ((3, 5, 400, 70), ((1, 3), (0, 5), (57, 391), (0, 70))),
+    ((200_000,), ((70_001, 140_002),)),
+    ((200_000,), ((131_071, 131_072),)),
+    ((33, 65537), ((0, 33), (0, 65537))),
+    ((33, 65537), ((5, 5), (0, 65537))),
+    ((), ()),
+]
+
+
+@pytest.mark.parametrize("draw", [_draws.normal, _draws.truncated_normal, _draws.uniform])
+@pytest.mark.parametrize(("shape", "bounds"), PARTS)
+def test_part_has_the_values_of_the_whole(shape, bounds, draw):
+    part = tuple(slice(*each) for each in bounds)
+    whole = draw(shape, seed=0, purpose="test")
+    alone = draw(shape, seed=0, purpose="test", part=part)
+    np.testing.assert_array_equal(alone, whole[part])
+    assert (alone.shape, alone.dtype) == (whole[part].shape, whole.dtype)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -140,7 +165,9 @@ def test_quantile_is_that_of_scipy_down_to_six_sigma():
     tail = np.geomspace(0.5, 2**31, 1 << 18).astype(np.float32)
     expected = scipy.stats.norm.isf(tail.astype(float) / 2**32)
     assert expected[0] > 6.3
-    np.testing.assert_allclose(_draws._upper_quantile(tail), expected, rtol=0, atol=1e-6)
+    values = np.empty_like(tail)
+    _draws._upper_quantile(tail, values, _draws._Scratch(tail.size))
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +181,10 @@ def test_quantile_is_that_of_scipy_down_to_six_sigma():
 def test_no_word_gives_zero_or_leaves_the_bounds(block, limit):
     middle, end = 2**31, 2**32
     words = [0, 1, 2, middle - 2, middle - 1, middle, middle + 1, end - 3, end - 2, end - 1]
-    magnitudes = np.abs(block(np.array(words, np.uint32)))
-    assert magnitudes.min() > 0
-    assert magnitudes.max() <= limit
+    values = np.empty(len(words), np.float32)
+    block(np.array(words, np.uint32), values, _draws._Scratch(values.size))
+    assert np.abs(values).min() > 0
+    assert np.abs(values).max() <= limit
 
 
 def test_signs_are_balanced():

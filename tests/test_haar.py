@@ -62,6 +62,20 @@ def test_values_are_those_checked_in():
     np.testing.assert_allclose(single, json.loads(GOLDEN.read_text()), rtol=0, atol=1e-6)
 
 
+def test_blocks_of_more_panels_give_the_same_matrices(monkeypatch):
+    shape = (1, 2100, 2050)  # four panels at once, and a last block of two columns
+    wide = _haar.orthonormal(*shape, seed=0, purpose="test")
+    monkeypatch.setattr(_haar, "_MAX_BLOCK_PANELS", 1)
+    narrow = _haar.orthonormal(*shape, seed=0, purpose="test")
+    np.testing.assert_allclose(wide, narrow, rtol=0, atol=2e-6)
+    assert np.abs(wide[0].T @ wide[0] - np.eye(2050)).max() < 1e-5
+
+
+def test_gain_multiplies():
+    one, three = (_haar.orthonormal(2, 5, 70, seed=0, purpose="test", gain=gain) for gain in (1, 3))
+    np.testing.assert_allclose(three, 3 * one, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"purpose": "other"}])
 def test_seed_and_purpose_are_counted(changed):
     arguments = {"seed": 0, "purpose": "test"}

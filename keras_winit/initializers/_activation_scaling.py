@@ -94,6 +94,10 @@ class ActivationScaling(KernelInitializer):
         )
         _gains.check_moment(activation, self._needed(1, 1))
 
+    @property
+    def _elementwise(self):
+        return not self.centered
+
     def _needed(self, fan_in, fan_out):
         """Returns what one unit of variance makes of a unit signal, in the chosen direction."""
         second_moment, variance, slope_second_moment = self._moments
@@ -102,9 +106,9 @@ class ActivationScaling(KernelInitializer):
         both = (forward + backward) / 2
         return {"fan_in": forward, "fan_out": backward, "fan_avg": both}[self.mode]
 
-    def _draw(self, shape, axes, dtype, seed):
+    def _draw(self, shape, axes, dtype, seed, part=None):
         stddev = math.sqrt(self.scale / self._needed(*axes.fans(shape)))
-        arguments = {"seed": seed, "purpose": "activation_scaling"}
+        arguments = {"seed": seed, "purpose": "activation_scaling", "part": part}
         if self.distribution == "truncated_normal":
             values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
         elif self.distribution == "untruncated_normal":

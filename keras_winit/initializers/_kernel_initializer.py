@@ -1,5 +1,7 @@
 """What initializers of kernels share: the axes of a kernel."""
 
+import functools
+
 import keras
 
 from keras_winit import _axes
@@ -9,10 +11,13 @@ from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
     """Base class of initializers of kernels.
 
-    A subclass defines `_draw`. It is a `VarianceScaling`, of the `scale`, `mode` and
+    A subclass defines `_draw`. If it is elementwise, `_draw` also takes the part to draw: slices,
+    or `None`. It is a `VarianceScaling`, of the `scale`, `mode` and
     `distribution` that come nearest, because that is the only class to which EinsumDense, and so
     attention, tells the axes of its kernel.
     """
+
+    _elementwise = False
 
     def __init__(
         self,
@@ -30,6 +35,12 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
     def _values(self, shape, dtype, seed):
         axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
         return self._draw(shape, axes, dtype, seed)
+
+    def _parts(self, shape, dtype, seed):
+        if not self._elementwise:
+            return super()._parts(shape, dtype, seed)
+        axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+        return functools.partial(self._draw, shape, axes, dtype, seed)
 
     def _draw(self, shape, axes, dtype, seed):
         """Returns the kernel as a NumPy array, float32 or `dtype`."""

@@ -74,15 +74,21 @@ class Orthogonal(KernelInitializer):
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
-        matrices = _haar.orthonormal(
-            batch, taps * inputs, outputs, seed=seed, purpose="orthogonal", dtype=dtype
-        )
         gain = self.gain
         if self.mode != "isometry":
             fan_in, fan_out = axes.fans(shape)
             fan = fan_in if self.mode == "fan_in" else fan_out
             gain *= math.sqrt(max(taps * inputs, outputs) / fan)
-        return axes.kernel(matrices * dtype(gain), shape)
+        matrices = _haar.orthonormal(
+            batch,
+            taps * inputs,
+            outputs,
+            seed=seed,
+            purpose="orthogonal",
+            dtype=dtype,
+            gain=gain,
+        )
+        return axes.kernel(matrices, shape)
 
     def to_keras(self):
         """Returns a Keras initializer, unseeded, of about the same variance."""

@@ -10,7 +10,7 @@ import weakref
 import keras
 import numpy as np
 
-from keras_winit import _checks
+from keras_winit import _backends, _checks
 
 # For each seed generator, the seeds it gives one after the other. Kept on the side: its own
 # state can be neither read nor changed while a function is being traced.
@@ -24,7 +24,8 @@ class OwnInitializer:
     `_config_seed`, and defines `_values` and `to_keras`.
     """
 
-    def __call__(self, shape, dtype=None):
+    # Keras looks for `layout` by name, and then does not itself shard what comes back.
+    def __call__(self, shape, dtype=None, layout=None):
         name = type(self).__name__
         dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
         if "float" not in dtype:
@@ -34,16 +35,23 @@ class OwnInitializer:
             )
         try:
             shape = _checks.shape(shape)
-            values = self._values(
-                shape, np.float64 if dtype == "float64" else np.float32, self._next_seed()
-            )
+            drawn = np.float64 if dtype == "float64" else np.float32
+            seed = self._next_seed()
+            if layout is not None:
+                parts = self._parts(shape, drawn, seed)
+                return _backends.sharded(parts, shape, dtype, layout)
+            values = self._values(shape, drawn, seed)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from error
-        return keras.ops.cast(keras.ops.convert_to_tensor(values), dtype)
+        return keras.ops.cast(_backends.tensor(values), dtype)
 
     def _values(self, shape, dtype, seed):
         """Returns what to start with as a NumPy array, float32 or `dtype`."""
         raise NotImplementedError
+
+    def _parts(self, shape, dtype, seed):
+        """Returns a function that takes a slice for each axis and returns that part."""
+        return self._values(shape, dtype, seed).__getitem__
 
     def to_keras(self):
         """Returns an initializer of Keras, unseeded, that comes nearest."""

@@ -45,6 +45,8 @@ class Siren(KernelInitializer):
     - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2
     """
 
+    _elementwise = True
+
     def __init__(self, omega=30.0, first=False, seed=None, input_axes=None, output_axes=None):
         self.omega = _checks.real("omega", omega, positive=True)
         self.first = _checks.flag("first", first)
@@ -56,7 +58,7 @@ class Siren(KernelInitializer):
             output_axes=output_axes,
         )
 
-    def _draw(self, shape, axes, dtype, seed):
+    def _draw(self, shape, axes, dtype, seed, part=None):
         fan_in, _ = axes.fans(shape)
         limit = 1 / fan_in if self.first else math.sqrt(6 / fan_in) / self.omega
-        return _draws.uniform(shape, seed=seed, purpose="siren", limit=limit)
+        return _draws.uniform(shape, seed=seed, purpose="siren", limit=limit, part=part)

@@ -6,6 +6,8 @@ import numpy as np
 from keras_winit import _axes, _checks, _draws
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
+_AT_ONCE = 1 << 20  # of the numbers of a kernel: the places of all would outweigh the kernel
+
 
 @keras.saving.register_keras_serializable("keras_winit")
 class Sparse(KernelInitializer):
@@ -98,12 +100,22 @@ class Sparse(KernelInitializer):
         values = _draws.normal(
             (count, units), seed=seed, purpose="sparse", stddev=self.gain / count**0.5
         )
-        matrices = np.zeros(chosen.shape, np.float32)
-        matrices[chosen] = values.ravel()
-        return _kernel(matrices, shape, axes)
+        return _kernel(_scattered(values, chosen), shape, axes)
 
 
 def _kernel(values, shape, axes):
     """Returns (taps * inputs, batch * outputs) in the order of the kernel's axes."""
     _, _, outputs, batch = axes.sizes(shape)
     return axes.kernel(values.reshape(-1, batch, outputs).transpose(1, 0, 2), shape)
+
+
+def _scattered(values, mask):
+    """Returns an array of zeros that holds `values`, in their order, where the mask is True."""
+    whole = np.zeros(mask.shape, values.dtype)
+    flat, mask, values = whole.reshape(-1), mask.reshape(-1), values.reshape(-1)
+    used = 0
+    for first in range(0, mask.size, _AT_ONCE):
+        places = np.flatnonzero(mask[first : first + _AT_ONCE])
+        flat[first : first + _AT_ONCE][places] = values[used : used + places.size]
+        used += places.size
+    return whole
