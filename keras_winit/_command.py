@@ -89,8 +89,15 @@ def _here(text):
     return text
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, without the usage."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}. `{self.prog} --help` tells more.\n")
+
+
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="keras-winit",
         description="The right starting weights for Keras models in files.",
         epilog="Exit codes: 0 fine, 1 diagnose found errors, 2 a mistake in the command. "
@@ -281,7 +288,10 @@ def _calibrate(arguments):
             model, x, mode=arguments.mode, only=arguments.only, frozen=arguments.frozen
         )
 
-    return _change(arguments, calibrate)
+    code = _change(arguments, calibrate)
+    if x is None:
+        print("The samples were noise: give `--data` for your data.")
+    return code
 
 
 def _change(arguments, verb):

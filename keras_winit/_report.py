@@ -173,10 +173,12 @@ def _item(finding, places, anchor):
         where = f"layer {html.escape(finding.layer)}"
     if finding.layer in places:
         where = f'<a href="#{anchor}-{places[finding.layer]}">{where}</a>'
+    value, limit = _number(finding.value), _number(finding.limit)
+    if value == limit:  # cosines close to 1
+        value, limit = _number(finding.value, 7), _number(finding.limit, 7)
     return (
         f"<div class='finding'><p>{_prose(finding.message)}</p>"
-        f"<p class='muted'><b>{_number(finding.value)}</b> measured, "
-        f"<b>{_number(finding.limit)}</b> is the limit, {where}</p></div>"
+        f"<p class='muted'><b>{value}</b> measured, <b>{limit}</b> is the limit, {where}</p></div>"
     )
 
 
@@ -229,8 +231,8 @@ def _prose(text):
     return "".join([*parts, html.escape(text[end:])])
 
 
-def _number(value):
-    return "–" if value is None else f"{value:.3g}"
+def _number(value, digits=3):
+    return "–" if value is None else f"{value:.{digits}g}"
 
 
 def _percent(value):

@@ -61,3 +61,7 @@ class SparsityMask(keras.constraints.Constraint):
 
     def get_config(self):
         return {"initializer": keras.initializers.serialize(self.initializer)}
+
+    def to_keras(self):
+        """Returns `None`: no constraint of Keras keeps zeros."""
+        return None

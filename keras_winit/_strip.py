@@ -6,6 +6,7 @@ import re
 import keras
 
 from keras_winit import _layers
+from keras_winit._sparsity_mask import SparsityMask
 from keras_winit.initializers._own_initializer import OwnInitializer
 
 
@@ -14,7 +15,8 @@ def strip_initializers(model):
 
     A file saved afterwards loads where keras_winit is not installed. The weights stay as they
     are; the replacements (`VarianceScaling` of the same or nearest variance) matter only where
-    someone builds the model anew from its config.
+    someone builds the model anew from its config. A `SparsityMask`, which has no like in Keras, is
+    taken off: the zeros stay in the file, and change if the loaded model trains on.
 
     Args:
         model: A Keras model or layer, built or not. Changed in place.
@@ -36,12 +38,12 @@ def strip_initializers(model):
     if not isinstance(model, keras.Layer):
         raise TypeError(f"`model` should be a Keras model or layer. Received: model={model!r}.")
     found = list(_find(model))
-    for owner, attribute, initializer in found:
-        setattr(owner, attribute, initializer.to_keras())
+    for owner, attribute, ours in found:
+        setattr(owner, attribute, ours.to_keras())
     remaining = _remaining(model)
     if remaining:
-        for owner, attribute, initializer in found:
-            setattr(owner, attribute, initializer)
+        for owner, attribute, ours in found:
+            setattr(owner, attribute, ours)
         raise ValueError(
             f"`model` holds {', '.join(remaining)} where it cannot be replaced, outside of the "
             "attributes of its layers. Received: "
@@ -49,17 +51,21 @@ def strip_initializers(model):
             "an initializer of Keras."
         )
     return [
-        f"{owner.name}.{attribute.removeprefix('_')}: {type(initializer).__name__} -> "
-        f"{type(getattr(owner, attribute)).__name__}"
-        for owner, attribute, initializer in found
+        f"{owner.name}.{attribute.removeprefix('_')}: {_name(ours)} -> "
+        f"{_name(getattr(owner, attribute))}"
+        for owner, attribute, ours in found
     ]
 
 
+def _name(value):
+    return "None" if value is None else type(value).__name__
+
+
 def _find(model):
-    """Yields (layer, attribute, initializer) for every initializer of ours, layer by layer."""
+    """Yields (layer, attribute, value) for every initializer and mask of ours, layer by layer."""
     for layer in _layers.walk(model):
         for attribute, value in vars(layer).items():
-            if isinstance(value, OwnInitializer):
+            if isinstance(value, (OwnInitializer, SparsityMask)):
                 yield layer, attribute, value
 
 

@@ -12,6 +12,12 @@ _NARROWEST = 8
 _FILL = {"break_long_words": False, "break_on_hyphens": False}
 
 
+class _Wrapper(textwrap.TextWrapper):
+    """Also breaks lines within the path of a weight, and before the arguments of a class."""
+
+    wordsep_simple_re = re.compile(r"(\s+)|(?<=[/(])(?=\w)")
+
+
 def table(header, rows, title="", *, width, notes=(), drop=()):
     """Returns a table as `_table.text` does, which is no wider than a terminal.
 
@@ -90,7 +96,7 @@ def _lines(columns, width):
     lines = []
     for row in cells:
         wrapped = [
-            textwrap.wrap(cell, size, break_on_hyphens=False) or [""]
+            _Wrapper(size, break_on_hyphens=False).wrap(cell) or [""]
             for cell, size in zip(row, widths.values(), strict=True)
         ]
         for parts in itertools.zip_longest(*wrapped, fillvalue=""):

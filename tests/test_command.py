@@ -298,7 +298,13 @@ def test_a_model_is_calibrated_as_by_the_package(run, folder, tmp_path):
     )
     assert code == 0
     assert output.startswith(repr(result))
+    assert "noise" not in output
     assert_same_weights(load(out), expected)
+
+
+def test_a_model_calibrated_on_noise_is_told_so(run, tmp_path):
+    _, output, _ = run(f"calibrate healthy.keras -o {tmp_path / 'out.keras'}")
+    assert output.endswith("The samples were noise: give `--data` for your data.\n")
 
 
 @pytest.mark.parametrize("verb", ["initialize", "calibrate"])
@@ -409,7 +415,7 @@ def test_a_mistake_is_told_and_nothing_is_written(run, folder, line):
     before = contents(folder)
     code, output, errors = run(line)
     assert (code, output) == (2, "")
-    told = errors.splitlines()[-1]
+    (told,) = errors.splitlines()
     assert re.match(r"keras-winit( \w+)?: error: ", told)
     assert re.search(MISTAKES[line], told)
     assert "Traceback" not in errors

@@ -62,7 +62,7 @@ LEVELS = {
     "_mimetic": 11,
     "_pytorch": 11,
     "_sparsity_mask": 11,
-    "_strip": 11,
+    "_strip": 12,
     "_suggest": 11,
     "_schemes": 12,
     "_plan": 13,

@@ -172,6 +172,11 @@ def test_a_finding_is_a_card_with_its_number_beside_its_limit():
     assert len(page.all("code")) == 1
 
 
+def test_a_number_and_a_limit_that_differ_look_different():
+    finding = dataclasses.replace(FINDING, value=0.9999999, limit=0.99997)
+    assert "0.9999999 measured, 0.99997 is the limit" in read(section([finding])).text
+
+
 def test_a_finding_leads_to_the_row_of_its_layer():
     page = read(section([FINDING], title="Before"), section(title="After"))
     targets = {each["href"].removeprefix("#") for each in page.all("a") if each["href"][0] == "#"}

@@ -893,6 +893,14 @@ def test_samples_are_alike_where_the_outputs_are_so_too():
     assert severity("samples_alike", changed(signal, 3, preactivation=output)) is None
 
 
+def test_a_cosine_of_nearly_zero_has_no_sign():
+    signal = with_cosine(signal_of(False), 1.0)
+    first = signal.layers[0].preactivation
+    common = (1 - 0.001 * (first.num_samples - 1)) / first.num_samples * first.second_moment
+    (finding,) = judge(changed(signal, 0, preactivation={"common": common}))
+    assert "their mean cosine is 0.00 at" in finding.message
+
+
 def test_input_that_was_drawn_is_not_judged():
     signal = with_input(signal_of(False), 1e5)
     assert severity("input_not_standardized", replace(signal, is_drawn=True)) is None

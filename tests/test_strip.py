@@ -105,6 +105,21 @@ def test_the_replacement_has_the_variance_of_the_original(initializer, variance)
         assert abs(np.mean(kernel**2) / variance - 1) < tolerance
 
 
+def test_a_mask_is_taken_off_and_its_zeros_stay(tmp_path):
+    sparse = Sparse(0.8, seed=1)
+    mask = keras_winit.SparsityMask(sparse)
+    dense = layers.Dense(6, kernel_initializer=sparse, kernel_constraint=mask, name="dense")
+    model = keras.Sequential([keras.Input((20,)), dense])
+    assert keras_winit.strip_initializers(model) == [
+        "dense.kernel_initializer: Sparse -> VarianceScaling",
+        "dense.kernel_constraint: SparsityMask -> None",
+    ]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").layers[-1]
+    assert loaded.kernel_constraint is None
+    assert np.count_nonzero(keras.ops.convert_to_numpy(loaded.kernel)) == 4 * 6
+
+
 def test_what_cannot_be_replaced_is_refused_and_nothing_is_changed():
     class Holder(layers.Layer):
         def get_config(self):

@@ -59,6 +59,15 @@ def test_cells_that_are_still_too_wide_go_over_lines():
     assert lines[-1] == "another      brief"
 
 
+def test_paths_and_classes_break_between_their_parts():
+    rows = [["block/attention_output/kernel", "Orthogonal(gain=1.41421)"]]
+    lines = _terminal.table(["weight", "has"], rows, width=48).splitlines()
+    assert [line.split() for line in lines[2:]] == [
+        ["block/attention_output/", "Orthogonal("],
+        ["kernel", "gain=1.41421)"],
+    ]
+
+
 def test_a_table_without_rows_fits():
     lines = fitted(20, rows=[]).splitlines()
     assert lines[:2] == ["Plan", "weight  has  why"]

@@ -49,7 +49,7 @@ def tokens_alike(signal):
         is_plain_branch = last.branch is not None and not last.branch.normalized
         action = INITIALIZE if is_plain_branch else None
         message = (
-            f"Tokens become alike: their mean cosine is {start:.2f} before {layers[0].layer} and "
+            f"Tokens become alike: their mean cosine is {start:z.2f} before {layers[0].layer} and "
             f"{last.token_cosine:.7f} before {last.layer}; the limit is {limit:g}."
         )
         yield severity, last.layer, last.token_cosine, limit, message, action
@@ -76,7 +76,7 @@ def samples_alike(signal):
     severity, limit = above(cosine, COSINE)
     if severity and last.output.cosine is not None:
         message = (
-            f"Samples become alike: their mean cosine is {start:.2f} at {layers[0].layer} and "
+            f"Samples become alike: their mean cosine is {start:z.2f} at {layers[0].layer} and "
             f"{cosine:.7f} from {last.layer} on; the limit is {limit:g}."
         )
         yield severity, last.layer, cosine, limit, message, UNBIAS
