@@ -23,6 +23,7 @@ class Calibration:
         num_samples: Numbers of samples that it was calibrated on, and that were held out.
         problem: Why the graph of the model could not be read, or `None`. What follows a layer
             is then known only where the layer applies it.
+        is_drawn: Whether the samples were noise, drawn for want of data.
 
     Example:
 
@@ -36,6 +37,7 @@ class Calibration:
     layers: tuple
     num_samples: tuple
     problem: str | None = None
+    is_drawn: bool = False
 
     @property
     def skipped(self):
@@ -53,7 +55,8 @@ class Calibration:
         rows = [[*vars(layer).values()] for layer in self.layers]
         calibrated, held_out = self.num_samples
         title = (
-            f"Model {self.model!r}, calibrated on {calibrated} samples; second moments of the "
+            f"Model {self.model!r}, calibrated on {calibrated} samples"
+            f"{' of noise' if self.is_drawn else ''}; second moments of the "
             f"preactivations on {held_out or calibrated} "
             + ("held-out samples" if held_out else "of the same")
         )
@@ -155,7 +158,7 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
         raise
     rows.extend(_not_called(weights, sweep.called))
     counts = num_samples, batch.size - num_samples
-    return Calibration(model.name, tuple(rows), counts, graph.problem)
+    return Calibration(model.name, tuple(rows), counts, graph.problem, batch.is_drawn)
 
 
 def _fixed(model, weights, only, frozen):

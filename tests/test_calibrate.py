@@ -994,6 +994,13 @@ def test_result_prints_as_a_table():
     ]
 
 
+def test_result_says_whether_the_samples_were_noise():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(3, **DRAWN)])
+    assert "samples of noise; second" in repr(keras_winit.calibrate(model))
+    assert "samples; second" in repr(keras_winit.calibrate(model, np.eye(6)))
+
+
 def test_result_is_html_in_a_notebook():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((6,)), layers.Dense(3, **DRAWN)], name="a<b")
