@@ -247,9 +247,9 @@ def without_gradient():
 @contextlib.contextmanager
 def kept_random_state():
     """A context that restores the random state of Python, which new initializers draw seeds from,
-    and the backend's own, which dropout draws from.
+    that of NumPy, and the backend's own, which dropout draws from.
     """
-    state = random.getstate()
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         if keras.backend.backend() != "torch":
             yield
@@ -260,3 +260,4 @@ def kept_random_state():
             yield
     finally:
         random.setstate(state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

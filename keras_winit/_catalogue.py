@@ -312,6 +312,9 @@ class Catalogue(Sequence):
             f"The catalogue has no initializer {key!r}.{_checks.did_you_mean(name, known)}"
         )
 
+    def __contains__(self, key):
+        return key in self._entries or any(key in (e.name, e.alias) for e in self._entries)
+
     def __len__(self):
         return len(self._entries)
 

@@ -77,7 +77,7 @@ def main(argv=None):
         return 141
     except KeyboardInterrupt:
         return 130
-    except (Mistake, ValueError, TypeError, OSError) as error:
+    except (Mistake, ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"keras-winit {arguments.command}: error: {_here(str(error))}", file=sys.stderr)
         return 2
 

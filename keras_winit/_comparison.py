@@ -233,7 +233,9 @@ def is_better(costs, others):
 
 
 def _spread(costs):
-    return 0.0 if min(costs) == max(costs) else max(costs) - min(costs)
+    """Returns the range of the runs that did not diverge: the others are worse than any."""
+    finite = [cost for cost in costs if math.isfinite(cost)]
+    return max(finite) - min(finite) if finite else 0.0
 
 
 def is_higher_better(metric):

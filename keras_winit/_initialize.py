@@ -91,9 +91,10 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     are alike, adding a layer leaves the others as they were, and TensorFlow, JAX and torch get
     the same values. (Numbers in automatic layer names count from the first of the model.)
 
-    Afterwards the layers' initializer attributes are those that were used, and so are the
-    configs that are saved. Shared weights are drawn once. If anything fails, the model keeps
-    all of its weights. Initialize before training: the state of an optimizer stays as it is.
+    Afterwards the layers' initializer attributes are those that were used, and so are the configs
+    that are saved (but for attention layers whose maps were drawn differently, as `"mimetic"` does:
+    their config has room for one). Shared weights are drawn once. If anything fails, the model
+    keeps all of its weights. Initialize before training: the state of an optimizer stays as it is.
 
     Args:
         model: Built Keras model or layer.

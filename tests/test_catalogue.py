@@ -48,6 +48,8 @@ def test_the_reference_is_one_of_the_docstring(entry):
 def test_an_entry_is_found_by_its_name_and_its_string(entry):
     assert keras_winit.catalogue()[entry.name] == entry
     assert keras_winit.catalogue()[entry.alias] == entry
+    assert entry.alias in keras_winit.catalogue()
+    assert "relu" not in keras_winit.catalogue()
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

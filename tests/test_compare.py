@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import keras_winit
+from keras_winit._compare import _fingerprint
 
 ROOT = Path(keras_winit.__file__).parents[1]
 
@@ -232,6 +234,7 @@ STUDY = """
 import json, os, pathlib, sys, time
 import keras, numpy as np
 import keras_winit
+from keras_winit._compare import _fingerprint
 
 folder = pathlib.Path(sys.argv[1])
 me = os.environ.get("KERASTUNER_TUNER_ID", "alone")
@@ -357,3 +360,25 @@ def test_a_run_that_fails_says_which_and_why(build_model, message):
 def test_a_scheme_that_does_not_fit_the_model_is_named():
     fails("Initializer 'fixup' failed with seed 0: ValueError: .*no residual branch", RuntimeError,
           initializers=["fixup"])  # fmt: skip
+
+
+def test_data_are_told_apart_by_every_number():
+    x = np.zeros((70000, 13), "float32")
+    fingerprints = {_fingerprint(x, None)}
+    for place in ((0, 1), (35000, 7), (69999, 12)):
+        other = x.copy()
+        other[place] = 1
+        fingerprints.add(_fingerprint(other, None))
+    fingerprints |= {_fingerprint([1, 2, 3]), _fingerprint([1, 2, 4]), _fingerprint(["a"])}
+    assert len(fingerprints) == 7
+    assert _fingerprint(x.copy(), None) == _fingerprint(x, None)
+
+
+def test_random_numbers_go_on_as_without_it():
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    expected = np.random.rand(), random.random()  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    compare()
+    assert (np.random.rand(), random.random()) == expected  # noqa: NPY002

@@ -116,7 +116,7 @@ def test_epochs_to_the_baseline_are_those_of_the_median_run():
         ({"own": [NAN] * 3, "a": [9, 9, 8]},
          "'a' is better than 'own' beyond the spread between seeds."),
         ({"own": [NAN, 1, 1], "a": [9, 9, 8]},
-         "No difference beyond the spread between seeds (3 seeds)."),
+         "'a' is better than 'own' beyond the spread between seeds."),
         ({"own": [NAN] * 3, "a": [9, NAN, NAN]},
          "No initializer is good: of each, at least half of the runs diverged."),
     ],
@@ -256,3 +256,10 @@ def test_plot_ends_where_most_runs_have_diverged_with_a_cross_for_each():
     assert np.ma.compressed(own.get_ydata()).tolist() == [0.1]
     crosses = [line.get_xydata().tolist() for line in lines if line.get_marker() == "x"]
     assert crosses == [[[2, 0.2]], [[1, 0.1]], [[1, 0.1]]]
+
+
+def test_where_some_runs_of_the_other_diverged_it_is_better_by_those_that_did_not():
+    assert _comparison.is_better([0.1, 0.1, 0.11], [0.9, INF, INF])
+    assert not _comparison.is_better([0.1, 0.1, 0.4], [0.5, INF, INF])  # within its own range
+    assert _comparison.is_better([0.1, 0.1, 0.4], [INF, INF, INF])
+    assert not _comparison.is_better([0.1, 0.1, INF], [0.9, INF, INF])

@@ -16,7 +16,7 @@ class FourierFeatures(KernelInitializer):
     The kernel is 2 pi [B, B], B normal with a standard deviation of `stddev` cycles per unit of
     the coordinates. With `FourierPhases` as biases, the sine as activation and
     `trainable=False`, the layer maps coordinates v to [sin 2 pi B v, cos 2 pi B v]. The product of
-    two such features depends on the distance of their coordinates alone: the layers above can
+    two such features depends on the difference of their coordinates alone: the layers above can
     learn fine detail, which they cannot from plain coordinates. What `stddev` suits is found by
     trying: too small blurs, too large makes noise between the samples. For coordinates between 0
     and 1 the paper takes 10 on photographs.

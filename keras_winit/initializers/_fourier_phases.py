@@ -30,13 +30,13 @@ class FourierPhases(OwnInitializer, keras.initializers.Initializer):
     """
 
     def _values(self, shape, dtype, seed):
-        if not shape or shape[-1] % 2:
+        values = np.zeros(shape, dtype)
+        if values.size % 2:
             raise ValueError(
                 "the bias should have an even number of units: a sine and a cosine for each "
                 f"frequency. Received: shape={shape}."
             )
-        values = np.zeros(shape, dtype)
-        values[..., shape[-1] // 2 :] = math.pi / 2
+        values.reshape(-1)[values.size // 2 :] = math.pi / 2
         return values
 
     def to_keras(self):

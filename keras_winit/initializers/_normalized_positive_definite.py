@@ -17,9 +17,9 @@ class NormalizedPositiveDefinite(KernelInitializer):
     relu it explodes less easily than the identity (IRNN), which holds all directions.
 
     For LSTM and GRU, which hold all gates in one kernel, wrap it:
-    `PerGate(NormalizedPositiveDefinite())`. A convolution kernel gets the matrix at its central
-    tap. A kernel that is not square gets the leading part of the matrix of its longer side. An
-    eigenvalue is computed, so the time grows with the third power of the units.
+    `PerGate(NormalizedPositiveDefinite())`, with `gates=3` for a GRU. A convolution kernel gets the
+    matrix at its central tap. A kernel that is not square gets the leading part of the matrix of
+    its longer side. An eigenvalue is computed, so the time grows with the third power of the units.
 
     Args:
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
@@ -44,7 +44,8 @@ class NormalizedPositiveDefinite(KernelInitializer):
     """
 
     def __init__(self, seed=None, input_axes=None, output_axes=None):
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        # The mean square of an eigenvalue of A + I is 5, and e is about 5: 5 / 25.
+        super().__init__(scale=0.2, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)

@@ -20,10 +20,10 @@ class Rotation(KernelInitializer):
     pi / 2 the eigenvalues are those of Helfrich's for scaled Cayley RNNs, on the right half of
     the circle, where states change slowly.
 
-    For the recurrent kernel of a `SimpleRNN`; for LSTM and GRU wrap it: `PerGate(Rotation())`. A
-    convolution kernel gets the matrix at its central tap. The last of an odd number of units is
-    handed on as it is. A kernel that is not square gets the leading part of the matrix of its
-    longer side.
+    For the recurrent kernel of a `SimpleRNN`; for an LSTM wrap it: `PerGate(Rotation())`, with
+    `gates=3` for a GRU. A convolution kernel gets the matrix at its central tap. The last of an odd
+    number of units is handed on as it is. A kernel that is not square gets the leading part of the
+    matrix of its longer side.
 
     Args:
         max_angle: Float above 0, up to pi: the largest angle, in radians. Defaults to pi.

@@ -72,3 +72,10 @@ def test_each_index_of_a_batch_axis_is_normalized_by_itself():
     kernel = draw(initializer, (5, 3, 5))
     for index in range(3):
         assert abs(np.linalg.eigvalsh(kernel[:, index])[-1] - 1) < 1e-5
+
+
+def test_the_keras_initializer_that_comes_nearest_has_about_the_variance():
+    size = 300
+    variance = np.square(draw(NormalizedPositiveDefinite(seed=8), (size, size))).mean()
+    # The largest eigenvalue, by which all are divided, is a little less than 5.
+    assert NormalizedPositiveDefinite().to_keras().scale / size == pytest.approx(variance, rel=0.1)
