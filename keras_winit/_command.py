@@ -5,24 +5,19 @@ mistake of its user, which it tells in one line.
 """
 
 import argparse
-import importlib
 import inspect
 import json
 import os
 import re
 import shutil
 import sys
-import tempfile
 import textwrap
-import warnings
-import zipfile
 from pathlib import Path
 
 import keras
-import numpy as np
 
 import keras_winit
-from keras_winit import _checks, _table, _terminal
+from keras_winit import _checks, _files, _table, _terminal
 
 # Of a table that is too wide for the terminal: what becomes notes below it, and what is left out
 # first.
@@ -52,10 +47,6 @@ _HERE = {
 }
 
 
-class Mistake(Exception):
-    """What a user can mend, in one sentence or two."""
-
-
 def main(argv=None):
     """Runs the command.
 
@@ -77,7 +68,7 @@ def main(argv=None):
         return 141
     except KeyboardInterrupt:
         return 130
-    except (Mistake, ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
+    except (_files.Mistake, ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"keras-winit {arguments.command}: error: {_here(str(error))}", file=sys.stderr)
         return 2
 
@@ -218,7 +209,7 @@ def _show(arguments):
     try:
         entry = keras_winit.catalogue()[arguments.name]
     except KeyError as error:
-        raise Mistake(f"{error.args[0]} `keras-winit list` shows all.") from None
+        raise _files.Mistake(f"{error.args[0]} `keras-winit list` shows all.") from None
     facts = {
         "class": f"keras_winit.initializers.{entry.name}",
         "string": f'"{entry.alias}"',
@@ -250,14 +241,14 @@ def _suggest(arguments):
 
 def _diagnose(arguments):
     if arguments.html:
-        _check_output(arguments.html, ".html", arguments.force)
-    x, y = _data(arguments.data), _data(arguments.labels)
+        _files.check_output(arguments.html, ".html", arguments.force)
+    x, y = _files.load_arrays(arguments.data), _files.load_arrays(arguments.labels)
     _check_loss(arguments.loss)
     # Without labels the loss is not used: custom ones then need not be found.
     model = _load(arguments, compile=y is not None and arguments.loss is None)
     report = keras_winit.diagnose(model, x, y, loss=arguments.loss)
     if arguments.html:
-        _write(arguments.html, report.save)
+        _files.write(arguments.html, report.save)
     if arguments.json:
         print(json.dumps(report.to_dict(), allow_nan=False))
     else:
@@ -281,7 +272,7 @@ def _initialize(arguments):
 
 
 def _calibrate(arguments):
-    x = _data(arguments.data)
+    x = _files.load_arrays(arguments.data)
 
     def calibrate(model):
         return keras_winit.calibrate(
@@ -296,7 +287,7 @@ def _calibrate(arguments):
 
 def _change(arguments, verb):
     """Loads a model, gives it other weights, and writes it with an optimizer that is as new."""
-    _check_output(arguments.output, ".keras", arguments.force)
+    _files.check_output(arguments.output, ".keras", arguments.force)
     model = _load(arguments)
     # What an optimizer has gathered, as momentum, belongs to the weights that were.
     config = model.get_compile_config() if model.compiled else None
@@ -304,7 +295,7 @@ def _change(arguments, verb):
     result = verb(model)
     if config:
         model.compile_from_config(config)
-    _write(arguments.output, model.save)
+    _files.write(arguments.output, model.save)
     _print(result, arguments)
     if config:
         print("The model stays compiled; its optimizer starts anew.")
@@ -313,10 +304,10 @@ def _change(arguments, verb):
 
 
 def _strip(arguments):
-    _check_output(arguments.output, ".keras", arguments.force)
+    _files.check_output(arguments.output, ".keras", arguments.force)
     model = _load(arguments)
     replaced = keras_winit.strip_initializers(model)
-    _write(arguments.output, model.save)
+    _files.write(arguments.output, model.save)
     nothing = "Nothing to replace: the model holds no initializer of keras_winit."
     print(*(replaced or [nothing]), f"wrote {arguments.output}", sep="\n")
     return 0
@@ -342,75 +333,7 @@ def _width(arguments):
 
 
 def _load(arguments, compile=True):
-    """Returns the model in the file, or raises a `Mistake` that says what to do."""
-    path = arguments.model
-    _check_input(path, (".keras",), 'Save the whole model with `model.save("model.keras")`.')
-    if not _is_model(path):
-        raise Mistake(f"{path} is not a file that `model.save` of Keras 3 wrote.")
-    _import(arguments.modules)
-    try:
-        with warnings.catch_warnings():
-            # Keras says it of every model that was compiled and not trained.
-            empty = "Skipping variable loading for optimizer .* saved optimizer has 2 variables"
-            warnings.filterwarnings("ignore", empty)
-            return keras.saving.load_model(path, compile=compile, safe_mode=not arguments.unsafe)
-    except Exception as error:  # whatever a file may hold
-        text = str(error)
-        unknown = re.search(r"Could not locate (class|function) '([^']*)'", text)
-        if unknown:
-            kind, name = unknown.groups()
-            raise Mistake(
-                f"{path} holds the {kind} {name!r}, which Keras does not know. Name the module "
-                "that registers it with `--import`."
-            ) from None
-        if "safe_mode" in text:
-            raise Mistake(
-                f"{path} holds Python code, which loading it would run. If you trust where it "
-                "comes from, give `--unsafe`."
-            ) from None
-        reason = _checks.first_line(text.rpartition("Exception encountered: ")[2])
-        raise Mistake(
-            f"{path} could not be loaded by Keras {keras.__version__}: {reason}"
-        ) from None
-
-
-def _is_model(path):
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as file:
-        return "config.json" in file.namelist()
-
-
-def _import(modules):
-    if modules and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` does, also for the installed command
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # of a module that is the user's
-            raise Mistake(
-                f"`--import` should be a module, as in `import {Path(name).stem}`. Received: "
-                f"{name!r}: {type(error).__name__}: {error}"
-            ) from None
-
-
-def _data(path):
-    """Returns the array of a .npy file, or the arrays of a .npz file by name, `None` for none."""
-    if path is None:
-        return None
-    _check_input(path, (".npy", ".npz"), "Save arrays with `numpy.save` or `numpy.savez`.")
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            arrays = dict(found)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise Mistake(f"{path} holds no arrays of numbers: {_checks.first_line(error)}") from None
-    if all(re.fullmatch(r"arr_\d+", name) for name in arrays):  # without names
-        arrays = list(arrays.values())
-        return arrays[0] if len(arrays) == 1 else arrays
-    return arrays
+    return _files.load_model(arguments.model, arguments.modules, compile, arguments.unsafe)
 
 
 def _check_loss(name):
@@ -418,36 +341,7 @@ def _check_loss(name):
         keras.losses.get(name)
     except ValueError:
         names = [each for each in dir(keras.losses) if each.islower()]
-        raise Mistake(
+        raise _files.Mistake(
             f"`--loss` should be the name of a loss. Received: {name!r}."
             f"{_checks.did_you_mean(name, names)}"
         ) from None
-
-
-def _check_input(path, suffixes, advice):
-    if not path.exists():
-        raise Mistake(f"{path} does not exist.")
-    if not path.is_file():
-        raise Mistake(f"{path} is not a file.")
-    if path.suffix not in suffixes:
-        raise Mistake(f"{path} should end in {' or '.join(suffixes)}. {advice}")
-
-
-def _check_output(path, suffix, force):
-    if path.suffix != suffix:
-        raise Mistake(f"The file to write should end in {suffix}. Received: {path}.")
-    if not path.parent.is_dir():
-        raise Mistake(f"The folder {path.parent} does not exist. Make it first.")
-    if path.is_dir():
-        raise Mistake(f"{path} is a folder.")
-    if path.exists() and not force:
-        raise Mistake(f"{path} exists already. Give `--force` to replace it.")
-
-
-def _write(path, save):
-    """Writes a file beside its place and moves it there, so that it is whole or not there."""
-    target = path.resolve()
-    with tempfile.TemporaryDirectory(prefix=".keras-winit-", dir=target.parent) as folder:
-        part = Path(folder) / target.name
-        save(part)
-        part.replace(target)

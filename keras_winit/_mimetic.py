@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 
-from keras_winit import _draws
+from keras_winit import _checks, _draws
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 MIMETIC = "Trockman and Kolter, 2023, https://arxiv.org/abs/2305.09828"
@@ -28,7 +28,7 @@ class MimeticAttention(KernelInitializer):
     """
 
     def __init__(self, part="query", seed=None):
-        self.part = part
+        self.part = _checks.option("part", part, PARTS)
         super().__init__(seed=seed)
 
     def _draw(self, shape, axes, dtype, seed):

@@ -54,8 +54,7 @@ def run(wanted, train, directory, name, verbose):
             f"Initializer {values['initializer']!r} failed with seed {values['seed']} on a "
             "worker. Its output says why; what is finished is kept."
         )
-    curves = [_curves(oracle.find(values)) for values in wanted]
-    return curves
+    return [_curves(oracle.find(values)) for values in wanted]
 
 
 def _keras_tuner():

@@ -33,6 +33,7 @@ LEVELS = {
     "_rules": 3,
     "_table": 0,
     "_chart": 1,
+    "_files": 1,
     "_terminal": 1,
     "_comparison": 1,
     "_study": 1,

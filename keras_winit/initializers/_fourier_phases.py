@@ -10,7 +10,7 @@ from keras_winit.initializers._own_initializer import OwnInitializer
 
 @keras.saving.register_keras_serializable("keras_winit")
 class FourierPhases(OwnInitializer, keras.initializers.Initializer):
-    """Zeros for the first half of the units, pi / 2 for the second.
+    """Zeros for the first half of the units, pi / 2 for the second, of a bias of any shape.
 
     The biases of a layer of `FourierFeatures` with the sine as activation: sin(z + pi / 2) is
     cos(z), so that each frequency appears as sine and as cosine.
