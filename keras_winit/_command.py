@@ -5,19 +5,22 @@ mistake of its user, which it tells in one line.
 """
 
 import argparse
+import contextlib
 import inspect
 import json
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import keras
 
 import keras_winit
-from keras_winit import _checks, _files, _table, _terminal
+from keras_winit import _checks, _files, _table, _terminal, _whole_file
 
 # Of a table that is too wide for the terminal: what becomes notes below it, and what is left out
 # first.
@@ -60,8 +63,9 @@ def main(argv=None):
         sys.stdout.reconfigure(errors="backslashreplace")  # terminals that are not UTF-8
     arguments = _parser().parse_args(argv)
     try:
-        code = arguments.run(arguments)
-        sys.stdout.flush()
+        with _signals_raise():
+            code = arguments.run(arguments)
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,6 +75,27 @@ def main(argv=None):
     except (_files.Mistake, ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"keras-winit {arguments.command}: error: {_here(str(error))}", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def _signals_raise():
+    """Has the process leave as after an error where it is told to end: nothing half done stays."""
+
+    def leave(number, frame):
+        sys.exit(128 + number)
+
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # one on Windows
+    # What someone has set already is theirs, as that of `nohup`.
+    numbers = [each for each in numbers if each and signal.getsignal(each) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # only there may it be set
+    for number in numbers:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _here(text):
@@ -248,7 +273,7 @@ def _diagnose(arguments):
     model = _load(arguments, compile=y is not None and arguments.loss is None)
     report = keras_winit.diagnose(model, x, y, loss=arguments.loss)
     if arguments.html:
-        _files.write(arguments.html, report.save)
+        _whole_file.write(arguments.html, report.save)
     if arguments.json:
         print(json.dumps(report.to_dict(), allow_nan=False))
     else:
@@ -295,7 +320,7 @@ def _change(arguments, verb):
     result = verb(model)
     if config:
         model.compile_from_config(config)
-    _files.write(arguments.output, model.save)
+    _whole_file.write(arguments.output, model.save)
     _print(result, arguments)
     if config:
         print("The model stays compiled; its optimizer starts anew.")
@@ -307,7 +332,7 @@ def _strip(arguments):
     _files.check_output(arguments.output, ".keras", arguments.force)
     model = _load(arguments)
     replaced = keras_winit.strip_initializers(model)
-    _files.write(arguments.output, model.save)
+    _whole_file.write(arguments.output, model.save)
     nothing = "Nothing to replace: the model holds no initializer of keras_winit."
     print(*(replaced or [nothing]), f"wrote {arguments.output}", sep="\n")
     return 0

@@ -7,7 +7,6 @@ import itertools
 import math
 import textwrap
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,6 +22,7 @@ from keras_winit import (
     _rules,
     _schemes,
     _table,
+    _whole_file,
 )
 from keras_winit._signal import Signal, measure
 from keras_winit.initializers._class_prior import output_bias
@@ -151,15 +151,25 @@ class Diagnosis:
     def save(self, path):
         """Writes a page of HTML that holds all of it and needs nothing else.
 
+        If anything fails, what was at the path stays.
+
         Args:
             path: Where to, `"report.html"` for example.
+
+        Raises:
+            FileNotFoundError: If the folder does not exist.
         """
         parts = [("", self)] if self.before is None else [("Before", self.before), ("After", self)]
         sections = [
             _report.Section(each.signal, each.findings, each._band(), title)
             for title, each in parts
         ]
-        Path(path).write_text(_report.page(sections), encoding="utf-8")
+        page = _report.page(sections)
+
+        def write(path):  # a name may hold what UTF-8 cannot
+            path.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+        _whole_file.write(path, write)
 
     def to_dict(self):
         """Returns all of it as numbers, strings, lists and dicts that JSON can hold."""

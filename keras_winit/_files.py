@@ -1,10 +1,9 @@
-"""The files of the command: models and arrays that it reads, and what it writes."""
+"""The files of the command: models and arrays that it reads, and where it may write."""
 
 import importlib
 import os
 import re
 import sys
-import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -108,12 +107,3 @@ def check_output(path, suffix, force):
         raise Mistake(f"{path} is a folder.")
     if path.exists() and not force:
         raise Mistake(f"{path} exists already. Give `--force` to replace it.")
-
-
-def write(path, save):
-    """Writes a file beside its place and moves it there, so that it is whole or not there."""
-    target = path.resolve()
-    with tempfile.TemporaryDirectory(prefix=".keras-winit-", dir=target.parent) as folder:
-        part = Path(folder) / target.name
-        save(part)
-        part.replace(target)

@@ -8,9 +8,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -480,6 +482,24 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(run, folder, tmp_path,
     code, _, errors = run(f"initialize ill.keras -o {out} --force")
     assert (code, errors) == (2, "keras-winit initialize: error: No space left on device\n")
     assert contents(tmp_path) == {out.relative_to(tmp_path): (folder / "ill.keras").read_bytes()}
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_process_that_is_told_to_end_leaves_the_old_file(
+    run, folder, tmp_path, monkeypatch, name
+):
+    out = tmp_path / "model.keras"
+    shutil.copy(folder / "ill.keras", out)
+
+    def save(model, path):
+        path.write_bytes(b"half")
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(10)
+
+    monkeypatch.setattr(keras.Model, "save", save)
+    assert run(f"initialize ill.keras -o {out} --force")[0] == 128 + getattr(signal, name)
+    assert contents(tmp_path) == {out.relative_to(tmp_path): (folder / "ill.keras").read_bytes()}
+    assert signal.getsignal(getattr(signal, name)) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize(

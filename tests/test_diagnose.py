@@ -193,6 +193,31 @@ def test_page_is_saved_with_both_sides_of_a_fix(report, fixed, tmp_path):
     assert ("After" in page, "After" in both) == (False, True)
 
 
+def test_a_page_that_cannot_be_written_leaves_the_old_one(report, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("a page")
+
+    def write_text(self, text, *args, **kwargs):
+        self.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(OSError, match="No space left"):
+        report.save(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+    assert path.read_bytes() == b"a page"
+
+
+def test_a_name_may_hold_half_of_a_surrogate_pair(tmp_path):
+    by_hand = diagnosis_by_hand()
+    first = replace(by_hand.layers[0], layer="net/\ud800x")
+    report = diagnosis_by_hand(layers=(first, *by_hand.layers[1:]))
+    report.save(tmp_path / "report.html")
+    assert "\\ud800x" in (tmp_path / "report.html").read_text("utf-8")
+    assert json.loads(json.dumps(report.to_dict()))["signal"]["layers"][0]["layer"] == "net/\ud800x"
+    report.plot()[0].figure.savefig(tmp_path / "report.png")
+
+
 def test_plot_draws_on_the_axes_it_is_given(report):
     from matplotlib.figure import Figure
 
