@@ -1,12 +1,14 @@
 """Scales every layer on the signal of a batch, one after the other in a single run."""
 
 import dataclasses
+import html
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_winit import _backends, _batch, _checks, _equalize, _plan, _table
+from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _table
+from keras_winit._coverage import coverage, without_kernels
 from keras_winit._graph import Graph
 from keras_winit._sweep import LEFT_ALONE, CalibratedLayer, Sweep
 
@@ -24,6 +26,7 @@ class Calibration:
         problem: Why the graph of the model could not be read, or `None`. What follows a layer
             is then known only where the layer applies it.
         is_drawn: Whether the samples were noise, drawn for want of data.
+        notes: Sentences on what could not be calibrated.
 
     Example:
 
@@ -38,6 +41,7 @@ class Calibration:
     num_samples: tuple
     problem: str | None = None
     is_drawn: bool = False
+    notes: tuple = ()
 
     @property
     def skipped(self):
@@ -45,10 +49,11 @@ class Calibration:
         return tuple(layer for layer in self.layers if layer.mode == LEFT_ALONE)
 
     def __repr__(self):
-        return _table.text(*self._table())
+        return "\n".join([_table.text(*self._table()), *self.notes])
 
     def _repr_html_(self):
-        return _table.to_html(*self._table())
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return _table.to_html(*self._table()) + notes
 
     def _table(self):
         header = ["layer", "mode", "target", "times", "before", "after", "why"]
@@ -132,9 +137,7 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
     """Does what `calibrate` does, on a `Batch`."""
     weights = _plan.built_weights(model)
     if not any(weight.kernel is not None for weight in weights):
-        raise ValueError(
-            f"`model` should have a layer with a kernel. Received: model={model.name!r}, without."
-        )
+        raise without_kernels(model, weights)
     fixed, graph = _fixed(model, weights, only, frozen), Graph(model)
     if mode == "equalized":
         _equalize.check(model, graph, weights, fixed)
@@ -158,7 +161,8 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
         raise
     rows.extend(_not_called(weights, sweep.called))
     counts = num_samples, batch.size - num_samples
-    return Calibration(model.name, tuple(rows), counts, graph.problem, batch.is_drawn)
+    notes = _report.left_alone(coverage(weights))
+    return Calibration(model.name, tuple(rows), counts, graph.problem, batch.is_drawn, notes)
 
 
 def _fixed(model, weights, only, frozen):

@@ -1,7 +1,8 @@
 """The command `keras-winit`: what the package does, for models in files.
 
-It exits with 0 where all is fine, with 1 where `diagnose` finds errors, and with 2 after a
-mistake of its user, which it tells in one line.
+It exits with 0 where all is fine, with 1 where `diagnose` finds errors, with 2 after a mistake of
+its user, which it tells in one line, and with 3 where `diagnose` finds nothing wrong, but has not
+looked at all layers.
 """
 
 import argparse
@@ -57,7 +58,8 @@ def main(argv=None):
         argv: List of strings. Defaults to `None`, for the arguments of the process.
 
     Returns:
-        The exit code: 0, 1 if `diagnose` found errors, 2 after a user's mistake.
+        The exit code: 0, 1 if `diagnose` found errors, 2 after a user's mistake, 3 if layers were
+        not looked at.
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # terminals that are not UTF-8
@@ -116,7 +118,8 @@ def _parser():
     parser = _Parser(
         prog="keras-winit",
         description="The right starting weights for Keras models in files.",
-        epilog="Exit codes: 0 fine, 1 diagnose found errors, 2 a mistake in the command. "
+        epilog="Exit codes: 0 fine, 1 diagnose found errors, 2 a mistake in the command, "
+        "3 diagnose found nothing wrong in what was seen, but layers were not looked at. "
         "KERAS_BACKEND sets the backend.",
         allow_abbrev=False,
     )
@@ -280,7 +283,7 @@ def _diagnose(arguments):
         _print(report, arguments)
     if arguments.html:
         print(f"wrote {arguments.html}", file=sys.stderr if arguments.json else sys.stdout)
-    return 0 if report.ok else 1
+    return {True: 0, False: 1, None: 3}[report.ok]
 
 
 def _initialize(arguments):

@@ -65,8 +65,14 @@ class Diagnosis:
 
     @property
     def ok(self):
-        """Whether nothing is wrong that keeps the model from learning: no errors."""
-        return not any(finding.severity == "error" for finding in self.findings)
+        """Whether nothing is wrong that keeps the model from learning.
+
+        `False` with errors; `None` where there is none in what was seen, but some layers that
+        have, or may have, kernels were not looked at: `signal.coverage` tells which.
+        """
+        if any(finding.severity == "error" for finding in self.findings):
+            return False
+        return True if self.signal.coverage.is_complete else None
 
     @property
     def layers(self):
@@ -90,12 +96,15 @@ class Diagnosis:
         return f"{before}{verdict}{items}{_table.to_html(*self._table())}"
 
     def _verdict(self):
-        notes = [_report.verdict(self.findings).capitalize()]
+        coverage = self.signal.coverage
+        notes = [_report.verdict(self.findings, coverage).capitalize()]
+        notes.append(_report.looked_at(coverage))
         if self.signal.is_drawn:
             notes.append("seen on noise: give `x` for your data")
         if self.signal.not_reached:
             notes.append(f"not reached: {', '.join(self.signal.not_reached)}")
-        return "; ".join(notes) + "."
+        notes.append(_report.not_known(coverage))
+        return "; ".join(filter(None, notes)) + "."
 
     def _table(self):
         signal = self.signal
@@ -173,9 +182,14 @@ class Diagnosis:
 
     def to_dict(self):
         """Returns all of it as numbers, strings, lists and dicts that JSON can hold."""
+        signal = _plain(dataclasses.asdict(self.signal))
+        looked_at = signal.pop("coverage")
+        for each, unknown in zip(looked_at["unknown"], self.signal.coverage.unknown, strict=True):
+            each["call"] = _report.description(unknown)
         result = {
             "ok": self.ok,
-            "signal": _plain(dataclasses.asdict(self.signal)),
+            "looked_at": looked_at,
+            "signal": signal,
             "findings": [_plain(dataclasses.asdict(finding)) for finding in self.findings],
         }
         if self.before is not None:
@@ -206,9 +220,11 @@ class Diagnosis:
         actions = [action for action in actions if action.verb != "prior" or bias is not None]
         if not actions:
             fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
+            found = _report.verdict(self.findings, self.signal.coverage)
+            gap = _report.not_known(self.signal.coverage)
             raise ValueError(
-                "`fix` should have something to apply. Received: "
-                f"{_report.verdict(self.findings)}, nothing of it in the weights.{''.join(fixes)}"
+                f"`fix` should have something to apply. Received: {found}, nothing of it in the "
+                f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
             )
         with _initialize.all_or_nothing() as save:
             for variable in model.weights:
@@ -232,7 +248,9 @@ def diagnose(model, x=None, y=None, *, loss=None):
     - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
     - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`.
 
-    The model is left as it was: weights, moving statistics, seeds, optimizer.
+    The verdict says what was looked at: layers of a class of your own are not, until
+    `describe_layer` tells their kernels. The model is left as it was: weights, moving statistics,
+    seeds, optimizer.
 
     Args:
         model: Built Keras model.

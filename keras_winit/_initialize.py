@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _checks, _fill, _layers, _plan, _table
+from keras_winit import _checks, _fill, _layers, _plan, _report, _table
+from keras_winit._coverage import coverage
 from keras_winit._sparsity_mask import SparsityMask
 
 _CHUNK = 1 << 16
@@ -163,7 +164,9 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     for weight, told in done:
         _layers.tell_initializer(weight, told)
     _layers.tell_attention(model)
-    return Initialization(model.name, seed, tuple(rows), _notes(model))
+    asked = coverage([choice.weight for choice in choices if id(choice) in chosen])
+    notes = (*_report.left_alone(asked), *_notes(model))
+    return Initialization(model.name, seed, tuple(rows), notes)
 
 
 def _reason_to_skip(choice, frozen):

@@ -66,14 +66,58 @@ def page(sections):
 """
 
 
-def verdict(findings):
+def verdict(findings, coverage):
     """Returns how many errors and warnings there are, in words."""
     counts = [
         (sum(finding.severity == severity for finding in findings), severity)
         for severity in _SEVERITIES
     ]
     words = [f"{count} {severity}{'s' * (count > 1)}" for count, severity in counts if count]
-    return ", ".join(words) or "nothing wrong"
+    if not words:
+        return "nothing wrong" if coverage.is_complete else "nothing wrong in what was seen"
+    return ", ".join(words)
+
+
+def looked_at(coverage):
+    """Returns how many of the layers with weights were looked at, in words."""
+    words = f"looked at {coverage.num_seen} of {_count(coverage.num_layers, 'layer')} with weights"
+    if coverage.num_without_kernels:
+        words += f", {coverage.num_without_kernels} without kernels"
+    return words
+
+
+def not_known(coverage):
+    """Returns the layers whose kernels are not known, with what would tell them, or ""."""
+    told = "; ".join(map(_not_known, coverage.unknown))
+    return told and f"not known: {told}"
+
+
+def left_alone(coverage):
+    """Returns the same as notes of a verb that leaves such layers as they are."""
+    told = not_known(coverage)
+    return (f"Left alone, since their kernels are {told}.",) if told else ()
+
+
+def _not_known(unknown):
+    weights = ", ".join(f"{each.name} {each.shape}" for each in unknown.weights)
+    told = f"{unknown.kind} ({len(unknown.layers)}), {weights}"
+    call = description(unknown)
+    return f"{told}: `{call}`" if call else f"{told}: belongs to another library"
+
+
+def description(unknown):
+    """Returns the call that tells the kernels of `UnknownLayers`, as far as it can be guessed.
+
+    A weight of one axis is taken for none. `None` where it cannot be told.
+    """
+    if unknown.is_foreign:
+        return None
+    kernels = ", ".join(
+        f"keras_winit.Kernel({each.argument!r}, {each.name!r})"
+        for each in unknown.weights
+        if len(each.shape) > 1
+    )
+    return f"keras_winit.describe_layer({unknown.kind}, [{kernels}])"
 
 
 def curves(layers):
@@ -94,7 +138,7 @@ def curves(layers):
 
 def _heading(section):
     title = f"{html.escape(section.title)}: " if section.title else ""
-    return title + verdict(section.findings)
+    return title + verdict(section.findings, section.signal.coverage)
 
 
 def _section(section, anchor):
@@ -104,7 +148,8 @@ def _section(section, anchor):
     # Errors come last, so that a layer with both is one with an error.
     worst = {each.layer: each.severity for each in sorted(findings, key=_is_error)}
     marked = {name for name, severity in worst.items() if severity == "error"}
-    look = next((each for each in _SEVERITIES if each in worst.values()), "ok")
+    well = "ok" if section.signal.coverage.is_complete else "warning"
+    look = next((each for each in _SEVERITIES if each in worst.values()), well)
     cards = "".join(_cards(findings, names, anchor))
     return f"""<section id="{anchor}">
 <h2 class="{look}">{_heading(section)}</h2>
@@ -125,7 +170,8 @@ def _is_error(finding):
 def _facts(signal):
     batch = _count(signal.batch_size, "sample")
     facts = [("batch", f"{batch} of noise, not of data" if signal.is_drawn else batch)]
-    facts.append(("layers", f"{len(signal.layers)} with a kernel"))
+    facts.append(("layers", looked_at(signal.coverage)))
+    facts.extend(("not known", each) for each in map(_not_known, signal.coverage.unknown))
     for each in signal.inputs:
         numbers = "tokens"
         if not each.is_tokens:
@@ -142,7 +188,7 @@ def _facts(signal):
     if signal.problem:
         facts.append(("graph not read", signal.problem))
     items = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts
+        f"<dt>{html.escape(name)}</dt><dd>{_prose(value)}</dd>" for name, value in facts
     )
     return f"<dl>{items}</dl>"
 

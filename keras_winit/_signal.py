@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_winit import _backends, _checks, _fill, _gains, _layers, _plan, _statistics
+from keras_winit._coverage import Coverage, coverage, without_kernels
 from keras_winit._graph import Branch, Graph
 from keras_winit._loss import LossSignal, Objective
 from keras_winit._statistics import Reductions
@@ -180,8 +181,9 @@ class Signal:
         inputs: An `InputSignal` for every input.
         outputs: A `Summary` for every output.
         loss: `LossSignal`, or `None` without labels.
-        not_reached: Paths of layers with a kernel that were not called.
+        not_reached: Paths of layers with a kernel that were not called, or gave no floats.
         problem: Why the graph could not be read, or `None`.
+        coverage: `Coverage`, which of the layers that own weights were looked at.
     """
 
     model: str
@@ -193,6 +195,7 @@ class Signal:
     loss: LossSignal | None
     not_reached: tuple
     problem: str | None
+    coverage: Coverage = Coverage()
 
 
 def measure(model, batch, loss=None):
@@ -201,13 +204,10 @@ def measure(model, batch, loss=None):
     Raises:
         ValueError: If the model has no layer with a kernel, or does not take the batch.
     """
-    weights = [each for each in _layers.weights(model) if each.kernel is not None]
-    weights = [each for each in weights if each.role != "lora"]
+    everything = _layers.weights(model)
+    weights = [each for each in everything if each.kernel is not None and each.role != "lora"]
     if not weights:
-        raise ValueError(
-            f"`model` should have a layer with a kernel. Received: model={model.name!r}, with "
-            f"{len(model.weights)} weights and no kernel among them."
-        )
+        raise without_kernels(model, everything)
     graph, reductions = Graph(model), Reductions()
     taps, objective = Taps(model, graph, reductions=reductions), Objective(model, loss, batch)
     is_half = any(each.layer.compute_dtype == "float16" for each in weights)
@@ -251,8 +251,8 @@ def measure(model, batch, loss=None):
         if place is not None:
             signal = _kernel_signal(weight, numbers[place], gradient, seen)
             kernels.setdefault(id(weight.layer), []).append(signal)
-    called = {id(owner) for each in taps.tapped for owner in each.owners}
-    not_reached = [each.layer.path for each in weights if id(each.layer) not in called]
+    seen = {id(owner) for each in tapped for owner in each.owners}
+    not_reached = [each.layer.path for each in weights if id(each.layer) not in seen]
     return Signal(
         model.name,
         batch.size,
@@ -263,6 +263,7 @@ def measure(model, batch, loss=None):
         objective.signal(outputs),
         tuple(dict.fromkeys(not_reached)),
         graph.problem,
+        coverage(everything, seen),
     )
 
 

@@ -208,6 +208,27 @@ def test_errors_of_a_diagnosis_are_the_exit_code(run, folder):
         assert output == here(report)
 
 
+@keras.saving.register_keras_serializable("test_command")
+class Gate(keras.layers.Layer):
+    def build(self, shape):
+        self.mix = self.add_weight(shape=(shape[-1], 6), initializer="he_normal", name="mix")
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.mix)
+
+
+def test_a_layer_that_was_not_looked_at_is_an_exit_code(run, tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Gate(), keras.layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+    code, output, errors = run(f"diagnose {tmp_path / 'model.keras'}")
+    assert (code, errors) == (3, "")
+    assert "looked at 1 of 2 layers with weights" in output
+    assert "`keras_winit.describe_layer(Gate, [keras_winit.Kernel(None, 'mix')])`" in output
+    code, output, _ = run(f"diagnose {tmp_path / 'model.keras'} --json")
+    assert (code, json.loads(output)["ok"]) == (3, None)
+    assert "3 diagnose" in " ".join(run("--help")[1].split())
+
+
 def test_a_diagnosis_takes_data_labels_and_the_compiled_loss(run, folder):
     x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
     report = keras_winit.diagnose(load(folder / "healthy.keras"), x, y)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_winit
+from keras_winit._coverage import Coverage
 from keras_winit._diagnose import Diagnosis
 from keras_winit._loss import LossSignal
 from keras_winit._rules import judge
@@ -81,7 +82,8 @@ def signal_by_hand(number=4, **changes):
     last = {"activation": None, "is_output": True, "asked": 1.0, "gradient": 1.25}
     hidden.append(layer_by_hand(number, 0.25, **last))
     loss = LossSignal("sparse_categorical_crossentropy", 1.1, math.log(3), None, None, True)
-    signal = Signal("net", 16, False, tuple(hidden), (), (), loss, (), None)
+    coverage = Coverage(number + 1, number + 1)
+    signal = Signal("net", 16, False, tuple(hidden), (), (), loss, (), None, coverage)
     return replace(signal, **changes)
 
 
@@ -106,7 +108,7 @@ def test_table_shows_every_layer_and_the_limit_beside_the_number(report):
         assert f"{finding.severity.upper()}: {finding.rule}." in text
         assert "the limit is" in finding.message
         assert all(each in " ".join(text.split()) for each in (finding.message, finding.reason))
-    assert text.endswith("\n2 errors, 2 warnings.")
+    assert text.endswith("\n2 errors, 2 warnings; looked at 25 of 25 layers with weights.")
 
 
 def test_table_of_800_layers_leaves_out_the_middle():
@@ -240,11 +242,11 @@ def test_fix_mends_and_shows_both_sides(report, fixed):
     assert fixed.findings == ()
     assert [each.rule for each in fixed.before.findings] == [each.rule for each in report.findings]
     text = repr(fixed)
-    assert text.startswith("Before: 2 errors, 2 warnings.")
+    assert text.startswith("Before: 2 errors, 2 warnings; looked at 25 of 25 layers")
     assert text.index("The signal vanishes") < text.index("After:")
     assert "signal before" in text
     assert "gradient before" in text
-    assert text.endswith("Nothing wrong.")
+    assert text.endswith("Nothing wrong; looked at 25 of 25 layers with weights.")
     assert "<b>Before:</b>" in fixed._repr_html_()
 
 

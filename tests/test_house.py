@@ -46,6 +46,7 @@ LEVELS = {
     "_layers._weights": 3,
     "_layers": 4,
     "_choice": 5,
+    "_coverage": 5,
     "_gains": 5,
     "_graph": 5,
     "_loss": 5,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_winit import _plot, _report
+from keras_winit._coverage import Coverage, UnknownLayers, UnknownWeight
 from keras_winit._loss import LossSignal
 from keras_winit._rules import Finding
 from keras_winit._signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
@@ -76,6 +77,7 @@ def section(findings=(), number=3, title="", band=(0.1, 10.0), **changed):
         "loss": None,
         "not_reached": (),
         "problem": None,
+        "coverage": Coverage(number, number),
     }
     return _report.Section(Signal(**(fields | changed)), tuple(findings), band, title)
 
@@ -127,7 +129,7 @@ def read(*sections):
 def test_title_and_facts_name_model_and_batch():
     page = read(section(loss=LossSignal("mse", 2.5, 1.25)))
     assert page.text.startswith("Signal in model model Signal in model model nothing wrong batch")
-    assert "batch 8 samples layers 3 with a kernel" in page.text
+    assert "batch 8 samples layers looked at 3 of 3 layers with weights" in page.text
     assert "input x shape (8, 4), mean 1, standard deviation 2 loss" in page.text
     assert "loss mse 2.5; an output that knows nothing has 1.25" in page.text
 
@@ -153,7 +155,7 @@ def test_facts_say_what_was_not_seen():
 def test_verdict_counts_errors_and_warnings(severities, words, look):
     names = {"e": "error", "w": "warning"}
     findings = [dataclasses.replace(FINDING, severity=names[each]) for each in severities]
-    assert _report.verdict(findings) == words
+    assert _report.verdict(findings, Coverage()) == words
     page = read(section(findings))
     assert page.all("h2") == [{"class": look}]
     assert ("layer with an error" in page.text) == (look == "error")
@@ -242,6 +244,7 @@ def test_all_strings_are_escaped():
     ]
     kernel = dataclasses.replace(KERNEL, initializer=BAD)
     layer = dataclasses.replace(LAYER, layer=BAD, kind=BAD, activation=BAD, kernels=(kernel,))
+    unknown = UnknownLayers(BAD, (BAD,), (UnknownWeight(BAD, (2, 3), BAD),), False)
     harmless = read(section([FINDING, FINDING], number=1))
     page = _report.page(
         [
@@ -254,6 +257,7 @@ def test_all_strings_are_escaped():
                 loss=LossSignal(BAD, 1.0),
                 not_reached=(BAD,),
                 problem=BAD,
+                coverage=Coverage(2, 1, 0, (unknown,)),
             )
         ]
     )

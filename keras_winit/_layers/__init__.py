@@ -15,12 +15,14 @@ from keras_winit._layers._calls import (
     is_quantized,
     is_transparent,
     is_zero,
+    may_have_kernels,
     snake_case,
     unit_axis,
     unit_shape,
     vocabulary,
 )
 from keras_winit._layers._kernels import (
+    FOREIGN,
     KERAS_TAKES_AXES,
     Kernel,
     describe_layer,
@@ -39,6 +41,7 @@ from keras_winit._layers._weights import (
 )
 
 __all__ = [
+    "FOREIGN",
     "KERAS_TAKES_AXES",
     "Kernel",
     "Weight",
@@ -59,6 +62,7 @@ __all__ = [
     "is_transparent",
     "is_zero",
     "kernels",
+    "may_have_kernels",
     "restored",
     "seedable_arguments",
     "snake_case",

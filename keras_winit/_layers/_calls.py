@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_winit._formulas import FORMULAS, NOT_ELEMENTWISE
-from keras_winit._layers._kernels import ATTENTION, kernels, walk
+from keras_winit._layers._kernels import ATTENTION, FOREIGN, is_described, kernels, walk
 
 layers = keras.layers
 initializers = keras.initializers
@@ -88,6 +88,13 @@ _NORMALIZATIONS = (
     layers.RMSNormalization,
     layers.UnitNormalization,
 )
+# Classes of Keras with weights of several axes that are no kernels: scales, slopes, statistics,
+# states.
+_WITHOUT_KERNELS = (
+    *_NORMALIZATIONS,
+    *(layers.Normalization, layers.SpectralNormalization, layers.PReLU, layers.RNN),
+    layers.STFTSpectrogram,
+)
 
 # What an activation may be looked for behind: it leaves the layer's output as it is, part by
 # part, or brings it to unit size.
@@ -113,6 +120,22 @@ _TRANSPARENT_NAMES = {
 def is_normalization(operation):
     """Whether a layer brings its input to unit size."""
     return isinstance(operation, _NORMALIZATIONS)
+
+
+def may_have_kernels(layer, variables):
+    """Whether some of a layer's own variables may be kernels, although none is known.
+
+    In a class of the user's that derives from one of Keras's without kernels, as `Model`, those of
+    several axes may.
+    """
+    known = kernels(layer)
+    if known is None:
+        return any("float" in variable.dtype for variable in variables)
+    if known or is_described(type(layer)) or isinstance(layer, _WITHOUT_KERNELS):
+        return False
+    is_own = type(layer).__module__.split(".")[0] == "keras"
+    is_free = not is_own or isinstance(layer, FOREIGN)
+    return is_free and any(len(variable.shape) > 1 for variable in variables)
 
 
 def is_transparent(operation):

@@ -220,11 +220,12 @@ def kernels(layer):
 
 def is_known_class(cls):
     """Whether a layer class is one of Keras's, or derived from one, or has been described."""
-    return (
-        issubclass(cls, keras.Model)
-        or is_of_keras(cls)
-        or any(parent in _described for parent in cls.__mro__)
-    )
+    return issubclass(cls, keras.Model) or is_of_keras(cls) or is_described(cls)
+
+
+def is_described(cls):
+    """Whether the kernels of a layer class have been told by `describe_layer`."""
+    return any(parent in _described for parent in cls.__mro__)
 
 
 def is_of_keras(cls):
