@@ -774,6 +774,24 @@ def test_verdict_changes_at_the_limit(rule, put, side, limits, chance):
         expected = beyond
 
 
+def test_the_code_that_a_finding_prints_mends_data_with_constant_pixels():
+    x, _ = load_digits(return_X_y=True)
+    x = np.append(100 * x[:200], np.full((200, 1), 0.1), 1).astype("float32")
+    constant = np.ptp(x, 0) == 0
+    assert constant.sum() > 3
+    model = keras.Sequential([keras.Input((65,)), layers.Dense(6, "relu"), layers.Dense(3)])
+    findings = keras_winit.diagnose(model, x).findings
+    finding = next(each for each in findings if each.rule == "input_not_standardized")
+    scope = {"x": x}
+    exec(re.search(r"`(x = [^`]*)`", finding.fix)[1], scope)
+    mended = scope["x"]
+    # Rounding in the mean of a constant is divided by itself at most.
+    assert np.abs(mended[:, constant]).max() <= 1
+    np.testing.assert_allclose(mended[:, ~constant].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(mended[:, ~constant].std(0), 1, rtol=1e-5)
+    assert "input_not_standardized" not in names(keras_winit.diagnose(model, mended))
+
+
 def test_layers_off_by_a_little_are_no_misfits():
     signal = with_misfit(signal_of(False), 1 / 1.45**3)  # and 24 of them would make 1e-4
     signal = replace(signal, layers=signal.layers[:3] * 8 + signal.layers[3:])

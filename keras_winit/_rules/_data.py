@@ -72,8 +72,9 @@ def loss_mismatch(signal):
 @rule(
     "LeCun et al., 1998, Efficient BackProp, section 4.3, http://yann.lecun.com/exdb/publis/pdf/"
     "lecun-98b.pdf",
-    "Standardize the data: `x = (x - x.mean(0)) / x.std(0)`, or a `keras.layers.Normalization` or "
-    "`Rescaling` in front. It cannot be mended in the weights.",
+    # What is constant, as pixels at the edge, has no standard deviation to divide by.
+    "Standardize the data: `x = (x - x.mean(0)) / (x.std(0) + 1e-7)`, or a "
+    "`keras.layers.Normalization` or `Rescaling` in front. It cannot be mended in the weights.",
 )
 def input_not_standardized(signal):
     """Initializers are made for inputs of unit size. Others scale the first layer's output and its
