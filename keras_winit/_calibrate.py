@@ -11,6 +11,7 @@ from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _
 from keras_winit._coverage import coverage, without_kernels
 from keras_winit._graph import Graph
 from keras_winit._sweep import LEFT_ALONE, CalibratedLayer, Sweep
+from keras_winit._transaction import all_or_nothing
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
 
@@ -130,11 +131,13 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     _checks.option("mode", mode, MODES)
-    return calibrate_batch(model, _batch.take(model, x), mode=mode, only=only, frozen=frozen)
+    batch = _batch.take(model, x)
+    with all_or_nothing() as changes:
+        return calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)
 
 
-def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
-    """Does what `calibrate` does, on a `Batch`."""
+def calibrate_within(changes, model, batch, *, mode="auto", only=None, frozen=False):
+    """Does what `calibrate` does, on a `Batch`, as a part of `Changes` made together."""
     weights = _plan.built_weights(model)
     if not any(weight.kernel is not None for weight in weights):
         raise without_kernels(model, weights)
@@ -148,17 +151,10 @@ def calibrate_batch(model, batch, *, mode="auto", only=None, frozen=False):
         with keras.StatelessScope():
             rows = sweep.calibrate(both)
     rows = [dataclasses.replace(each, before=before.get(each.layer)) for each in rows]
-    kept = model.weights if mode == "equalized" else [each for each, _ in sweep.changed]
-    kept = [(variable, keras.ops.copy(variable.value)) for variable in kept]
-    try:
-        for variable, value in sweep.changed:
-            variable.assign(value)
-        if mode == "equalized":
-            rows = _equalize.equalize(model, batch, weights, rows)
-    except BaseException:
-        for variable, value in kept:
-            variable.assign(value)
-        raise
+    for variable, value in sweep.changed:
+        changes.assign(variable, value)
+    if mode == "equalized":
+        rows = _equalize.equalize(model, batch, weights, rows, changes)
     rows.extend(_not_called(weights, sweep.called))
     counts = num_samples, batch.size - num_samples
     notes = _report.left_alone(coverage(weights))

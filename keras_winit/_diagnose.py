@@ -25,6 +25,7 @@ from keras_winit import (
     _whole_file,
 )
 from keras_winit._signal import Signal, measure
+from keras_winit._transaction import all_or_nothing
 from keras_winit.initializers._class_prior import output_bias
 
 # Layers that a printed table shows: more are in `layers`.
@@ -202,8 +203,8 @@ class Diagnosis:
         Kernels are drawn anew where they are the cause, with biases of hidden layers at zero
         where these are, the last bias starts at the frequencies of the classes, and layers are
         calibrated on the batch. What lies in the data, the loss or the architecture is left to
-        you. Use it before training: what was learned is lost. If anything fails, the model keeps
-        all of its weights.
+        you. Use it before training: what was learned is lost. If anything fails, or is
+        interrupted, the model keeps all of its weights and initializers.
 
         Args:
             seed: Integer or `None`, as in `initialize`.
@@ -226,12 +227,10 @@ class Diagnosis:
                 f"`fix` should have something to apply. Received: {found}, nothing of it in the "
                 f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
             )
-        with _initialize.all_or_nothing() as save:
-            for variable in model.weights:
-                save(variable)
-            _apply(model, batch, self.signal, actions, seed)
+        with all_or_nothing() as changes:
+            _apply(changes, model, batch, self.signal, actions, seed)
             if any(action.verb == "prior" for action in actions):
-                bias.assign(_prior(self.signal, bias.shape))
+                changes.assign(bias, _prior(self.signal, bias.shape))
             return dataclasses.replace(_diagnose(model, batch, loss), before=self)
 
 
@@ -294,19 +293,19 @@ def _diagnose(model, batch, loss):
     return Diagnosis(signal, tuple(_rules.judge(signal)), None, (model, batch, loss))
 
 
-def _apply(model, batch, signal, actions, seed):
+def _apply(changes, model, batch, signal, actions, seed):
     """Applies actions: first kernels are drawn, then their sizes are set."""
     verbs = {action.verb for action in actions}
     draws = [action.only for action in actions if action.verb == "initialize"]
     if "unbias" in verbs:
-        _initialize.initialize(model, _without_biases(model, signal), seed=seed)
+        _initialize.initialize_within(changes, model, _without_biases(model, signal), seed=seed)
     elif None in draws:
-        _initialize.initialize(model, seed=seed)
+        _initialize.initialize_within(changes, model, seed=seed)
     elif draws:
         paths = list(dict.fromkeys(path for only in draws for path in only))
-        _initialize.initialize(model, seed=seed, only=paths)
+        _initialize.initialize_within(changes, model, seed=seed, only=paths)
     if "calibrate" in verbs:
-        _calibrate.calibrate_batch(model, batch)
+        _calibrate.calibrate_within(changes, model, batch)
 
 
 def _without_biases(model, signal):

@@ -54,7 +54,7 @@ def _problem(graph, weights, fixed):
     return None
 
 
-def equalize(model, batch, weights, layers):
+def equalize(model, batch, weights, layers, changes):
     """Makes the gradient by each kernel over its norm the same; the outputs stay as they are.
 
     In such a network a kernel times s makes every other kernel's gradient s times larger. Where
@@ -65,6 +65,7 @@ def equalize(model, batch, weights, layers):
         batch: The `Batch`, of which the labels are not used.
         weights: Its `Weight`s.
         layers: A `CalibratedLayer` for each call.
+        changes: `Changes`, of which these are a part.
 
     Returns:
         The `CalibratedLayer`s with what has been changed.
@@ -81,9 +82,9 @@ def equalize(model, batch, weights, layers):
         factor = math.exp((math.log(ratio) - center) / 2) if ratio else 1.0
         total *= factor
         weight = by_path[kernel.path]
-        _multiply(weight.variable, factor)
+        _multiply(weight.variable, factor, changes)
         if id(weight.layer) in biases:
-            _multiply(biases[id(weight.layer)].variable, total)
+            _multiply(biases[id(weight.layer)].variable, total, changes)
         row = dataclasses.replace(row, mode="equalized", target=None)
         row = dataclasses.replace(row, reason="traded until all learn at one speed")
         factor *= row.factor or 1.0
@@ -100,6 +101,6 @@ def _outputs(model, batch):
     return [np.float64(ops.convert_to_numpy(each)) for each in outputs]
 
 
-def _multiply(variable, factor):
+def _multiply(variable, factor, changes):
     factor = ops.convert_to_tensor(np.float32(factor))
-    variable.assign(ops.multiply(variable.value, factor))
+    changes.assign(variable, ops.multiply(variable.value, factor))

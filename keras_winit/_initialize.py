@@ -1,10 +1,8 @@
 """Gives every weight of a model new values, all of them or none."""
 
-import contextlib
 import html
 import math
 import random
-import tempfile
 from dataclasses import dataclass
 
 import keras
@@ -13,6 +11,7 @@ import numpy as np
 from keras_winit import _checks, _fill, _layers, _plan, _report, _table
 from keras_winit._coverage import coverage
 from keras_winit._sparsity_mask import SparsityMask
+from keras_winit._transaction import all_or_nothing
 
 _CHUNK = 1 << 16
 
@@ -94,8 +93,9 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
 
     Afterwards the layers' initializer attributes are those that were used, and so are the configs
     that are saved (but for attention layers whose maps were drawn differently, as `"mimetic"` does:
-    their config has room for one). Shared weights are drawn once. If anything fails, the model
-    keeps all of its weights. Initialize before training: the state of an optimizer stays as it is.
+    their config has room for one). Shared weights are drawn once. If anything fails, or is
+    interrupted, the model keeps all of its weights and initializers. Initialize before training:
+    the state of an optimizer stays as it is.
 
     Args:
         model: Built Keras model or layer.
@@ -138,6 +138,12 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     >>> result.rows[0].initializer, result.rows[0].fan_in
     ('Orthogonal()', 8)
     """
+    with all_or_nothing() as changes:
+        return initialize_within(changes, model, scheme, seed=seed, only=only, frozen=frozen)
+
+
+def initialize_within(changes, model, scheme="suggested", *, seed=None, only=None, frozen=False):
+    """Does what `initialize` does, as a part of `Changes` that are made together."""
     if seed is None:
         seed = random.randint(1, 10**9)
     seed = _checks.integer("seed", seed)
@@ -147,23 +153,22 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     chosen = {id(choice) for choice in chosen}
     keys = _layers.stable_paths(model, [choice.weight for choice in choices])
     rows, done = [], []
-    with all_or_nothing() as backup:
-        for choice, key in zip(choices, keys, strict=True):
-            if id(choice) not in chosen:
-                continue
-            reason = _reason_to_skip(choice, frozen)
-            if reason is None:
-                before, after = _draw(choice, f"{seed}/{key}", backup)
-                told = choice.initializer
-                if not choice.as_keras:
-                    told = _fill.in_config(choice.weight, told)
-                done.append((choice.weight, told))
-            else:
-                before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
-            rows.append(_row(choice, before, after, reason))
+    for choice, key in zip(choices, keys, strict=True):
+        if id(choice) not in chosen:
+            continue
+        reason = _reason_to_skip(choice, frozen)
+        if reason is None:
+            before, after = _draw(choice, f"{seed}/{key}", changes)
+            told = choice.initializer
+            if not choice.as_keras:
+                told = _fill.in_config(choice.weight, told)
+            done.append((choice.weight, told))
+        else:
+            before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
+        rows.append(_row(choice, before, after, reason))
     for weight, told in done:
-        _layers.tell_initializer(weight, told)
-    _layers.tell_attention(model)
+        _layers.tell_initializer(weight, told, changes)
+    _layers.tell_attention(model, changes)
     asked = coverage([choice.weight for choice in choices if id(choice) in chosen])
     notes = (*_report.left_alone(asked), *_notes(model))
     return Initialization(model.name, seed, tuple(rows), notes)
@@ -192,10 +197,10 @@ def _row(choice, before, after, reason):
     )
 
 
-def _draw(choice, seed, backup):
+def _draw(choice, seed, changes):
     """Draws and assigns one weight; returns its standard deviation before and after."""
     variable = choice.weight.variable
-    before = backup(variable)
+    before = _std(changes.keep(variable))
     try:
         values = _fill.fill(choice.weight, choice.initializer, seed, as_keras=choice.as_keras)
         after = _std(values)
@@ -216,32 +221,6 @@ def _draw(choice, seed, backup):
     if abs(held - sample).max() > 2**-7 * abs(sample).max():  # 16-bit types round
         raise RuntimeError(f"Weight {choice.weight.path!r} did not take the values assigned to it.")
     return before, after
-
-
-@contextlib.contextmanager
-def all_or_nothing():
-    """Yields a function that saves a variable; on an error the saved ones are restored.
-
-    The values wait in a temporary file, so that memory holds no second model. The function
-    returns the standard deviation of what it saved.
-    """
-    saved = []
-    with tempfile.TemporaryFile() as file:
-
-        def save(variable):
-            values = keras.ops.convert_to_numpy(variable)
-            values.tofile(file)
-            saved.append((variable, values.shape, values.dtype))
-            return _std(values)
-
-        try:
-            yield save
-        except BaseException:
-            file.seek(0)
-            for variable, shape, dtype in saved:
-                values = np.fromfile(file, dtype, count=int(np.prod(shape))).reshape(shape)
-                variable.assign(values)
-            raise
 
 
 def _sample(values):

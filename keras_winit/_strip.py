@@ -7,6 +7,7 @@ import keras
 
 from keras_winit import _layers
 from keras_winit._sparsity_mask import SparsityMask
+from keras_winit._transaction import all_or_nothing
 from keras_winit.initializers._own_initializer import OwnInitializer
 
 
@@ -38,18 +39,17 @@ def strip_initializers(model):
     if not isinstance(model, keras.Layer):
         raise TypeError(f"`model` should be a Keras model or layer. Received: model={model!r}.")
     found = list(_find(model))
-    for owner, attribute, ours in found:
-        setattr(owner, attribute, ours.to_keras())
-    remaining = _remaining(model)
-    if remaining:
+    with all_or_nothing() as changes:
         for owner, attribute, ours in found:
-            setattr(owner, attribute, ours)
-        raise ValueError(
-            f"`model` holds {', '.join(remaining)} where it cannot be replaced, outside of the "
-            "attributes of its layers. Received: "
-            f"model={model.name!r}. Make it an attribute of its layer, or build the layer with "
-            "an initializer of Keras."
-        )
+            changes.set(owner, attribute, ours.to_keras())
+        remaining = _remaining(model)
+        if remaining:
+            raise ValueError(
+                f"`model` holds {', '.join(remaining)} where it cannot be replaced, outside of the "
+                "attributes of its layers. Received: "
+                f"model={model.name!r}. Make it an attribute of its layer, or build the layer with "
+                "an initializer of Keras."
+            )
     return [
         f"{owner.name}.{attribute.removeprefix('_')}: {_name(ours)} -> "
         f"{_name(getattr(owner, attribute))}"

@@ -32,6 +32,7 @@ LEVELS = {
     "_rules._kernels": 2,
     "_rules": 3,
     "_table": 0,
+    "_transaction": 0,
     "_whole_file": 0,
     "_chart": 1,
     "_files": 1,

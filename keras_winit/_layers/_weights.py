@@ -201,13 +201,16 @@ def _forget_gate(layer, name):
     return None
 
 
-def tell_initializer(weight, initializer):
-    """Sets a layer's attribute to what its weight was drawn with, so that its config is true."""
+def tell_initializer(weight, initializer, changes):
+    """Sets a layer's attribute to what its weight was drawn with, so that its config is true.
+
+    It is done by the `set` of `Changes`, with which it can be undone.
+    """
     if weight.argument is not None:
-        setattr(weight.layer, weight.argument, initializer)
+        changes.set(weight.layer, weight.argument, initializer)
 
 
-def tell_attention(model):
+def tell_attention(model, changes):
     """Does the same for attention layers, where their four kernels, or biases, were drawn alike.
 
     The config of `MultiHeadAttention` is made of attributes that have no public names.
@@ -220,7 +223,7 @@ def tell_attention(model):
             inner = [getattr(each, name, None) for each in walk(layer) if each is not layer]
             inner = [each for each in inner if each is not None]
             if all((type(e), config_of(e)) == (type(inner[0]), config_of(inner[0])) for e in inner):
-                setattr(layer, prefix + name, inner[0])
+                changes.set(layer, prefix + name, inner[0])
 
 
 def stable_paths(model, weights):
