@@ -248,7 +248,7 @@ def prior(options):
     p = train_y.mean()
     print(f"{'entropy of the labels':24}{-p * math.log(p) - (1 - p) * math.log(1 - p):.4f}")
     starts = {
-        "ClassPrior": lambda: build(keras_winit.class_prior(train_y)),
+        "ClassPrior": lambda: build(keras_winit.initializers.ClassPrior.from_labels(train_y)),
         "zeros": lambda: build("zeros"),
     }
     columns = ("loss before", "test, 1 epoch", "test, 2 epochs")

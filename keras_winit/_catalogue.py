@@ -157,7 +157,7 @@ _ROWS = (
     (
         "ClassPrior",
         "log p for softmax, log(p / (1 - p)) for sigmoid, the mean for a linear output",
-        "output biases: imbalanced classes, targets far from zero; class_prior(y) computes it",
+        "output biases: imbalanced classes, targets far from zero; from_labels(y) computes it",
         "Lin et al., 2017",
         "https://arxiv.org/abs/1708.02002",
     ),

@@ -92,7 +92,7 @@ OPTIONAL = {
     "_study": {"keras_tuner"},
 }
 
-OURS = {"Identity", "identity", "Orthogonal", "orthogonal"}
+OURS = {"Identity", "Orthogonal"}
 
 
 def module_name(path):

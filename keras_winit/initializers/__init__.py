@@ -1,7 +1,8 @@
 """All of `keras.initializers`, and what it lacks.
 
 Whatever Keras has is here as the very same object, but for `Identity` and `Orthogonal`, which
-are ours. Every class can be given as `kernel_initializer=` instance, class or string.
+are ours. A name in lower case is what the string is: `identity` and `orthogonal` are Keras's.
+Every class can be given as `kernel_initializer=` instance, class or string.
 """
 
 from keras.initializers import *  # noqa: F403 (what Keras has, in this version and the next)
@@ -18,7 +19,7 @@ from keras_winit.initializers._icnr import ICNR
 from keras_winit.initializers._identity import Identity
 from keras_winit.initializers._looks_linear import LooksLinear
 from keras_winit.initializers._normalized_positive_definite import NormalizedPositiveDefinite
-from keras_winit.initializers._orthogonal import Orthogonal
+from keras_winit.initializers._orthogonal import Orthogonal as Orthogonal
 from keras_winit.initializers._per_gate import PerGate
 from keras_winit.initializers._rotation import Rotation
 from keras_winit.initializers._siren import Siren
@@ -34,10 +35,8 @@ dirac = Identity
 fourier_features = FourierFeatures
 fourier_phases = FourierPhases
 icnr = ICNR
-identity = Identity
 looks_linear = LooksLinear
 normalized_positive_definite = NormalizedPositiveDefinite
-orthogonal = Orthogonal
 per_gate = PerGate
 rotation = Rotation
 siren = Siren

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 
 from keras_winit import _checks, _draws, _gains
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
-MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 _MOMENTS = ("second_moment", "variance", "slope_second_moment")

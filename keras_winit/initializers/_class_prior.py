@@ -6,7 +6,6 @@ import numpy as np
 from keras_winit import _checks
 from keras_winit.initializers._own_initializer import OwnInitializer
 
-ACTIVATIONS = ("softmax", "sigmoid", "linear")
 _SMALLEST = 1e-6
 
 
@@ -17,7 +16,7 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
     log p for a softmax, log(p / (1 - p)) for a sigmoid, the mean of the targets for a linear
     output. With small logits otherwise, the loss before training is then the entropy of the
     labels (the variance of the targets), instead of log(number of classes): the first epochs
-    need not learn that a class is rare. `keras_winit.class_prior(y)` computes it from labels.
+    need not learn that a class is rare. `ClassPrior.from_labels(y)` computes it from labels.
 
     Only the frequencies are kept and saved, never data.
 
@@ -64,6 +63,46 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
                 'For labels that do not exclude each other use activation="sigmoid".'
             )
 
+    @classmethod
+    def from_labels(cls, y, activation=None):
+        """Returns the prior of labels, for `bias_initializer=` of the last layer.
+
+        A class without labels counts as if it had half of one.
+
+        Args:
+            y: Labels: integers of shape (samples,) or (samples, 1), one-hot rows, zeros and ones
+                of shape (samples,) or (samples, labels), or real targets.
+            activation: `"softmax"`, `"sigmoid"` or `"linear"`, what the last layer has. Defaults
+                to `None`: integers above 1 and rows that sum to one are for a softmax, other
+                zeros and ones for a sigmoid, other numbers for a linear output.
+
+        Returns:
+            `ClassPrior`.
+
+        Raises:
+            ValueError: If there are no labels, one is not finite, or they do not suit the
+                activation.
+
+        Example:
+
+        >>> y = np.array([0, 0, 0, 2])
+        >>> keras_winit.initializers.ClassPrior.from_labels(y).probabilities
+        [0.6666666666666666, 0.1111111111111111, 0.2222222222222222]
+        """
+        y = np.asarray(y)
+        if y.size == 0 or y.dtype.kind not in "biuf" or not np.isfinite(y).all():
+            raise ValueError(
+                "`y` should be an array of finite numbers, at least one. "
+                f"Received: y of shape {y.shape} and dtype {y.dtype}."
+            )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        y = y.astype(np.float64)
+        if activation is None:
+            activation = _activation_for(y)
+        _checks.option("activation", activation, ACTIVATIONS)
+        return cls(_FREQUENCIES[activation](y).tolist(), activation)
+
     def _values(self, shape, dtype, seed):
         if np.ndim(self.probabilities) and shape[-1] != len(self.probabilities):
             raise ValueError(
@@ -91,64 +130,21 @@ def output_bias(probabilities, activation, smallest):
 
 
 def class_prior(y, activation=None):
-    """Returns the `ClassPrior` of labels, for `bias_initializer=` of the last layer.
-
-    A class without labels counts as if it had half of one.
+    """Returns `ClassPrior.from_labels(y, activation)`.
 
     Args:
-        y: Labels: integers of shape (samples,) or (samples, 1), one-hot rows, zeros and ones of
-            shape (samples,) or (samples, labels), or real targets.
-        activation: `"softmax"`, `"sigmoid"` or `"linear"`, what the last layer has. Defaults to
-            `None`: integers above 1 and rows that sum to one are for a softmax, other zeros and
-            ones for a sigmoid, other numbers for a linear output.
+        y: Labels, as there.
+        activation: As there. Defaults to `None`.
 
     Returns:
         `ClassPrior`.
 
-    Raises:
-        ValueError: If there are no labels, one is not finite, or they do not suit the activation.
-
     Example:
 
-    >>> y = np.array([0, 0, 0, 2])
-    >>> keras_winit.class_prior(y).probabilities
-    [0.6666666666666666, 0.1111111111111111, 0.2222222222222222]
     >>> keras_winit.class_prior(np.array([0, 0, 0, 1])).probabilities
     0.25
     """
-    y = np.asarray(y)
-    if y.size == 0 or y.dtype.kind not in "biuf" or not np.isfinite(y).all():
-        raise ValueError(
-            "`y` should be an array of finite numbers, at least one. "
-            f"Received: y of shape {y.shape} and dtype {y.dtype}."
-        )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    y = y.astype(np.float64)
-    if activation is None:
-        activation = _activation_for(y)
-    _checks.option("activation", activation, ACTIVATIONS)
-    if activation == "linear":
-        return ClassPrior(_plain(y.mean(0)), activation)
-    if activation == "sigmoid":
-        if y.min() < 0 or y.max() > 1:
-            raise ValueError(
-                "`y` should be between 0 and 1 for a sigmoid. "
-                f"Received: labels from {y.min():g} to {y.max():g}."
-            )
-        positive, number = y.sum(0), len(y)
-        return ClassPrior(_plain(np.clip(positive, 0.5, number - 0.5) / number), activation)
-    if y.ndim == 1:
-        if y.min() < 0 or (y % 1).any():
-            raise ValueError(
-                "`y` should hold integers from 0 on, or one-hot rows, for a softmax. "
-                f"Received: labels from {y.min():g} to {y.max():g}."
-            )
-        counts = np.bincount(y.astype(np.int64))
-    else:
-        counts = y.reshape(-1, y.shape[-1]).sum(0)
-    counts = np.maximum(counts, 0.5)
-    return ClassPrior(_plain(counts / counts.sum()), activation)
+    return ClassPrior.from_labels(y, activation)
 
 
 def _activation_for(y):
@@ -161,5 +157,38 @@ def _activation_for(y):
     return "softmax" if (y.sum(-1) == 1).all() else "sigmoid"
 
 
-def _plain(values):
-    return values.tolist()
+def _means(y):
+    return y.mean(0)
+
+
+def _frequencies_of_labels(y):
+    if y.min() < 0 or y.max() > 1:
+        raise ValueError(
+            "`y` should be between 0 and 1 for a sigmoid. "
+            f"Received: labels from {y.min():g} to {y.max():g}."
+        )
+    number = len(y)
+    return np.clip(y.sum(0), 0.5, number - 0.5) / number
+
+
+def _frequencies_of_classes(y):
+    if y.ndim > 1:
+        counts = y.reshape(-1, y.shape[-1]).sum(0)
+    elif y.min() < 0 or (y % 1).any():
+        raise ValueError(
+            "`y` should hold integers from 0 on, or one-hot rows, for a softmax. "
+            f"Received: labels from {y.min():g} to {y.max():g}."
+        )
+    else:
+        counts = np.bincount(y.astype(np.int64))
+    counts = np.maximum(counts, 0.5)
+    return counts / counts.sum()
+
+
+# What each activation of the last layer starts at.
+_FREQUENCIES = {
+    "softmax": _frequencies_of_classes,
+    "sigmoid": _frequencies_of_labels,
+    "linear": _means,
+}
+ACTIVATIONS = tuple(_FREQUENCIES)

@@ -7,6 +7,8 @@ import keras
 from keras_winit import _axes
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
+MODES = ("fan_in", "fan_out", "fan_avg")  # what `mode` can be, as in Keras: the fan that divides
+
 
 class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
     """Base class of initializers of kernels.

@@ -5,9 +5,7 @@ import math
 import keras
 
 from keras_winit import _checks, _haar
-from keras_winit.initializers._kernel_initializer import KernelInitializer
-
-MODES = ("isometry", "fan_in", "fan_out")
+from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
 
 @keras.saving.register_keras_serializable("keras_winit")
@@ -22,9 +20,9 @@ class Orthogonal(KernelInitializer):
 
     Where a layer has more outputs than inputs, the same length is spread over more units, each
     of which is then smaller than an input; `mode="fan_in"` makes up for it (scaled uniform
-    orthogonal). The variance of the weights is then gain² / fan_in, as that of a
-    `VarianceScaling`; it is gain² / fan_out for `mode="fan_out"`, and gain² / the larger side of
-    the matrix for `mode="isometry"`.
+    orthogonal). The variance of the weights is then gain² / fan_in. `mode` is that of a
+    `VarianceScaling`, and `"isometry"`, for which the variance is gain² / the larger side of the
+    matrix.
 
     As `keras.initializers.Orthogonal`, with three differences: it works in bfloat16 and float16
     on every backend; it follows the axes that EinsumDense and attention give, so that q, k and
@@ -35,8 +33,8 @@ class Orthogonal(KernelInitializer):
         gain: Positive float, multiplies the matrix. Defaults to `1.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
         mode: `"isometry"`, all singular values are `gain`; `"fan_in"`, the size of a unit is kept
-            forward; `"fan_out"`, that of a gradient backward. They differ where a layer widens or
-            narrows. Defaults to `"isometry"`.
+            forward; `"fan_out"`, that of a gradient backward; `"fan_avg"`, between the two. They
+            differ where a layer widens or narrows. Defaults to `"isometry"`.
         input_axes: List of ints, the axes that are summed over. An axis in both lists is a tap
             of a convolution, one in neither is batch: one matrix per index. By default the
             kernel is `(*spatial, input, output)`.
@@ -70,15 +68,15 @@ class Orthogonal(KernelInitializer):
             input_axes=input_axes,
             output_axes=output_axes,
         )
-        self.mode = _checks.option("mode", mode, MODES)
+        self.mode = _checks.option("mode", mode, ("isometry", *MODES))
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
         gain = self.gain
         if self.mode != "isometry":
             fan_in, fan_out = axes.fans(shape)
-            fan = fan_in if self.mode == "fan_in" else fan_out
-            gain *= math.sqrt(max(taps * inputs, outputs) / fan)
+            fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+            gain *= math.sqrt(max(taps * inputs, outputs) / fans[self.mode])
         matrices = _haar.orthonormal(
             batch,
             taps * inputs,

@@ -59,6 +59,19 @@ def test_an_alias_is_also_a_name_in_the_catalogue(alias, cls):
     assert getattr(initializers, alias) is cls
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, value in vars(initializers).items()
+        # Keras's "constant" is no initializer without its value.
+        if isinstance(value, type) and name.islower() and name != "constant"
+    ],
+)
+def test_a_name_in_lower_case_is_what_the_string_is(name):
+    assert type(keras.initializers.get(name)) is getattr(initializers, name)
+
+
 @pytest.mark.parametrize("name", ["identity", "orthogonal", "Identity", "Orthogonal"])
 def test_the_names_of_keras_remain_those_of_keras(name):
     initializer = keras.initializers.get(name)

@@ -32,7 +32,7 @@ def test_loss_starts_at_the_entropy_of_classes():
     expected = entropy(np.bincount(y) / 400)
     one_hot = np.eye(4)[y]
     for labels, loss in ((y, "sparse_categorical_crossentropy"), (one_hot, "crossentropy")):
-        prior = keras_winit.class_prior(labels)
+        prior = ClassPrior.from_labels(labels)
         assert prior.activation == "softmax"
         loss = loss if loss.startswith("sparse") else "categorical_crossentropy"
         assert initial_loss(prior, labels, loss) == pytest.approx(expected, abs=1e-5)
@@ -42,14 +42,14 @@ def test_loss_starts_at_the_entropy_of_labels_that_do_not_exclude_each_other():
     y = (RNG.uniform(size=(500, 3)) < [0.5, 0.1, 0.02]).astype("float32")
     frequencies = y.mean(0)
     expected = np.mean([entropy([p, 1 - p]) for p in frequencies])
-    prior = keras_winit.class_prior(y)
+    prior = ClassPrior.from_labels(y)
     assert prior.activation == "sigmoid"
     assert initial_loss(prior, y, "binary_crossentropy") == pytest.approx(expected, abs=1e-5)
 
 
 def test_loss_starts_at_the_variance_of_targets():
     y = RNG.normal(100, 3, size=(200, 2)).astype("float32")
-    prior = keras_winit.class_prior(y)
+    prior = ClassPrior.from_labels(y)
     assert prior.activation == "linear"
     assert initial_loss(prior, y, "mean_squared_error") == pytest.approx(y.var(0).mean(), rel=1e-4)
 
@@ -68,14 +68,29 @@ def test_loss_starts_at_the_variance_of_targets():
     ],
 )
 def test_labels_tell_the_activation(y, activation):
-    assert keras_winit.class_prior(y).activation == activation
+    assert ClassPrior.from_labels(y).activation == activation
+
+
+def test_the_function_of_the_package_makes_the_same_prior():
+    y = np.array([0.0, 1.0, 1.0])
+    for activation in (None, "linear"):
+        prior = keras_winit.class_prior(y, activation)
+        assert type(prior) is ClassPrior
+        assert prior.get_config() == ClassPrior.from_labels(y, activation).get_config()
+
+
+def test_a_subclass_makes_priors_of_its_own_kind():
+    class Prior(ClassPrior):
+        pass
+
+    assert type(Prior.from_labels([0, 0, 1])) is Prior
 
 
 def test_a_class_without_labels_counts_as_half_of_one():
-    prior = keras_winit.class_prior(np.array([0, 0, 2, 2, 2]))
+    prior = ClassPrior.from_labels(np.array([0, 0, 2, 2, 2]))
     np.testing.assert_allclose(prior.probabilities, np.array([2, 0.5, 3]) / 5.5)
-    assert keras_winit.class_prior(np.zeros(10), "sigmoid").probabilities == 0.05
-    assert keras_winit.class_prior(np.ones(10), "sigmoid").probabilities == 0.95
+    assert ClassPrior.from_labels(np.zeros(10), "sigmoid").probabilities == 0.05
+    assert ClassPrior.from_labels(np.ones(10), "sigmoid").probabilities == 0.95
 
 
 def test_one_probability_is_for_all_outputs():
@@ -91,7 +106,7 @@ def test_what_is_certain_counts_as_one_in_a_million_from_it():
 
 
 def test_it_holds_no_data_and_survives_saving(tmp_path):
-    prior = keras_winit.class_prior(RNG.integers(3, size=1000))
+    prior = ClassPrior.from_labels(RNG.integers(3, size=1000))
     assert set(json.loads(json.dumps(prior.get_config()))) == {"probabilities", "activation"}
     layer = keras.layers.Dense(3, bias_initializer=prior, name="classes")
     model = keras.Sequential([keras.Input((2,)), layer])
@@ -135,4 +150,4 @@ def test_a_bias_of_another_size_is_refused():
 )
 def test_what_are_no_labels_is_refused(y, activation, message):
     with pytest.raises(ValueError, match=message):
-        keras_winit.class_prior(y, activation)
+        ClassPrior.from_labels(y, activation)

@@ -112,10 +112,11 @@ def test_a_deep_linear_network_keeps_the_length_of_every_signal():
 
 
 @pytest.mark.parametrize("shape", [(20, 60), (60, 20), (3, 5, 4, 30), (3, 5, 30, 4)])
-@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg"])
 def test_modes_give_the_variance_of_their_fan(shape, mode):
     kernel = draw(Orthogonal(gain=1.5, seed=1, mode=mode), shape)
-    fan = math.prod(shape[:-1]) if mode == "fan_in" else math.prod(shape[:-2]) * shape[-1]
+    fan_in, fan_out = math.prod(shape[:-1]), math.prod(shape[:-2]) * shape[-1]
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     # The sum of the squares of an orthonormal matrix is exact, whatever was drawn.
     assert np.square(kernel).mean() * fan == pytest.approx(1.5**2, rel=1e-5)
     values = np.linalg.svd(kernel.reshape(-1, shape[-1]), compute_uv=False)
