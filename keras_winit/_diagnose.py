@@ -24,6 +24,7 @@ from keras_winit import (
     _table,
     _whole_file,
 )
+from keras_winit._rules import Verb
 from keras_winit._signal import Signal, measure
 from keras_winit._transaction import all_or_nothing
 from keras_winit.initializers._class_prior import output_bias
@@ -216,9 +217,9 @@ class Diagnosis:
             ValueError: If there is nothing to apply.
         """
         model, batch, loss = self.again
-        bias = _output_bias(model, self.signal)
         actions = [finding.action for finding in self.findings if finding.action is not None]
-        actions = [action for action in actions if action.verb != "prior" or bias is not None]
+        if _output_bias(model, self.signal) is None:
+            actions = [action for action in actions if action.verb is not Verb.PRIOR]
         if not actions:
             fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
             found = _report.verdict(self.findings, self.signal.coverage)
@@ -229,8 +230,6 @@ class Diagnosis:
             )
         with all_or_nothing() as changes:
             _apply(changes, model, batch, self.signal, actions, seed)
-            if any(action.verb == "prior" for action in actions):
-                changes.assign(bias, _prior(self.signal, bias.shape))
             return dataclasses.replace(_diagnose(model, batch, loss), before=self)
 
 
@@ -294,18 +293,36 @@ def _diagnose(model, batch, loss):
 
 
 def _apply(changes, model, batch, signal, actions, seed):
-    """Applies actions: first kernels are drawn, then their sizes are set."""
-    verbs = {action.verb for action in actions}
-    draws = [action.only for action in actions if action.verb == "initialize"]
-    if "unbias" in verbs:
-        _initialize.initialize_within(changes, model, _without_biases(model, signal), seed=seed)
-    elif None in draws:
-        _initialize.initialize_within(changes, model, seed=seed)
-    elif draws:
-        paths = list(dict.fromkeys(path for only in draws for path in only))
-        _initialize.initialize_within(changes, model, seed=seed, only=paths)
-    if "calibrate" in verbs:
-        _calibrate.calibrate_within(changes, model, batch)
+    """Applies actions: first kernels are drawn, then their sizes are set, then the last bias."""
+    for verbs, mend in _MENDS.items():
+        asked = [action for action in actions if action.verb in verbs]
+        if asked:
+            mend(changes, model, batch, signal, asked, seed)
+
+
+def _draw(changes, model, batch, signal, actions, seed):
+    scheme, only = "suggested", None
+    if any(action.verb is Verb.UNBIAS for action in actions):
+        scheme = _without_biases(model, signal)
+    elif all(action.only for action in actions):
+        only = list(dict.fromkeys(path for action in actions for path in action.only))
+    _initialize.initialize_within(changes, model, scheme, seed=seed, only=only)
+
+
+def _scale(changes, model, batch, signal, actions, seed):
+    _calibrate.calibrate_within(changes, model, batch)
+
+
+def _start_at_prior(changes, model, batch, signal, actions, seed):
+    bias = _output_bias(model, signal)
+    changes.assign(bias, _prior(signal, bias.shape))
+
+
+_MENDS = {
+    (Verb.INITIALIZE, Verb.UNBIAS): _draw,
+    (Verb.CALIBRATE,): _scale,
+    (Verb.PRIOR,): _start_at_prior,
+}
 
 
 def _without_biases(model, signal):

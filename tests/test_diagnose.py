@@ -108,7 +108,7 @@ def test_table_shows_every_layer_and_the_limit_beside_the_number(report):
         assert f"{finding.severity.upper()}: {finding.rule}." in text
         assert "the limit is" in finding.message
         assert all(each in " ".join(text.split()) for each in (finding.message, finding.reason))
-    assert text.endswith("\n2 errors, 2 warnings; looked at 25 of 25 layers with weights.")
+    assert text.endswith("\n1 error, 2 warnings; looked at 25 of 25 layers with weights.")
 
 
 def test_table_of_800_layers_leaves_out_the_middle():
@@ -242,7 +242,7 @@ def test_fix_mends_and_shows_both_sides(report, fixed):
     assert fixed.findings == ()
     assert [each.rule for each in fixed.before.findings] == [each.rule for each in report.findings]
     text = repr(fixed)
-    assert text.startswith("Before: 2 errors, 2 warnings; looked at 25 of 25 layers")
+    assert text.startswith("Before: 1 error, 2 warnings; looked at 25 of 25 layers")
     assert text.index("The signal vanishes") < text.index("After:")
     assert "signal before" in text
     assert "gradient before" in text

@@ -238,7 +238,7 @@ def names(report):
 
 
 def test_every_rule_has_a_sick_and_a_healthy_network():
-    assert set(CASES) == {rule.__name__ for rule in RULES}
+    assert set(CASES) == {rule.name for rule in RULES}
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -327,6 +327,22 @@ def test_first_finding_is_the_cause(name):
     report = look(build())
     assert names(report)[0] == rule
     assert report.ok == (rule in MILD)
+
+
+# What is found in all, where more comes of one cause.
+ONE_CAUSE = {
+    "depthwise": {"wrong_fan"},  # of which the signal vanishes, and the gradient
+    "relu_glorot_30": {"vanishing_signal", "mismatched_activation"},
+    "residual_50": {"exploding_signal"},
+    "biases_of_minus_5": {"dead_units"},
+    "ones": {"identical_units"},
+}
+
+
+@pytest.mark.parametrize("name", ONE_CAUSE)
+def test_one_cause_is_told_once(name):
+    keras.utils.set_random_seed(0)
+    assert set(names(look(SICK[name][0]()))) == ONE_CAUSE[name]
 
 
 @pytest.mark.parametrize("from_logits", [False, True])
@@ -902,6 +918,36 @@ def test_wrong_fan_explains_why_a_variance_does_not_fit():
         signal = changed(signal, place, kernel=asked)
     assert severity("wrong_fan", signal) == "warning"
     assert severity("mismatched_activation", signal) is None
+
+
+def test_signal_that_fans_explain_in_part_vanishes_as_well():
+    for factor, expected in [(1 / 16, None), (1 / 4, "warning")]:
+        signal = with_variance(signal_of(False), factor)  # of 1 / 1000 they explain its square
+        assert severity("wrong_fan", signal) == "warning"
+        assert severity("vanishing_signal", signal) == expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "consequence", "by_signal", "by_gradient"),
+    [
+        ("vanishing_signal", "vanishing_gradient", {"error": 1e-6, "warning": 1e-2}, 1e-6),
+        ("exploding_signal", "exploding_gradient", {"error": 1e6, "warning": 1e2}, 1e6),
+    ],
+)
+def test_gradient_is_told_of_where_it_is_worse_than_the_signal(
+    cause, consequence, by_signal, by_gradient
+):
+    for worse, ratio in by_signal.items():
+        signal = with_gradient(with_signal(signal_of(False), ratio), by_gradient)
+        assert severity(cause, signal) == worse
+        assert severity(consequence, signal) == (None if worse == "error" else "error")
+
+
+def test_gradient_vanishes_in_spite_of_a_fan_that_makes_the_signal_explode():
+    signal = with_gradient(with_variance(signal_of(False), 4.0), 1e-6)
+    signal = with_signal(signal, 1e7)
+    assert severity("wrong_fan", signal) == "error"
+    assert severity("vanishing_gradient", signal) == "error"
 
 
 def test_samples_are_alike_where_the_outputs_are_so_too():

@@ -1,11 +1,20 @@
-"""What a rule finds, and what all rules need: how to make one, and which layers count."""
+"""What a rule finds, and what mends it."""
 
-import inspect
-import math
+import enum
 from dataclasses import dataclass
 
-# E f⁴ / (E f²)² - 1 of relu, the largest among common activations.
-_KURTOSIS = 5.0
+
+class Verb(enum.StrEnum):
+    """What can be done to the weights of a model.
+
+    `UNBIAS` is `INITIALIZE` with the biases of hidden layers at zero, `PRIOR` sets the bias of
+    the last layer.
+    """
+
+    INITIALIZE = "initialize"
+    UNBIAS = "unbias"
+    CALIBRATE = "calibrate"
+    PRIOR = "prior"
 
 
 @dataclass(frozen=True)
@@ -13,16 +22,15 @@ class Action:
     """What mends a finding.
 
     Attributes:
-        verb: `"initialize"`; `"unbias"`, the same with the biases of hidden layers at zero;
-            `"calibrate"`; `"prior"`, for the bias of the last layer.
+        verb: A `Verb`.
         only: Paths of weights that it is for, or `None` for the whole model.
     """
 
-    verb: str
+    verb: Verb
     only: tuple | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that is wrong.
 
@@ -51,87 +59,17 @@ class Finding:
     action: Action | None = None
 
 
-INITIALIZE = Action("initialize")
-UNBIAS = Action("unbias")
-CALIBRATE = Action("calibrate")
+INITIALIZE = Action(Verb.INITIALIZE)
+UNBIAS = Action(Verb.UNBIAS)
+CALIBRATE = Action(Verb.CALIBRATE)
+PRIOR = Action(Verb.PRIOR)
 
 
-def rule(reference, fix):
-    """Makes a rule of a generator: fills in what is the same for all of its findings."""
-
-    def decorate(generator):
-        reason = " ".join(inspect.getdoc(generator).split())
-
-        def rule(signal):
-            for severity, layer, value, limit, message, action in generator(signal):
-                yield Finding(
-                    generator.__name__,
-                    severity,
-                    layer,
-                    float(value),
-                    float(limit),
-                    message,
-                    reason,
-                    reference,
-                    fix,
-                    action,
-                )
-
-        rule.__name__ = generator.__name__
-        rule.reason, rule.reference, rule.fix = reason, reference, fix
-        return rule
-
-    return decorate
+def draw(path):
+    """Returns the action that draws one weight."""
+    return Action(Verb.INITIALIZE, (path,))
 
 
-def above(value, limits):
-    """Returns the severity of a value and the limit that it is above, or `None` twice."""
-    for severity, limit in limits.items():
-        if value > limit:
-            return severity, limit
-    return None, None
-
-
-def below(value, limits):
-    for severity, limit in limits.items():
-        if value < limit:
-            return severity, limit
-    return None, None
-
-
-def worst(layers, value, limits):
-    """Yields (severity, limit, layers), once at most: the layers above it, the worst one first."""
-    for severity, limit in limits.items():
-        many = [layer for layer in layers if value(layer) > limit]
-        if many:
-            yield severity, limit, sorted(many, key=value, reverse=True)
-            return
-
-
-def others(many):
-    number = len(many) - 1
-    return f" ({number} other layer{'s are' if number > 1 else ' is'} above it)" if number else ""
-
-
-def maps(signal):
-    """Returns the layers that pass a signal on.
-
-    Not those of tables, nor those that start at 0, nor the maps whose product attention takes.
-    """
-    return [
-        layer
-        for layer in signal.layers
-        if layer.kernels
-        and layer.kernels[0].role != "embedding"
-        and layer.name not in ("query", "key")
-        and any(kernel.second_moment > 0 for kernel in layer.kernels)
-    ]
-
-
-def log_noise(layers):
-    """Returns three standard deviations of the log of the signal's size that chance explains."""
-    return 3 * math.sqrt(sum(map(variance_by_chance, layers)))
-
-
-def variance_by_chance(layer):
-    return _KURTOSIS / max(layer.kernels[0].fan_in, 1)
+def told(found, *rules, severity="warning"):
+    """Whether one of these rules has found something of this severity, or worse."""
+    return any(each.rule in rules and each.severity in (severity, "error") for each in found)

@@ -4,20 +4,20 @@ import math
 
 import numpy as np
 
-from keras_winit._rules._finding import UNBIAS, maps, others, rule, worst
-
-# Beyond what chance explains.
-DEAD = {"error": 0.5, "warning": 0.25}
-SATURATED = {"error": 0.5}
+from keras_winit._rules._finding import UNBIAS
+from keras_winit._rules._rule import maps, others, rule, worst
 
 
 @rule(
-    "Lu et al., 2019, https://arxiv.org/abs/1903.06733; "
+    limits={"error": 0.5, "warning": 0.25},  # beyond what chance explains
+    limit="more than {warning:.0%} (warning) or {error:.0%} (error) of the units give zero for "
+    "every sample, beyond what chance explains",
+    reason="A unit that gives zero for every sample gets no gradient and stays so.",
+    reference="Lu et al., 2019, https://arxiv.org/abs/1903.06733; "
     "limit: Ben Braiek and Khomh, 2022, TheDeepChecker, https://arxiv.org/abs/2204.00694",
-    "`initialize(model)`, with biases at zero.",
+    fix="`initialize(model)`, with biases at zero.",
 )
-def dead_units(signal):
-    """A unit that gives zero for every sample gets no gradient and stays so."""
+def dead_units(rule, signal, found):
     # Where nothing comes in, the signal has vanished before.
     least = float(np.finfo("float32").tiny)
     hidden = [
@@ -25,13 +25,17 @@ def dead_units(signal):
         for layer in maps(signal)
         if layer.activation and not layer.is_output and layer.preactivation.largest > least
     ]
-    for severity, limit, many in worst(hidden, _dead_beyond_chance, DEAD):
+    for severity, limit, many in worst(hidden, _dead_beyond_chance, rule.limits):
         output = many[0].output
-        message = (
-            f"{output.dead:.0%} of the units of {many[0].layer} give nothing for any of "
-            f"{output.num_samples} samples; the limit is {limit:.0%}{others(many)}."
+        yield rule.finding(
+            severity,
+            layer=many[0].layer,
+            value=output.dead,
+            limit=limit,
+            message=f"{output.dead:.0%} of the units of {many[0].layer} give nothing for any of "
+            f"{output.num_samples} samples; the limit is {limit:.0%}{others(many)}.",
+            action=UNBIAS,
         )
-        yield severity, many[0].layer, output.dead, limit, message, UNBIAS
 
 
 def _dead_beyond_chance(layer):
@@ -50,17 +54,25 @@ def _dead_beyond_chance(layer):
 
 
 @rule(
-    "Glorot and Bengio, 2010, section 3, https://proceedings.mlr.press/v9/glorot10a.html; "
+    limits={"error": 0.5},
+    limit="more than {error:.0%} of the outputs of a layer are within 1.5 % of the range from a "
+    "bound of their activation (error)",
+    reason="At its bounds an activation is flat: no gradient passes.",
+    reference="Glorot and Bengio, 2010, section 3, "
+    "https://proceedings.mlr.press/v9/glorot10a.html; "
     "limit: Ben Braiek and Khomh, 2022, TheDeepChecker, https://arxiv.org/abs/2204.00694",
-    "`initialize(model)`, with biases at zero; standardize the input.",
+    fix="`initialize(model)`, with biases at zero; standardize the input.",
 )
-def saturated_units(signal):
-    """At its bounds an activation is flat: no gradient passes."""
+def saturated_units(rule, signal, found):
     hidden = [each for each in maps(signal) if each.saturated is not None and not each.is_output]
-    for severity, limit, many in worst(hidden, lambda layer: layer.saturated, SATURATED):
+    for severity, limit, many in worst(hidden, lambda layer: layer.saturated, rule.limits):
         layer = many[0]
-        message = (
-            f"{layer.saturated:.0%} of the outputs of {layer.layer} are at the bounds of "
-            f"{layer.activation}; the limit is {limit:.0%}{others(many)}."
+        yield rule.finding(
+            severity,
+            layer=layer.layer,
+            value=layer.saturated,
+            limit=limit,
+            message=f"{layer.saturated:.0%} of the outputs of {layer.layer} are at the bounds of "
+            f"{layer.activation}; the limit is {limit:.0%}{others(many)}.",
+            action=UNBIAS,
         )
-        yield severity, layer.layer, layer.saturated, limit, message, UNBIAS
