@@ -69,6 +69,11 @@ class Surroundings:
 class Graph:
     """The calls of a model in topological order.
 
+    Args:
+        model: The model.
+        anew: Its `Weight`s, if it is to start anew: they count with what their layers start them
+            with. Defaults to `()`: all count with the values they have.
+
     Attributes:
         problem: Why the graph could not be read, or `None`.
         depth: Largest number of layers with a kernel on a path.
@@ -76,7 +81,8 @@ class Graph:
         normalized: Whether the model has a normalization layer.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, *, anew=()):
+        self._anew = {id(weight.variable): weight for weight in anew}
         self.calls, self.problem = [], None
         # The code of a user's `call` may draw random numbers and add losses.
         with _layers.restored(model), keras.StatelessScope():
@@ -98,7 +104,7 @@ class Graph:
             layer: The layer.
             again: Which of its calls, from 0; the last one for all that come after.
         """
-        fused = _layers.fused_activation(layer)
+        fused = self._at_start(_layers.fused_activation(layer))
         numbers = self._calls_of_layer.get(id(layer))
         if numbers is None:
             return Surroundings(fused)
@@ -128,7 +134,11 @@ class Graph:
                 is_added_here = is_added or _layers.is_addition(operation)
                 is_alone_here = is_alone and consumer not in self._additions
                 waiting.append((consumer, is_alone_here, is_added_here))
+        activation = self._at_start(activation)
         return Surroundings(activation, normalized, is_first, is_output, branch, added)
+
+    def _at_start(self, activation):
+        return _layers.at_start(activation) if self._anew else activation
 
     def vocabularies(self):
         """Returns the number of tokens that each input is looked up among, by its place."""
@@ -178,13 +188,22 @@ class Graph:
                 "number": len(self._additions),
                 "depth": len(kernels),
                 "normalized": any(_layers.is_normalization(each.operation) for each in members),
-                "is_zero": any(_layers.is_zero(each.operation, each.variables) for each in members),
+                "is_zero": any(map(self._is_zero, members)),
             }
             for number in kernels:
                 branch = Branch(**properties, is_last=number == kernels[-1])
                 self._branches.setdefault(number, branch)
             self._additions.add(addition)
         self.num_branches = len(self._additions)
+
+    def _is_zero(self, call):
+        """Whether a call multiplies by a weight that is zero, or starts at it."""
+        return any(
+            self._anew[id(variable)].starts_at_zero
+            if id(variable) in self._anew
+            else _layers.is_zero(variable)
+            for variable in _layers.multipliers(call.operation, call.variables)
+        )
 
     def _branch(self, call):
         """Returns the calls of the residual branch that a call adds to its shortcut, as bits."""

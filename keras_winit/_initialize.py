@@ -93,9 +93,11 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
 
     Afterwards the layers' initializer attributes are those that were used, and so are the configs
     that are saved (but for attention layers whose maps were drawn differently, as `"mimetic"` does:
-    their config has room for one). Shared weights are drawn once. If anything fails, or is
-    interrupted, the model keeps all of its weights and initializers. Initialize before training:
-    the state of an optimizer stays as it is.
+    their config has room for one). What their authors gave is remembered as long as the layers
+    live: a scheme gives the same whatever came before it, and `"own"` what the authors wrote. A
+    saved file, and a copy made of a config, hold what was used last. Shared weights are drawn
+    once. If anything fails, or is interrupted, the model keeps all of its weights and initializers.
+    Initialize before training: the state of an optimizer stays as it is.
 
     Args:
         model: Built Keras model or layer.

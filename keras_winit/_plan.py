@@ -94,7 +94,7 @@ class Plan(Mapping):
                 tuple(choice.weight.variable.shape),
                 *fans(choice.weight),
                 self._followed_by[path],
-                brief(choice.weight.own_initializer()),
+                brief(choice.weight.held_initializer()),
                 brief(choice.initializer),
                 choice.reason,
                 choice.reference,
@@ -182,7 +182,7 @@ def make_plan(model, scheme):
         choose = _schemes.SCHEMES[scheme]
     else:
         choose = _schemes.uniform(as_initializer("scheme", scheme, _schemes.SCHEMES))
-    graph = Graph(model)
+    graph = Graph(model, anew=weights)
     try:
         choices = choose(weights, graph)
     except ValueError as error:

@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _draws
+from keras_winit import _draws, _layers
 from keras_winit._choice import Choice
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -25,7 +25,7 @@ def _as_torch(weight, weights):
     kernels = [w for w in weights if w.layer is weight.layer and w.role == "kernel"]
     if weight.role == "embedding":
         return Choice(weight, initializers.RandomNormal(stddev=1.0), "torch.nn.Embedding", TORCH)
-    if weight.name == "alpha":
+    if weight.name == "alpha" and _layers.activation_formula(weight.layer) is not None:
         return Choice(weight, initializers.Constant(0.25), "torch.nn.PReLU", TORCH)
     if weight.role not in ("kernel", "recurrent", "bias") or not kernels:
         return Choice(weight, weight.default_initializer(), "Keras's default is torch's", TORCH)

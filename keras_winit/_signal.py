@@ -356,7 +356,7 @@ def _kernel_signal(weight, numbers, gradient, seen):
     low, high, mean, second_moment, repeated = _statistics.split_kernel(
         numbers, _num_blocks(weight)
     )
-    initializer = weight.own_initializer()
+    initializer = weight.held_initializer()
     return KernelSignal(
         weight.path,
         weight.role,

@@ -19,6 +19,9 @@ def strip_initializers(model):
     someone builds the model anew from its config. A `SparsityMask`, which has no like in Keras, is
     taken off: the zeros stay in the file, and change if the loaded model trains on.
 
+    Strip last: `initialize` draws with, and puts back, what was there where the scheme leaves a
+    weight to its layer.
+
     Args:
         model: A Keras model or layer, built or not. Changed in place.
 
@@ -41,7 +44,7 @@ def strip_initializers(model):
     found = list(_find(model))
     with all_or_nothing() as changes:
         for owner, attribute, ours in found:
-            changes.set(owner, attribute, ours.to_keras())
+            _layers.tell(owner, attribute, ours.to_keras(), changes)
         remaining = _remaining(model)
         if remaining:
             raise ValueError(

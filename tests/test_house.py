@@ -44,6 +44,7 @@ LEVELS = {
     "_haar": 1,
     "_report": 2,
     "_statistics": 1,
+    "_layers._told": 0,
     "_layers._kernels": 1,
     "_layers._calls": 2,
     "_layers._weights": 3,

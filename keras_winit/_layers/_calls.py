@@ -10,9 +10,12 @@ import numpy as np
 
 from keras_winit._formulas import FORMULAS, NOT_ELEMENTWISE
 from keras_winit._layers._kernels import ATTENTION, FOREIGN, is_described, kernels, walk
+from keras_winit._layers._told import authored
 
 layers = keras.layers
 initializers = keras.initializers
+
+_SLOPES = (1000,)  # shape of a draw whose mean is that of the slopes of a PReLU
 
 
 def applied_activation(function):
@@ -35,13 +38,22 @@ def activation_formula(layer):
     if isinstance(layer, layers.ELU):
         return "elu", {"alpha": layer.alpha}
     if isinstance(layer, layers.PReLU):
-        slope = layer.alpha if layer.built else layer.alpha_initializer((1,), dtype="float32")
+        slope = layer.alpha if layer.built else layer.alpha_initializer(_SLOPES, dtype="float32")
         return "relu", {"negative_slope": float(np.mean(keras.ops.convert_to_numpy(slope)))}
     if isinstance(layer, layers.Softmax):
         return "softmax", {}
     if isinstance(layer, layers.Identity):
         return "linear", {}
     return None
+
+
+def at_start(activation):
+    """Returns an activation as its layer starts it: a PReLU with the slopes its author gave."""
+    layer = applied_activation(activation)
+    if not isinstance(layer, layers.PReLU):
+        return activation
+    own = authored(layer, "alpha_initializer")
+    return layers.PReLU(own, shared_axes=layer.shared_axes, name=layer.name)
 
 
 def fused_activation(layer):
@@ -158,17 +170,19 @@ def distributed(operation):
     return operation
 
 
-def is_zero(operation, variables):
-    """Whether a call multiplies by a weight that starts at zero: a gamma, or one of the user's."""
+def multipliers(operation, variables):
+    """Returns the weights that a call may multiply by: a gamma, or one of the user's."""
     for layer in walk(operation) if isinstance(operation, keras.Layer) else ():
-        if isinstance(getattr(layer, "gamma_initializer", None), initializers.Zeros):
-            return True
         if kernels(layer) is None:
             variables = [*variables, *layer.weights]
-    return any(
-        variable.name not in ("bias", "beta") and not keras.ops.convert_to_numpy(variable).any()
-        for variable in variables
-    )
+        elif getattr(layer, "gamma", None) is not None:
+            variables = [*variables, layer.gamma]
+    return [variable for variable in variables if variable.name not in ("bias", "beta")]
+
+
+def is_zero(variable):
+    """Whether all values of a variable are zero."""
+    return not keras.ops.convert_to_numpy(variable).any()
 
 
 def is_composite(operation):

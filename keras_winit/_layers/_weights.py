@@ -8,8 +8,9 @@ import re
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
-from keras_winit._layers._calls import snake_case
+from keras_winit._layers._calls import is_zero, snake_case
 from keras_winit._layers._kernels import (
     ATTENTION,
     FOREIGN,
@@ -19,6 +20,7 @@ from keras_winit._layers._kernels import (
     kernels,
     walk,
 )
+from keras_winit._layers._told import authored, tell
 
 layers = keras.layers
 initializers = keras.initializers
@@ -75,13 +77,29 @@ class Weight:
         return self.is_in_cell or self.kernel == kernels(self.layer)[-1]
 
     @property
+    def starts_at_zero(self):
+        """Whether its layer starts it at zero; where no layer draws it, whether it is zero now."""
+        if self.skip is not None:
+            return is_zero(self.variable)
+        own = self.own_initializer()
+        is_constant = isinstance(own, initializers.Constant) and not np.any(own.value)
+        return isinstance(own, initializers.Zeros) or is_constant
+
+    @property
     def is_frozen(self):
         return not self.layer.trainable or (self.kernel is not None and not self.variable.trainable)
 
     def own_initializer(self):
-        """Returns the initializer that its layer has for it."""
-        own = getattr(self.layer, self.argument) if self.argument else None
-        return initializers.get(own) if own is not None else self.default_initializer()
+        """Returns the initializer that the author of its layer gave, whatever it was told since."""
+        return self._resolved(authored(self.layer, self.argument) if self.argument else None)
+
+    def held_initializer(self):
+        """Returns the initializer that its layer has now: what it was last drawn with."""
+        return self._resolved(getattr(self.layer, self.argument) if self.argument else None)
+
+    def _resolved(self, initializer):
+        is_given = initializer is not None
+        return initializers.get(initializer) if is_given else self.default_initializer()
 
     def default_initializer(self):
         """Returns the initializer that Keras gives it when nothing is said."""
@@ -204,16 +222,17 @@ def _forget_gate(layer, name):
 def tell_initializer(weight, initializer, changes):
     """Sets a layer's attribute to what its weight was drawn with, so that its config is true.
 
-    It is done by the `set` of `Changes`, with which it can be undone.
+    It is done within `Changes`, with which it can be undone.
     """
     if weight.argument is not None:
-        changes.set(weight.layer, weight.argument, initializer)
+        tell(weight.layer, weight.argument, initializer, changes)
 
 
 def tell_attention(model, changes):
     """Does the same for attention layers, where their four kernels, or biases, were drawn alike.
 
-    The config of `MultiHeadAttention` is made of attributes that have no public names.
+    Where they were not, the attribute is again what its author gave. The config of
+    `MultiHeadAttention` is made of attributes that have no public names.
     """
     for layer in walk(model):
         if not isinstance(layer, ATTENTION):
@@ -222,8 +241,12 @@ def tell_attention(model, changes):
         for name in ("kernel_initializer", "bias_initializer"):
             inner = [getattr(each, name, None) for each in walk(layer) if each is not layer]
             inner = [each for each in inner if each is not None]
-            if all((type(e), config_of(e)) == (type(inner[0]), config_of(inner[0])) for e in inner):
-                changes.set(layer, prefix + name, inner[0])
+            alike = all(
+                (type(each), config_of(each)) == (type(inner[0]), config_of(inner[0]))
+                for each in inner
+            )
+            own = authored(layer, prefix + name)
+            tell(layer, prefix + name, inner[0] if alike else own, changes)
 
 
 def stable_paths(model, weights):
