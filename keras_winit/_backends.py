@@ -140,10 +140,36 @@ def backpropagate(forward, variables, summarize):
 def _tensorflow(forward, variables, summarize):
     import tensorflow as tf
 
+    # Inside of a `tf.function` of the user's, tensors would have no values: at first all of them
+    # run eagerly. On some processors that takes from Keras the functions that it compiles itself
+    # where kernels are missing, as for the gradients of grouped convolutions.
+    try:
+        return _on_tape(forward, variables, summarize, functions_run_eagerly=True)
+    except Exception as error:
+        missing = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
+        if not any(isinstance(each, missing) for each in _causes(error)):
+            raise
+        try:
+            return _on_tape(forward, variables, summarize, functions_run_eagerly=False)
+        except Exception:
+            raise error from error.__cause__
+
+
+def _causes(error):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _on_tape(forward, variables, summarize, functions_run_eagerly):
+    import tensorflow as tf
+
     values = [tf.convert_to_tensor(variable.value) for variable in variables]
     summaries = []
 
     def tap(tensor):
+        if not tf.executing_eagerly():
+            raise RuntimeError("This tensor has no values: it is inside of a `tf.function`.")
         number = len(summaries)
         summaries.append(None)
 
@@ -154,9 +180,8 @@ def _tensorflow(forward, variables, summarize):
         tape.watch(tensor)  # what comes before may be frozen
         return tf.custom_gradient(lambda same: (same, keep))(tensor)
 
-    # Inside of a `tf.function` of the user's, tensors would have no values.
     run_eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
+    tf.config.run_functions_eagerly(functions_run_eagerly)
     try:
         with tf.GradientTape(watch_accessed_variables=False) as tape, _scope(variables, values):
             tape.watch(values)

@@ -650,6 +650,68 @@ def test_layers_that_run_again_in_the_backward_pass_are_measured_once():
     same(signal.layers[0].output, relu(dense(X, hidden)))
 
 
+GROUPED = {
+    "strided": (layers.Conv2D, {"groups": 2, "strides": (1, 2), "padding": "same"}),
+    "dilated": (layers.Conv3D, {"groups": 2, "dilation_rate": 2}),
+    "channels_first": (layers.Conv1D, {"groups": 2, "data_format": "channels_first"}),
+}
+
+
+def network_around(inputs, convolution):
+    x = layers.Dense(4, name="before")(inputs)
+    x = layers.Flatten()(convolution(x))
+    return keras.Model(inputs, layers.Dense(3, name="after")(x))
+
+
+def in_parts(arguments, convolution, kind):
+    """Returns what does the same with plain convolutions, one a group, and gives them weights."""
+    groups, rank = arguments.get("groups", 1), convolution.kernel.ndim - 2
+    plain = {**arguments, "groups": 1, "data_format": "channels_last"}
+    parts = [kind(8 // groups, 2, **plain, name=f"part_{number}") for number in range(groups)]
+    channels = 1 if arguments.get("data_format") == "channels_first" else -1
+
+    def apply(x):
+        split = ops.split(ops.moveaxis(x, channels, -1), groups, axis=-1)
+        convolved = [part(each) for part, each in zip(parts, split, strict=True)]
+        return ops.moveaxis(ops.concatenate(convolved, axis=-1), -1, channels)
+
+    def take_weights():
+        kernels = np.split(numpy(convolution.kernel), groups, axis=rank + 1)
+        for part, kernel in zip(parts, kernels, strict=True):
+            part.set_weights([kernel, np.zeros(8 // groups)])
+
+    return apply, take_weights
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_convolutions_that_processors_lack_are_measured_as_their_parts_are(name):
+    kind, arguments = GROUPED[name]
+    rank = {layers.Conv1D: 1, layers.Conv2D: 2, layers.Conv3D: 3}[kind]
+    inputs = keras.Input((4, 6, 8, 4)[-rank - 1 :])
+    convolution = kind(8, 2, name="convolution", **arguments)
+    model = network_around(inputs, convolution)
+    apply, take_weights = in_parts(arguments, convolution, kind)
+    expected = network_around(inputs, apply)
+    take_weights()
+    for layer in ("before", "after"):
+        expected.get_layer(layer).set_weights(model.get_layer(layer).get_weights())
+    x = normal(8, *inputs.shape[1:])
+    found, wanted = by_name(measure(model, x)), by_name(measure(expected, x))
+    parts = [each for layer, each in wanted.items() if layer.startswith("part")]
+    for layer in ("before", "after"):
+        assert found[layer].gradient == pytest.approx(wanted[layer].gradient, rel=1e-4)
+        assert found[layer].output.second_moment == pytest.approx(
+            wanted[layer].output.second_moment, rel=1e-4
+        )
+    middle = found["convolution"]
+    moments = [each.preactivation.second_moment for each in parts]
+    assert middle.preactivation.second_moment == pytest.approx(np.mean(moments), rel=1e-4)
+    norms = [each.gradient for each in parts]
+    assert middle.gradient == pytest.approx(np.linalg.norm(norms), rel=1e-4)
+    norms = [each.kernels[0].gradient for each in parts]
+    assert middle.kernels[0].gradient == pytest.approx(np.linalg.norm(norms), rel=1e-4)
+
+
 def in_graph(function):
     """Returns a function as those who compile parts of their model write it."""
     if keras.backend.backend() != "tensorflow":
