@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _checks, _fill, _layers, _plan, _report, _table
+from keras_winit import _backends, _checks, _fill, _layers, _plan, _report, _table
 from keras_winit._coverage import coverage
 from keras_winit._sparsity_mask import SparsityMask
 from keras_winit._transaction import all_or_nothing
@@ -216,7 +216,7 @@ def _draw(choice, seed, changes):
             f"{tuple(variable.shape)}, with {_plan.brief(choice.initializer)}: {error} "
             "Leave it out with `only`, or give it an initializer of its own in a plan."
         ) from error
-    variable.assign(keras.ops.cast(keras.ops.convert_to_tensor(values), variable.dtype))
+    variable.assign(keras.ops.cast(_backends.tensor(values), variable.dtype))
     sample = _sample(values)
     del values
     held = _sample(keras.ops.convert_to_numpy(variable))
