@@ -1,7 +1,7 @@
-"""Writes what follows from the package: the catalogue, the rules, the list of initializers.
+"""Writes what follows from the package: the catalogue, the rules, lists of initializers.
 
-A comment `<!-- catalogue -->`, `<!-- catalogue of keras -->`, `<!-- rules -->` or
-`<!-- initializers -->` in a page is replaced when the site is built.
+A comment `<!-- catalogue -->`, `<!-- catalogue of keras -->`, `<!-- rules -->`,
+`<!-- by activation -->` or `<!-- initializers -->` in a page is replaced when the site is built.
 """
 
 import os
@@ -75,6 +75,29 @@ def initializers():
     return "\n\n".join(f"::: keras_winit.initializers.{name}" for name in names)
 
 
+def by_activation():
+    """Returns a table of what a layer alone gets, by its activation."""
+    package = _package()
+    from keras_winit import _by_activation, _plan
+
+    names = [name for name in _by_activation.RECTIFIERS if name != "threshold"]  # takes arguments
+    last = _by_activation.LINES[-1]
+    selections = {f"`{name}`": package.select_initializer(name) for name in (*names, "selu")}
+    rows = [
+        (name, _plan.brief(found.initializer), found.reason, found.reference)
+        for name, found in selections.items()
+    ]
+    default = _plan.brief(last.scaling(None).initializer())
+    rows.append((last.name, default, last.reason.format(name="it") + ".", last.reference))
+    return "\n".join(
+        (
+            "| activation | initializer | why | source |",
+            "|---|---|---|---|",
+            *(f"| {name} | `{made}` | {why} | {_with_links(at)} |" for name, made, why, at in rows),
+        )
+    )
+
+
 def _package():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks on missing GPUs
     sys.path.insert(0, str(ROOT))
@@ -89,5 +112,6 @@ WRITERS = {
     "catalogue": catalogue,
     "catalogue of keras": lambda: catalogue("keras"),
     "rules": rules,
+    "by activation": by_activation,
     "initializers": initializers,
 }

@@ -46,8 +46,9 @@ def option(name, value, options):
 
 def did_you_mean(value, options):
     """Returns " Did you mean 'x'?" for the nearest option, or an empty string."""
-    near = difflib.get_close_matches(str(value).lower(), options, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    by_lower = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def shape(value):

@@ -5,18 +5,15 @@ import math
 import keras
 
 from keras_winit import _gains
+from keras_winit._by_activation import EXACT_REASON, GLOROT, HE, RECTIFIERS, SELU, scaled
 from keras_winit._choice import Choice
 from keras_winit._criticality import critical_point, point_of_small_signal, signal_slope
 from keras_winit._mimetic import MIMETIC, mimetic_parts
 from keras_winit._pytorch import pytorch
-from keras_winit._suggest import RECTIFIERS
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal, Siren
 
 initializers = keras.initializers
 
-GLOROT = "Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
-HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
-SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
 SAXE = "Saxe et al., 2014, https://arxiv.org/abs/1312.6120"
 ISOMETRY = "Pennington et al., 2017, https://arxiv.org/abs/1711.04735"
 XIAO = "Xiao et al., 2018, https://arxiv.org/abs/1806.05393"
@@ -124,7 +121,7 @@ def _for_kernel(weight, weights, graph):
     if point is not None:
         if around.is_first:
             reason = f"{name}, deep and plain: brings the input to the signal that stays"
-            return [Choice(weight, _scaled(point.signal - point.bias_variance), reason, ISOMETRY)]
+            return [Choice(weight, scaled(point.signal - point.bias_variance), reason, ISOMETRY)]
         return [_orthogonal(weight, name, math.sqrt(point.weight_variance), ISOMETRY)]
     slope = signal_slope(activation)
     if graph.depth > VERY_DEEP and is_rectifier and abs(slope - 1) < 1e-3:
@@ -158,18 +155,10 @@ def _glorot(weight, reason):
     return Choice(weight, initializers.GlorotUniform(), reason, GLOROT)
 
 
-def _scaled(scale):
-    """Returns the initializer of variance scale / fan_in, by its own name where it has one."""
-    for cls, known in ((initializers.HeNormal, 2.0), (initializers.LecunNormal, 1.0)):
-        if math.isclose(scale, known, rel_tol=1e-6):
-            return cls()
-    return initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
-
-
 def _forward(weight, name, moments):
     scale = 1 / moments.second_moment
-    reason = f"{name} follows: {scale:.4g} / fan_in keeps the size of the signal"
-    return Choice(weight, _scaled(scale), reason, SELU if name == "selu" else HE)
+    reason = EXACT_REASON.format(name=name, scale=scale)
+    return Choice(weight, scaled(scale), reason, SELU if name == "selu" else HE)
 
 
 def _for_steep(weight, name, moments, is_first):
@@ -179,23 +168,23 @@ def _for_steep(weight, name, moments, is_first):
         return Choice(weight, Siren(first=True), reason, SIREN)
     scale = 1 / moments.slope_second_moment
     reason = f"{name} is steep: {scale:.3g} / fan_in keeps the size of the gradient"
-    return Choice(weight, _scaled(scale), reason, SIREN)
+    return Choice(weight, scaled(scale), reason, SIREN)
 
 
 def _in_branch(weight, moments, branch, num_branches):
     scale = 1 / moments.second_moment
     if not weight.ends_layer:  # as depthwise and query kernels: the layer is scaled at its end
         reason = f"in a branch without normalization: {scale:.4g} / fan_in"
-        return Choice(weight, _scaled(scale), reason, HE)
+        return Choice(weight, scaled(scale), reason, HE)
     if branch.depth == 1:
         reason = f"a branch without normalization, one of {num_branches}: 1 / branches"
-        return Choice(weight, _scaled(scale / num_branches), reason, FIXUP)
+        return Choice(weight, scaled(scale / num_branches), reason, FIXUP)
     if branch.is_last:
         reason = "the last of a branch without normalization: the branch starts at zero"
         return Choice(weight, initializers.Zeros(), reason, FIXUP)
     factor = num_branches ** (-1 / (2 * branch.depth - 2))
     reason = f"in one of {num_branches} branches without normalization: {factor:.3g} times smaller"
-    return Choice(weight, _scaled(scale * factor**2), reason, FIXUP)
+    return Choice(weight, scaled(scale * factor**2), reason, FIXUP)
 
 
 def _orthogonal(weight, name, gain, reference):
@@ -226,7 +215,7 @@ def _critical(weight, weights, activation, is_first):
     # The first layer sees inputs of size 1, and brings them to the signal that stays.
     scale = point.signal - point.bias_variance if is_first else point.weight_variance
     reason = f"{name}, deep and plain: at the edge of chaos, with a signal of {point.signal:.3g}"
-    choices = [Choice(weight, _scaled(scale), reason, CRITICAL)]
+    choices = [Choice(weight, scaled(scale), reason, CRITICAL)]
     if bias is not None and point.bias_variance > 0:
         normal = initializers.RandomNormal(stddev=math.sqrt(point.bias_variance))
         choices.append(Choice(bias, normal, reason, CRITICAL))
@@ -298,8 +287,8 @@ def _gpt2(choice, moments, around, num_branches):
     if not last or moments is None:
         return choice
     reason = f"the last of one of {num_branches} branches: their sum keeps its size"
-    scaled = _scaled(1 / moments.second_moment / num_branches)
-    return Choice(choice.weight, scaled, reason, GPT2)
+    scale = 1 / moments.second_moment / num_branches
+    return Choice(choice.weight, scaled(scale), reason, GPT2)
 
 
 def mimetic(weights, graph):

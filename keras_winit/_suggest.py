@@ -1,68 +1,21 @@
 """From an activation to an initializer, with the reason; and the layer-builder wrapper."""
 
+import dataclasses
 import functools
+import importlib
 import inspect
 import itertools
+import types
+import weakref
 from dataclasses import dataclass
 
 import keras
 
-from keras_winit import _checks, _draws, _gains, _layers
+from keras_winit import _checks, _draws, _layers, _wrapped_class
+from keras_winit._by_activation import Scaling, decide
+from keras_winit._wrapped_class import WrappedClass
+from keras_winit._wrapped_module import WrappedModule
 from keras_winit.initializers import ActivationScaling
-
-RECTIFIERS = (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "prelu",
-    "elu",
-    "celu",
-    "gelu",
-    "silu",
-    "mish",
-    "hard_silu",
-    "sparse_plus",
-    "threshold",
-)
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """One line of the decision list."""
-
-    initializer: type
-    activation: str  # the activation that gives the same scale through ActivationScaling
-    mode: str
-    distribution: str
-    reason: str
-    reference: str
-
-
-_HE = _Rule(
-    keras.initializers.HeNormal,
-    "relu",
-    "fan_in",
-    "truncated_normal",
-    "{name} is a rectifier: about half of the signal's second moment is lost, and a variance "
-    "of 2 / fan_in makes up for it.",
-    "He et al., 2015, https://arxiv.org/abs/1502.01852, section 2.2",
-)
-_LECUN = _Rule(
-    keras.initializers.LecunNormal,
-    "linear",
-    "fan_in",
-    "truncated_normal",
-    "{name} normalizes itself, if the weights have a variance of 1 / fan_in.",
-    "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515, section 2",
-)
-_GLOROT = _Rule(
-    keras.initializers.GlorotUniform,
-    "linear",
-    "fan_avg",
-    "uniform",
-    "{name} is neither a rectifier nor selu: Keras's default.",
-    "Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html, section 4.2.1",
-)
 
 
 @dataclass(frozen=True)
@@ -112,7 +65,9 @@ def select_initializer(activation, layer=None):
     >>> keras_winit.select_initializer("selu").initializer.__class__.__name__
     'LecunNormal'
     >>> print(keras_winit.select_initializer("tanh").reason)
-    tanh is neither a rectifier nor selu: Keras's default.
+    tanh is none of the rectifiers of the list, nor selu: Keras's default.
+    >>> print(keras_winit.select_initializer("gelu").reason)
+    gelu follows: 2.352 / fan_in keeps the size of the signal.
     """
     kernel = _layers.Kernel("kernel_initializer")
     if layer is not None:
@@ -133,19 +88,22 @@ def select_initializer(activation, layer=None):
                 f"Received: layer={layer.name!r} of class {type(layer).__name__}."
             )
         kernel = kernels[-1]
-    rule, reason = _decide(activation)
-    return Suggestion(initializer_of(rule, kernel), reason, rule.reference)
+    line, scaling, reason = decide(activation)
+    return Suggestion(initializer_of(scaling, kernel), f"{reason}.", line.reference)
 
 
 def suggest_initializer(builder, *, seed=None):
-    """Wraps a layer builder so that its layers start with the weights their activation needs.
+    """Wraps a layer class, function or module, so that layers start as their activation needs.
 
     The layers are those of the builder; only where Keras's default `glorot_uniform` would be
     used, the activation decides. The first line that fits:
 
     - an initializer was passed: it is kept
-    - relu, relu6, leaky_relu, prelu, elu, celu, gelu, silu, mish, hard_silu, sparse_plus,
-      threshold: `he_normal`
+    - relu, relu6, prelu: `he_normal`, a variance of 2 / fan_in
+    - leaky_relu, elu, celu: `he_normal`, which is near and customary; with a slope or alpha of
+      which it is not (more than a third off), the next line
+    - gelu, silu, mish, hard_silu, sparse_plus, threshold: the variance that keeps the size of the
+      signal, gain² / fan_in, as `variance_scaling`
     - selu: `lecun_normal`
     - anything else: `glorot_uniform`, Keras's default
 
@@ -157,22 +115,35 @@ def suggest_initializer(builder, *, seed=None):
     `TimeDistributed`, `SpectralNormalization`, `Sequential`) are looked into. (Keras before 3.15
     cannot count over given axes; there, `ActivationScaling` does it.)
 
+    A layer class gives a class: `isinstance`, `issubclass`, `from_config` and pickling work as with
+    the wrapped one. What it builds are layers of the wrapped class itself, which a saved model
+    names as Keras's. A class that derives from it gets the same for its own layers: what its
+    `__init__` passes on to `super().__init__` counts as passed, unless it is an argument of its own
+    that was left at its default. A class that is wrapped already is returned as it is.
+
+    A module, as `keras.layers` or one of your own, gives a module with the same names: classes of
+    layers that have kernels of their own are wrapped, and so are modules inside of it; all else is
+    the module's own, functions and layers around layers included. Keras itself is not changed.
+
     Args:
-        builder: A layer class, or any callable that returns a layer; so it can also be used as
-            a decorator.
+        builder: A layer class; a module of layers; or any callable that returns a layer, so that
+            it can also be used as a decorator.
         seed: Integer or `None`. With an integer the weights of the n-th layer built follow from
-            it and n, recurrent and embedding weights included. Attention layers are left
-            unseeded: Keras would give query, key and value the same weights. Defaults to
-            `None`: `keras.utils.set_random_seed` governs, as for Keras's own.
+            it and n, recurrent and embedding weights included; of a module, the n-th of all its
+            classes. Attention layers are left unseeded: Keras would give query, key and value the
+            same weights. A pickled copy counts anew. Defaults to `None`:
+            `keras.utils.set_random_seed` governs, as for Keras's own.
 
     Returns:
-        A function with the arguments of `builder` that returns its layer.
+        A class for a class, a module for a module, and for anything else a function with the
+        arguments of `builder` that returns its layer.
 
     Raises:
         TypeError: If `builder` cannot build a layer, or builds one of a class whose kernel is
             not known here: give it the arguments `activation` and `kernel_initializer`, as
             Keras's layers have them, or pass the initializer yourself.
         ValueError: If the builder returns a layer that has its weights already.
+        AttributeError: By the module that is returned, for a name that `builder` does not have.
 
     Example:
 
@@ -181,6 +152,13 @@ def suggest_initializer(builder, *, seed=None):
     'HeNormal'
     >>> Dense(10).kernel_initializer.__class__.__name__
     'GlorotUniform'
+    >>> isinstance(Dense(10), Dense), type(Dense(10)) is keras.layers.Dense
+    (True, True)
+    >>> layers = keras_winit.suggest_initializer(keras.layers)
+    >>> layers.Conv2D(8, 3, activation="gelu").kernel_initializer.scale.__round__(3)
+    2.352
+    >>> layers.Flatten is keras.layers.Flatten
+    True
     >>> @keras_winit.suggest_initializer
     ... def convolution(filters):
     ...     return keras.layers.Conv2D(filters, 3, activation="selu", padding="same")
@@ -193,28 +171,107 @@ def suggest_initializer(builder, *, seed=None):
     - [Klambauer et al., 2017](https://arxiv.org/abs/1706.02515), section 2
     - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4.2.1
     """
-    if isinstance(builder, keras.Layer) or not callable(builder):
+    if isinstance(builder, keras.Layer) or not (
+        callable(builder) or isinstance(builder, types.ModuleType)
+    ):
         raise TypeError(
-            "`builder` should be a layer class or a function that returns a layer. "
-            f"Received: builder={builder!r}. Pass the class, as in "
+            "`builder` should be a layer class, a function that returns a layer, or a module of "
+            f"layers. Received: builder={builder!r}. Pass the class, as in "
             "`suggest_initializer(keras.layers.Dense)`, and call what it returns."
         )
     if seed is not None:
         seed = _checks.integer("seed", seed)
-    layer_numbers = itertools.count()
+    seeds = _Seeds(seed)
+    if isinstance(builder, types.ModuleType):
+        return _wrap_module(builder, seeds)
+    if _is_layer_class(builder):
+        return _wrap_class(builder, seeds)
 
     @functools.wraps(builder, updated=())
     def build(*args, **kwargs):
-        layer_seed = None if seed is None else f"{seed}/{next(layer_numbers)}"
-        call = _Call(builder, args, kwargs)
-        if call.builds_unknown_layer():
-            layer = call.with_initializer(layer_seed)
-        else:
-            layer = builder(*args, **kwargs)
-            _set_initializers(layer, call, layer_seed)
-        return layer
+        return _build(seeds, builder, builder, args, kwargs)
 
     return build
+
+
+class _Seeds:
+    """A seed for each layer that is built."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        self._numbers = itertools.count()
+
+    def next(self):
+        return None if self.seed is None else f"{self.seed}/{next(self._numbers)}"
+
+
+def _is_layer_class(value):
+    return isinstance(value, type) and issubclass(value, keras.Layer)
+
+
+# Without a seed, the one wrapped class of each: a pickle of it comes back as the same.
+_unseeded_classes = weakref.WeakValueDictionary()
+
+
+def _wrap_class(cls, seeds):
+    if isinstance(cls, WrappedClass):
+        if seeds.seed is None:
+            return cls
+        if _wrapped_class.is_wrapped(cls):
+            cls = _wrapped_class.wrapped_by(cls)
+    wrapped = _unseeded_classes.get(cls) if seeds.seed is None else None
+    if wrapped is None:
+        build = functools.partial(_build, seeds)
+        rebuild = functools.partial(suggest_initializer, cls, seed=seeds.seed)
+        wrapped = _wrapped_class.wrap(cls, build, rebuild)
+        if seeds.seed is None:
+            _unseeded_classes[cls] = wrapped
+    return wrapped
+
+
+def _wrap_module(module, seeds):
+    if isinstance(module, WrappedModule):
+        if seeds.seed is None:
+            return module
+        module = module._keras_winit_module
+
+    def wrap(value):
+        if isinstance(value, types.ModuleType):
+            is_inner = value.__name__.startswith(f"{module.__name__}.")
+            return _wrap_module(value, seeds) if is_inner else value
+        return _wrap_class(value, seeds) if _draws_kernels(value) else value
+
+    rebuild = functools.partial(_wrapped_module_named, module.__name__, seeds.seed)
+    return WrappedModule(module, wrap, rebuild)
+
+
+def _wrapped_module_named(name, seed):
+    return suggest_initializer(importlib.import_module(name), seed=seed)
+
+
+def _draws_kernels(cls):
+    """Whether a class has kernels of its own whose initializer can be set or told."""
+    if not _is_layer_class(cls):
+        return False
+    if _layers.is_known_class(cls):
+        return _layers.draws_kernels(cls)
+    return inspect.signature(cls).parameters.keys() >= {"activation", "kernel_initializer"}
+
+
+def _build(seeds, builder, make, args, kwargs):
+    """Returns what `make` makes, as a builder with these arguments, with what is suggested."""
+    seed = seeds.next()
+    call = _Call(builder, args, kwargs)
+    is_unknown = call.builds_unknown_layer()
+    layer = call.with_initializer(make, seed) if is_unknown else make(*args, **kwargs)
+    if not isinstance(layer, keras.Layer):
+        raise TypeError(
+            f"`builder` should return a layer. Received: {call.name}, which returned {layer!r}."
+        )
+    call.add_passed_on(layer)
+    if not is_unknown:
+        _set_initializers(layer, call, seed)
+    return layer
 
 
 class _Call:
@@ -236,6 +293,13 @@ class _Call:
         except (TypeError, ValueError):
             pass  # no signature, or a wrong call: the builder will say so itself
 
+    def add_passed_on(self, layer):
+        """Adds what an `__init__` has passed on to that of its parent, as its own decision."""
+        for builder, args, kwargs in _wrapped_class.take_passed_on(layer):
+            for name, value in _Call(builder, args, kwargs).passed.items():
+                if name not in self.parameters:
+                    self.passed.setdefault(name, value)
+
     def has_passed(self, argument):
         return self.passed.get(argument) is not None
 
@@ -246,26 +310,22 @@ class _Call:
             and not _layers.is_known_class(self.builder)
         )
 
-    def with_initializer(self, seed):
+    def with_initializer(self, make, seed):
         """Returns the layer of an unknown class, told its initializer as an argument."""
         if "activation" not in self.parameters or "kernel_initializer" not in self.parameters:
             raise TypeError(_unknown_layer(self.builder))
         if self.has_passed("kernel_initializer"):
-            return self.builder(*self.args, **self.kwargs)
+            return make(*self.args, **self.kwargs)
         default = self.parameters["activation"].default
         activation = self.passed.get("activation", default)
-        rule, _ = _decide(None if activation is inspect.Parameter.empty else activation)
+        _, scaling, _ = decide(None if activation is inspect.Parameter.empty else activation)
         initializer = initializer_of(
-            rule, _layers.Kernel("kernel_initializer"), _derived_seed(seed, "kernel_initializer")
+            scaling, _layers.Kernel("kernel_initializer"), _derived_seed(seed, "kernel_initializer")
         )
-        return self.builder(*self.args, **{**self.kwargs, "kernel_initializer": initializer})
+        return make(*self.args, **{**self.kwargs, "kernel_initializer": initializer})
 
 
 def _set_initializers(layer, call, seed):
-    if not isinstance(layer, keras.Layer):
-        raise TypeError(
-            f"`builder` should return a layer. Received: {call.name}, which returned {layer!r}."
-        )
     inner_layers = list(_layers.walk(layer))
     for inner in inner_layers:
         known = _layers.kernels(inner)
@@ -282,11 +342,11 @@ def _set_initializers(layer, call, seed):
             name = kernel.argument
             if kernel.role != "kernel" or name is None or call.has_passed(name):
                 continue
-            rule, _ = _decide(inner.activation if kernel.activated else None)
+            _, scaling, _ = decide(inner.activation if kernel.activated else None)
             if _is_default(getattr(inner, name)) and (
-                rule is not _GLOROT or _has_wrong_fans(kernel)
+                scaling != _DEFAULT or _has_wrong_fans(kernel)
             ):
-                setattr(inner, name, initializer_of(rule, kernel))
+                setattr(inner, name, initializer_of(scaling, kernel))
         if seed is None:
             continue
         for name in _layers.seedable_arguments(inner):
@@ -295,6 +355,10 @@ def _set_initializers(layer, call, seed):
             if config["seed"] is None and not call.has_passed(name):
                 config["seed"] = _derived_seed(f"{seed}/{number}", name)
                 setattr(inner, name, type(own).from_config(config))
+
+
+# Keras's default.
+_DEFAULT = Scaling(1.0, "fan_avg", "uniform")
 
 
 def _is_default(initializer):
@@ -308,20 +372,6 @@ def _is_default(initializer):
     }
 
 
-def _decide(activation):
-    """Returns the rule for an activation, and its reason in words."""
-    function = _gains.resolve(activation)
-    name, _ = _gains.identify(function)
-    if name in RECTIFIERS:
-        rule = _HE
-    elif name == "selu":
-        rule = _LECUN
-    else:
-        rule = _GLOROT
-    label = name or getattr(function, "__name__", type(function).__name__)
-    return rule, rule.reason.format(name=label)
-
-
 def _has_wrong_fans(kernel, mode="fan_avg"):
     """Whether Keras miscounts; the average is right where inputs and outputs are swapped."""
     if kernel.input_axes is None or kernel.keras_knows:
@@ -329,19 +379,16 @@ def _has_wrong_fans(kernel, mode="fan_avg"):
     return not (kernel.transposed and mode == "fan_avg")
 
 
-def initializer_of(rule, kernel, seed=None):
-    """Returns a new initializer of the rule, counting the fans that the kernel really has."""
-    if not _has_wrong_fans(kernel, rule.mode):
-        return rule.initializer(seed=seed)
-    axes = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
-    arguments = {"mode": rule.mode, "distribution": rule.distribution, "seed": seed, **axes}
+def initializer_of(scaling, kernel, seed=None):
+    """Returns a new initializer of that variance, over the fans that the kernel really has."""
+    if not _has_wrong_fans(kernel, scaling.mode):
+        return scaling.initializer(seed=seed)
     stride = kernel.stride if kernel.transposed else 1
-    if not _layers.KERAS_TAKES_AXES:
-        return ActivationScaling(rule.activation, scale=stride, **arguments)
-    if stride == 1:
-        return rule.initializer(seed=seed, **axes)
-    scale = rule.initializer(seed=0).scale * stride
-    return keras.initializers.VarianceScaling(scale, **arguments)
+    scaling = dataclasses.replace(scaling, scale=scaling.scale * stride)
+    axes = {"input_axes": kernel.input_axes, "output_axes": kernel.output_axes}
+    if _layers.KERAS_TAKES_AXES:
+        return scaling.initializer(seed=seed, **axes)
+    return ActivationScaling("linear", **dataclasses.asdict(scaling), seed=seed, **axes)
 
 
 def _derived_seed(seed, name):

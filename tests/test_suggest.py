@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit import _layers, _suggest
+from keras_winit import _by_activation, _layers
 from keras_winit.initializers import ActivationScaling
 
 layers = keras.layers
@@ -24,18 +24,52 @@ def kernel_class(activation, **arguments):
 # The decision list.
 
 
-def rectifiers():
-    yield from ("relu", "relu6", "leaky_relu", "elu", "celu", "gelu", "silu", "swish", "mish")
-    yield from ("hard_silu", "hard_swish", "sparse_plus", keras.activations.relu)
+def variants_of_relu():
+    yield from ("relu", "relu6", "leaky_relu", "elu", "celu", keras.activations.relu)
     yield from (layers.ReLU(max_value=6.0), layers.LeakyReLU(0.1), layers.PReLU(), layers.ELU())
     yield from (layers.Activation("relu"), keras.saving.serialize_keras_object(layers.ReLU()))
     yield lambda x: keras.ops.maximum(x, 0.0)
 
 
-@pytest.mark.parametrize("activation", list(rectifiers()))
-def test_rectifiers_get_he_normal(activation):
+@pytest.mark.parametrize("activation", list(variants_of_relu()))
+def test_variants_of_relu_get_he_normal(activation):
     assert kernel_class(activation) == "HeNormal"
     assert class_name(keras_winit.select_initializer(activation).initializer) == "HeNormal"
+
+
+# Where 2 / fan_in is not near, it is not given.
+FAR_VARIANTS = (
+    layers.LeakyReLU(0.9),
+    layers.ELU(3.0),
+    layers.ReLU(max_value=1.0),
+    functools.partial(keras.activations.celu, alpha=20.0),
+)
+OTHER_RECTIFIERS = (
+    *("gelu", "silu", "swish", "mish", "hard_silu", "hard_swish", "sparse_plus"),
+    layers.Activation("gelu"),
+    functools.partial(keras.activations.gelu, approximate=True),
+    functools.partial(keras.activations.threshold, threshold=0.5, default_value=0.0),
+    lambda x: x * keras.ops.sigmoid(x),
+)
+
+
+@pytest.mark.parametrize("activation", [*OTHER_RECTIFIERS, *FAR_VARIANTS])
+def test_other_rectifiers_get_the_variance_that_keeps_the_size_of_the_signal(activation):
+    z = np.linspace(-9, 9, 36001)
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    outputs = keras.activations.get(activation)(keras.ops.convert_to_tensor(z, "float32"))
+    squares = keras.ops.convert_to_numpy(outputs).astype("float64") ** 2
+    second_moment = np.sum(squares * density) * (z[1] - z[0])  # to 1e-4 where it jumps
+    layer = keras_winit.suggest_initializer(layers.Dense)(3, activation=activation)
+    selected = keras_winit.select_initializer(activation).initializer
+    for initializer in (layer.kernel_initializer, selected):
+        assert type(initializer) is keras.initializers.VarianceScaling
+        assert (initializer.mode, initializer.distribution) == ("fan_in", "truncated_normal")
+        assert abs(initializer.scale * second_moment - 1) < 2e-4
+
+
+def test_a_rectifier_that_lets_nothing_through_keeps_the_default_of_keras():
+    assert kernel_class(layers.ReLU(max_value=0.0)) == "GlorotUniform"
 
 
 @pytest.mark.parametrize("activation", ["selu", keras.activations.selu, layers.Activation("selu")])
@@ -55,18 +89,22 @@ def test_anything_else_keeps_the_default_of_keras(activation):
 
 def test_docstring_prints_the_decision_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest_initializer.__doc__)
-    assert f"- {', '.join(_suggest.RECTIFIERS)}: `he_normal`" in text
-    assert "- selu: `lecun_normal` - anything else: `glorot_uniform`" in text
-    for rule in (_suggest._HE, _suggest._LECUN, _suggest._GLOROT):
-        author, link = rule.reference.split(" ")[0], rule.reference.split(", ")[2]
+    printed = text.partition("The first line that fits: - ")[2].partition(" It is set where")[0]
+    kept, *lines = printed.split(" - ")
+    assert kept == "an initializer was passed: it is kept"
+    assert len(lines) == len(_by_activation.LINES)
+    named = []
+    for entry, line in zip(lines, _by_activation.LINES, strict=True):
+        names, _, choice = entry.partition(": ")
+        assert f"`{line.choice}`" in choice
+        author, link = line.reference.split(" ")[0], line.reference.split(", ")[2]
         assert author in text
         assert link in text
-
-
-def test_rectifiers_have_a_gain_nearer_to_that_of_relu_than_to_one():
-    for name in set(_suggest.RECTIFIERS) - {"threshold"}:
-        gain = keras_winit.gain(name)
-        assert abs(gain - 2**0.5) < abs(gain - 1), name
+        for name in [] if names == "anything else" else names.split(", "):
+            named.append(name)
+            activation = {"prelu": layers.PReLU(), "threshold": OTHER_RECTIFIERS[9]}.get(name, name)
+            assert _by_activation.decide(activation)[0] is line, name
+    assert sorted(named) == sorted((*_by_activation.RECTIFIERS, "selu"))
 
 
 # What the user passed is kept.

@@ -228,6 +228,19 @@ def is_described(cls):
     return any(parent in _described for parent in cls.__mro__)
 
 
+def draws_kernels(cls):
+    """Whether the layers of a known class have kernels themselves, and not only those in them.
+
+    A recurrent layer has those of its cell, by the arguments that Keras gives to both.
+    """
+    arguments = {"kernel_initializer", "depthwise_initializer", "embeddings_initializer"}
+    return any(
+        parent in _described
+        or not arguments.isdisjoint(inspect.signature(parent.__init__).parameters)
+        for parent in cls.__mro__
+    )
+
+
 def is_of_keras(cls):
     """Whether a class is one of Keras's layers, or derived from one."""
     is_own = cls.__module__.split(".")[0] == "keras"
