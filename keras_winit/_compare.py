@@ -11,6 +11,7 @@ import numpy as np
 from keras_winit import _backends, _checks, _comparison, _plan, _schemes, _study
 from keras_winit._comparison import Comparison, Run
 from keras_winit._initialize import initialize
+from keras_winit.initializers._any import with_gain
 
 _OWN = "own"
 _KERAS = "glorot_uniform"  # Keras's default for kernels
@@ -341,7 +342,7 @@ def _metric(metric):
 def _build(build_model, scheme, takes_initializer, seed):
     """Returns a compiled model with the starting weights of a seed."""
     if takes_initializer and isinstance(scheme, keras.Initializer):
-        scheme = scheme.clone()  # with a seed of its own, unless it was given one
+        scheme = with_gain(scheme).clone()  # with a seed of its own, unless it was given one
     model = build_model(scheme) if takes_initializer else build_model()
     if not isinstance(model, keras.Model):
         raise TypeError(f"`build_model` should return a Keras model. Received: {model!r}.")
@@ -355,7 +356,7 @@ def _build(build_model, scheme, takes_initializer, seed):
 def _text(scheme):
     """Returns a text that is the same for equal schemes."""
     if isinstance(scheme, keras.Initializer):
-        return f"{type(scheme).__name__}({scheme.get_config()!r})"
+        return f"{type(scheme).__name__}({with_gain(scheme).get_config()!r})"
     return scheme if isinstance(scheme, str) else _plan.brief(scheme)
 
 

@@ -7,8 +7,16 @@ import keras
 import numpy as np
 
 from keras_winit import _axes
-from keras_winit.initializers import ActivationScaling, Identity, Orthogonal
-from keras_winit.initializers._any import SCALINGS, changed, draw, elementwise, ours
+from keras_winit.initializers import ActivationScaling, Identity
+from keras_winit.initializers._any import (
+    SCALINGS,
+    changed,
+    draw,
+    elementwise,
+    loadable,
+    ours,
+    replacement,
+)
 
 initializers = keras.initializers
 
@@ -62,23 +70,30 @@ def _axes_for_keras(kernel, initializer, shape):
     return _axes.kernel_axes(shape)
 
 
-def in_config(weight, initializer):
+def in_config(weight, initializer, *, as_keras=False):
     """Returns the initializer with which the layer itself would draw what `fill` draws.
 
     The layer gives it a shape alone. So it gets the axes and groups of the kernel, and the scale
     that makes up for the fans that Keras then counts wrong. What it cannot be told is that each
-    group or gate is orthogonal by itself.
+    group or gate is orthogonal by itself. An initializer that does not come back from a file, or
+    cannot draw the type of the weight, is replaced by ours.
     """
     kernel = weight.kernel
-    if kernel is None or kernel.argument is None or _has_axes(initializer):
-        return initializer
     shape = tuple(int(size) for size in weight.variable.shape)
+    told = loadable(initializer, weight.variable.dtype)
+    if as_keras and told is not initializer and kernel is not None and kernel.keras_knows:
+        # To ours Keras tells the axes, where its own are drawn without them.
+        *spatial, inputs, outputs = range(len(shape))
+        return changed(told, input_axes=[*spatial, inputs], output_axes=[*spatial, outputs])
+    if as_keras or kernel is None or kernel.argument is None or _has_axes(initializer):
+        return told
     is_matrix = kernel.input_axes is None and kernel.blocks == 1 and len(shape) == 2
     kind = type(initializer)
-    if kind is initializers.Orthogonal and kernel.input_axes is not None:
-        initializer = Orthogonal(initializer.gain, initializer.get_config()["seed"])
-    elif kind is initializers.Identity and not is_matrix:
-        initializer = ours(initializer)
+    if (kind is initializers.Orthogonal and kernel.input_axes is not None) or (
+        kind is initializers.Identity and not is_matrix
+    ):
+        told = replacement(initializer)
+    initializer = told
     if kernel.blocks > 1 and hasattr(initializer, "groups"):
         initializer = changed(initializer, groups=kernel.blocks)
     counted = _axes_for_keras(kernel, initializer, shape)

@@ -161,9 +161,7 @@ def initialize_within(changes, model, scheme="suggested", *, seed=None, only=Non
         reason = _reason_to_skip(choice, frozen)
         if reason is None:
             before, after = _draw(choice, f"{seed}/{key}", changes)
-            told = choice.initializer
-            if not choice.as_keras:
-                told = _fill.in_config(choice.weight, told)
+            told = _fill.in_config(choice.weight, choice.initializer, as_keras=choice.as_keras)
             done.append((choice.weight, told))
         else:
             before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))

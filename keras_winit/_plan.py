@@ -286,10 +286,13 @@ def brief(initializer):
     name = getattr(initializer, "__name__", type(initializer).__name__)
     if not isinstance(initializer, keras.Initializer):
         return name
+    config = initializer.get_config()
+    if type(initializer) is keras.initializers.Identity:
+        config = {"gain": initializer.gain}  # which Keras leaves out
     parameters = _parameters(type(initializer))
     changed = {
         key: value
-        for key, value in initializer.get_config().items()
+        for key, value in config.items()
         if key in parameters
         and value != parameters[key].default
         and not key.endswith(("seed", "_axes"))

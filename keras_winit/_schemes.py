@@ -66,6 +66,8 @@ def is_kernel(weight):
 
 
 def _fresh(initializer):
+    if type(initializer) is initializers.Identity:  # it has no seed, and a copy has no gain
+        return initializer
     return initializer.clone() if isinstance(initializer, keras.Initializer) else initializer
 
 

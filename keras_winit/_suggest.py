@@ -16,6 +16,7 @@ from keras_winit._by_activation import Scaling, decide
 from keras_winit._wrapped_class import WrappedClass
 from keras_winit._wrapped_module import WrappedModule
 from keras_winit.initializers import ActivationScaling
+from keras_winit.initializers._any import is_drawable, replacement
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def suggest_initializer(builder, *, seed=None):
     `pointwise_initializer`), as a built-in of Keras. Depthwise and transposed kernels, whose
     fans Keras miscounts, get the axes that make them true; the depthwise half of a separable
     convolution, which no activation follows, keeps `glorot_uniform`. Recurrent kernels stay
-    `orthogonal`, embeddings and attention as they are. Wrappers (`Bidirectional`,
+    `orthogonal`, embeddings and attention as they are. In bfloat16 and float16, where Keras cannot
+    draw an `orthogonal`, it is this package's, also where it was passed. Wrappers (`Bidirectional`,
     `TimeDistributed`, `SpectralNormalization`, `Sequential`) are looked into. (Keras before 3.15
     cannot count over given axes; there, `ActivationScaling` does it.)
 
@@ -271,6 +273,7 @@ def _build(seeds, builder, make, args, kwargs):
     call.add_passed_on(layer)
     if not is_unknown:
         _set_initializers(layer, call, seed)
+    _make_drawable(layer)
     return layer
 
 
@@ -355,6 +358,14 @@ def _set_initializers(layer, call, seed):
             if config["seed"] is None and not call.has_passed(name):
                 config["seed"] = _derived_seed(f"{seed}/{number}", name)
                 setattr(inner, name, type(own).from_config(config))
+
+
+def _make_drawable(layer):
+    """Replaces what Keras cannot draw in 16 bits: its default for recurrent kernels, for one."""
+    for inner in _layers.walk(layer):
+        for name, value in list(vars(inner).items()):
+            if not is_drawable(value, inner.variable_dtype):
+                setattr(inner, name, replacement(value))
 
 
 # Keras's default.

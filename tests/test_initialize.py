@@ -684,7 +684,7 @@ def test_values_that_are_not_finite_are_refused():
     before = values_of(model)
     message = r"Layer 'hidden' \(Dense\), kernel of shape \(12, 48\), with .*not all finite"
     with pytest.raises(ValueError, match=message):
-        keras_winit.initialize(model, keras.initializers.Constant(math.nan), seed=1)
+        keras_winit.initialize(model, lambda shape, dtype: np.full(shape, np.nan), seed=1)
     assert_equal(values_of(model), before)
 
 
@@ -891,6 +891,85 @@ def test_a_scheme_that_does_not_fit_names_the_weight_and_the_remedy(scheme, mess
         keras_winit.initialize(model, scheme, seed=1)
     assert_equal(values_of(model), before)
     assert attributes(model) == told
+
+
+@pytest.mark.parametrize("by", ["scheme", "plan", "reset", "gates"])
+def test_an_identity_keeps_its_gain(by, tmp_path):
+    identity = keras.initializers.Identity(0.5)
+    arguments = {"kernel_initializer": identity} if by == "reset" else {}
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="last", **arguments)])
+    scheme = {"reset": "own", "scheme": identity, "gates": initializers.PerGate(identity, 1)}
+    if by == "plan":
+        scheme["plan"] = keras_winit.suggest(model)
+        scheme["plan"]["last"] = identity
+    result = keras_winit.initialize(model, scheme[by])
+    assert by == "gates" or result.rows[0].initializer == "Identity(gain=0.5)"
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for each in (model, loaded, keras.models.clone_model(loaded)):
+        kernel = keras.ops.convert_to_numpy(each.layers[-1].kernel)
+        np.testing.assert_array_equal(kernel, 0.5 * np.eye(4, 3))
+
+
+NAN, INFINITY = float("nan"), float("inf")
+OF_KERAS = {
+    "`stddev` should not be negative. Received: stddev=-1": [
+        keras.initializers.RandomNormal(stddev=-1),
+        keras.initializers.TruncatedNormal(stddev=-1),
+    ],
+    "`stddev` should be finite. Received: stddev=nan": [
+        keras.initializers.RandomNormal(stddev=NAN),
+        keras.initializers.TruncatedNormal(stddev=NAN),
+    ],
+    "`mean` should be finite. Received: mean=inf": [
+        keras.initializers.RandomNormal(INFINITY),
+        keras.initializers.TruncatedNormal(INFINITY),
+    ],
+    "`stddev` should be a number. Received: stddev='0.1'": [
+        keras.initializers.RandomNormal(stddev="0.1")
+    ],
+    "`minval` should not be above `maxval`. Received: minval=1, maxval=-1": [
+        keras.initializers.RandomUniform(1, -1)
+    ],
+    "`maxval` should be finite. Received: maxval=inf": [
+        keras.initializers.RandomUniform(0, INFINITY)
+    ],
+    "`value` should be finite. Received: value=nan": [keras.initializers.Constant(NAN)],
+    "`value` should be finite. Received: value=1e+300": [keras.initializers.Constant(1e300)],
+    "`scale` should be a positive finite number. Received: scale=nan": [
+        keras.initializers.VarianceScaling(NAN)
+    ],
+    "`gain` should be a positive finite number. Received: gain=nan": [
+        keras.initializers.Orthogonal(NAN)
+    ],
+    "`gain` should be a finite number. Received: gain=nan": [keras.initializers.Identity(NAN)],
+}
+
+
+@pytest.mark.parametrize("message", OF_KERAS)
+def test_what_keras_does_not_check_names_the_weight_and_the_argument(message):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="last")])
+    before, told = values_of(model), attributes(model)
+    expected = rf"Layer 'last' \(Dense\), kernel of shape \(4, 3\), with .*{re.escape(message)}"
+    for initializer in OF_KERAS[message]:
+        with pytest.raises((ValueError, TypeError), match=expected):
+            keras_winit.initialize(model, initializer)
+    assert_equal(values_of(model), before)
+    assert attributes(model) == told
+
+
+def test_what_keras_draws_at_the_edge_is_drawn():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    kernel = model.layers[0].kernel
+    for initializer, value in (
+        (keras.initializers.RandomNormal(2.0, stddev=0), 2.0),
+        (keras.initializers.TruncatedNormal(2.0, stddev=0.0), 2.0),
+        (keras.initializers.RandomUniform(2, 2), 2.0),
+        (keras.initializers.Constant(np.full(3, 2)), 2.0),
+        (keras.initializers.RandomNormal(np.float32(2), np.array(0.0)), 2.0),
+    ):
+        keras_winit.initialize(model, initializer)
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(kernel), np.full((4, 3), value))
 
 
 # Memory and devices.

@@ -105,6 +105,20 @@ def test_the_replacement_has_the_variance_of_the_original(initializer, variance)
         assert abs(np.mean(kernel**2) / variance - 1) < tolerance
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_stripped_model_of_16_bits_can_be_built_anew(dtype, tmp_path):
+    recurrent = layers.LSTM(3, recurrent_initializer=Orthogonal(), dtype=dtype)
+    model = keras.Sequential([keras.Input((4, 2)), recurrent, layers.Dense(5, dtype=dtype)])
+    for scheme in ("keras", "orthogonal"):
+        keras_winit.initialize(model, scheme, seed=1)
+        keras_winit.strip_initializers(model)
+        assert "keras_winit" not in model.to_json()
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_mask_is_taken_off_and_its_zeros_stay(tmp_path):
     sparse = Sparse(0.8, seed=1)
     mask = keras_winit.SparsityMask(sparse)

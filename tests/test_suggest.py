@@ -334,6 +334,74 @@ def test_recurrent_kernels_stay_orthogonal():
     assert class_name(layer.cell.recurrent_initializer) == "Orthogonal"
 
 
+IN_16_BITS = {
+    "LSTM": (lambda S, dtype: S(layers.LSTM)(4, dtype=dtype), (3, 5)),
+    "GRU, explicit": (
+        lambda S, dtype: S(layers.GRU)(4, dtype=dtype, recurrent_initializer="orthogonal"),
+        (3, 5),
+    ),
+    "Dense, explicit": (
+        lambda S, dtype: S(layers.Dense)(4, dtype=dtype, kernel_initializer="orthogonal"),
+        (5,),
+    ),
+    "ConvLSTM1D": (lambda S, dtype: S(layers.ConvLSTM1D)(4, 3, dtype=dtype), (2, 6, 5)),
+    "Bidirectional": (
+        lambda S, dtype: S(lambda: layers.Bidirectional(layers.GRU(4, dtype=dtype)))(),
+        (3, 5),
+    ),
+    "cells": (
+        lambda S, dtype: S(
+            lambda: layers.RNN(
+                [layers.LSTMCell(4, dtype=dtype), layers.SimpleRNNCell(3, dtype=dtype)]
+            )
+        )(),
+        (3, 5),
+    ),
+}
+
+
+def orthogonal_of(layer):
+    """Returns the orthogonal initializers of a layer and of what is in it."""
+    values = [value for inner in _layers.walk(layer) for value in vars(inner).values()]
+    kinds = (keras.initializers.Orthogonal, keras_winit.initializers.Orthogonal)
+    return [value for value in values if isinstance(value, kinds)]
+
+
+@pytest.mark.parametrize("by_policy", [True, False])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", IN_16_BITS)
+def test_in_16_bits_layers_with_orthogonal_kernels_can_be_built(kind, dtype, by_policy):
+    build, shape = IN_16_BITS[kind]
+    keras.config.set_dtype_policy(dtype if by_policy else "float32")
+    try:
+        layer = build(keras_winit.suggest_initializer, None if by_policy else dtype)
+        layer.build((None, *shape))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {keras.backend.standardize_dtype(each.dtype) for each in layer.weights} == {dtype}
+    assert {type(each) for each in orthogonal_of(layer)} == {keras_winit.initializers.Orthogonal}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("kind", IN_16_BITS)
+def test_in_32_bits_the_orthogonal_is_that_of_keras(kind, dtype):
+    layer = IN_16_BITS[kind][0](keras_winit.suggest_initializer, dtype)
+    assert {type(each) for each in orthogonal_of(layer)} == {keras.initializers.Orthogonal}
+
+
+def test_in_16_bits_a_seed_reaches_recurrent_weights():
+    builders = [keras_winit.suggest_initializer(layers.LSTM, seed=seed) for seed in (3, 3, 4)]
+    first, again, other = (builder(4, dtype="bfloat16") for builder in builders)
+    for layer in (first, again, other):
+        layer.build((None, 2, 5))
+    first, again, other = (
+        keras.ops.convert_to_numpy(keras.ops.cast(layer.cell.recurrent_kernel, "float32"))
+        for layer in (first, again, other)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
 def test_the_config_tells_the_truth():
     layer = keras_winit.suggest_initializer(layers.DepthwiseConv2D, seed=4)(3, activation="relu")
     copy = layers.DepthwiseConv2D.from_config(layer.get_config())

@@ -58,7 +58,7 @@ def config_of(initializer):
     """Returns what a JSON config can hold of an initializer given in any form."""
     if isinstance(initializer, (str, dict)):
         return initializer
-    return keras.initializers.serialize(resolve(initializer))
+    return keras.initializers.serialize(with_gain(resolve(initializer)))
 
 
 def changed(initializer, **arguments):
@@ -75,23 +75,50 @@ def elementwise(initializer, shape, seed):
     if kind is initializers.Ones:
         return np.ones(shape, np.float32)
     if kind is initializers.Constant:
-        return np.broadcast_to(np.float32(initializer.value), shape).copy()
+        return np.broadcast_to(_finite("value", initializer.value), shape).copy()
     if kind is initializers.RandomNormal:
-        values = _draws.normal(shape, stddev=initializer.stddev, **arguments)
-        values += np.float32(initializer.mean)
+        mean, stddev = _mean_and_stddev(initializer)
+        values = _draws.normal(shape, stddev=stddev, **arguments)
+        values += mean
         return values
     if kind is initializers.TruncatedNormal:
+        mean, stddev = _mean_and_stddev(initializer)
         # Keras's stddev is that before the truncation.
-        stddev = initializer.stddev * _draws.TRUNCATED_STDDEV
+        stddev = stddev * _draws.TRUNCATED_STDDEV
         values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
-        values += np.float32(initializer.mean)
+        values += mean
         return values
     if kind is initializers.RandomUniform:
         low, high = initializer.minval, initializer.maxval
+        if np.any(_finite("minval", low) > _finite("maxval", high)):
+            raise ValueError(
+                f"`minval` should not be above `maxval`. Received: minval={low!r}, maxval={high!r}."
+            )
         values = _draws.uniform(shape, limit=(high - low) / 2, **arguments)
         values += np.float32((low + high) / 2)
         return values
     return None
+
+
+def _mean_and_stddev(initializer):
+    stddev = initializer.stddev
+    if np.any(_finite("stddev", stddev) < 0):
+        raise ValueError(f"`stddev` should not be negative. Received: stddev={stddev!r}.")
+    return _finite("mean", initializer.mean), stddev
+
+
+@np.errstate(over="ignore")  # what is too large for float32 is not finite either
+def _finite(name, value):
+    """Returns an argument as float32, or raises: Keras itself does not check it."""
+    try:
+        array = None if isinstance(value, str) else np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        array = None
+    if array is None:
+        raise TypeError(f"`{name}` should be a number. Received: {name}={value!r}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"`{name}` should be finite. Received: {name}={value!r}.")
+    return array
 
 
 def ours(initializer):
@@ -115,6 +142,34 @@ def ours(initializer):
         if getattr(initializer, name, 1) > 1:
             return changed(initializer, **{name: 1})
     return initializer
+
+
+def is_drawable(initializer, dtype):
+    """Whether Keras draws the type, on every backend: in 16 bits it has no orthogonal matrices."""
+    if type(initializer) is not initializers.Orthogonal:
+        return True
+    return keras.backend.standardize_dtype(dtype) not in ("bfloat16", "float16")
+
+
+def loadable(initializer, dtype):
+    """Returns an initializer that comes back from a file as it is and draws the type."""
+    if is_drawable(initializer, dtype):
+        return with_gain(initializer)
+    return replacement(initializer)
+
+
+def with_gain(initializer):
+    """Returns an initializer with a gain in its config: that of Keras's `Identity` is lost."""
+    if type(initializer) is not initializers.Identity or initializer.gain == 1:
+        return initializer
+    return initializer if "gain" in initializer.get_config() else replacement(initializer)
+
+
+def replacement(initializer):
+    """Returns our class for an orthogonal matrix or an identity of Keras, with the same seed."""
+    if type(initializer) is initializers.Orthogonal:
+        return Orthogonal(initializer.gain, initializer.get_config()["seed"])
+    return ours(initializer)
 
 
 def _call_for_each_matrix(initializer, shape, axes, seed):
