@@ -17,7 +17,7 @@ from keras_winit._suggest import Suggestion, select_initializer, suggest_initial
 from keras_winit.initializers._aliases import register_aliases, unregister_aliases
 from keras_winit.initializers._class_prior import class_prior
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Calibration",
