@@ -1,8 +1,8 @@
 """The command `keras-winit`: what the package does, for models in files.
 
 It exits with 0 where all is fine, with 1 where `diagnose` finds errors, with 2 after a mistake of
-its user, which it tells in one line, and with 3 where `diagnose` finds nothing wrong, but has not
-looked at all layers.
+its user or any other failure, which it tells in one line, and with 3 where `diagnose` finds
+nothing wrong, but has not looked at all layers.
 """
 
 import argparse
@@ -49,6 +49,12 @@ _HERE = {
     "`only`": "`--only`",
     "`mode`": "`--mode`",
 }
+_NAME = "keras-winit"
+_CLOSED = (
+    "the standard output should be open. Received: closed. Send it to a file, or to /dev/null."
+)
+# Errors whose texts speak for themselves.
+_EXPECTED = (ValueError, TypeError, OSError, RuntimeError, ImportError)
 
 
 def main(argv=None):
@@ -58,25 +64,61 @@ def main(argv=None):
         argv: List of strings. Defaults to `None`, for the arguments of the process.
 
     Returns:
-        The exit code: 0, 1 if `diagnose` found errors, 2 after a user's mistake, 3 if layers were
+        The exit code: 0, 1 if `diagnose` found errors, 2 if the command failed, 3 if layers were
         not looked at.
     """
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # terminals that are not UTF-8
-    arguments = _parser().parse_args(argv)
-    try:
-        with _signals_raise():
-            code = arguments.run(arguments)
-            sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        return 130
-    except (_files.Mistake, ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        print(f"keras-winit {arguments.command}: error: {_here(str(error))}", file=sys.stderr)
+    output, errors = sys.stdout, sys.stderr or open(os.devnull, "w")
+    if output is None:
+        print(f"{_NAME}: error: {_CLOSED}", file=errors)
         return 2
+    if hasattr(output, "reconfigure"):
+        output.reconfigure(errors="backslashreplace")  # terminals that are not UTF-8
+    # Names and texts of a file must not steer a terminal.
+    output, errors = _terminal.Printable(output), _terminal.Printable(errors)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            return _run(argv)
+        except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
+            _discard(output)
+            return 141
+        except KeyboardInterrupt:
+            return 130
+
+
+def _run(argv):
+    """Does what `main` does, and tells any error in one line."""
+    name = _NAME
+    try:
+        try:
+            arguments = _parser().parse_args(argv)
+            name = f"{_NAME} {arguments.command}"
+            with _signals_raise():
+                return arguments.run(arguments)
+        finally:
+            sys.stdout.flush()  # here, where it can be told that it fails
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # a traceback, and the exit code 1 of Python, would mislead
+        print(f"{name}: error: {_here(_told(error))}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk
+            _discard(sys.stdout)
+        return 2
+
+
+def _told(error):
+    """Returns what an error says in one line, with its class where that says more."""
+    text = _checks.first_line(error)
+    is_expected = isinstance(error, (*_EXPECTED, _files.Mistake))
+    is_expected &= not isinstance(error, (RecursionError, NotImplementedError))
+    name = type(error).__name__
+    return text if is_expected or text == name else f"{name}: {text}"
+
+
+def _discard(stream):
+    """Has what a stream still holds, and gets, go nowhere: Python flushes it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager
@@ -116,10 +158,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser():
     parser = _Parser(
-        prog="keras-winit",
+        prog=_NAME,
         description="The right starting weights for Keras models in files.",
-        epilog="Exit codes: 0 fine, 1 diagnose found errors, 2 a mistake in the command, "
-        "3 diagnose found nothing wrong in what was seen, but layers were not looked at. "
+        epilog="Exit codes: 0 fine, 1 diagnose found errors, 2 a mistake in the command or another "
+        "failure, 3 diagnose found nothing wrong in what was seen, but layers were not looked at. "
         "KERAS_BACKEND sets the backend.",
         allow_abbrev=False,
     )

@@ -112,7 +112,7 @@ class Comparison:
         return f"{told}; from {_listed(same)} it is not told apart." if same else f"{told}."
 
     def __repr__(self):
-        return "\n".join([_table.text(*self._table()), self.verdict])
+        return _table.printable("\n".join([_table.text(*self._table()), self.verdict]))
 
     def _repr_html_(self):
         return f"{_table.to_html(*self._table())}<p>{html.escape(self.verdict)}</p>"

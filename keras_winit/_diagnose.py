@@ -86,7 +86,7 @@ class Diagnosis:
         if self.before is not None:
             was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
             parts = [f"Before: {self.before._verdict()}", *was, "After:", *parts]
-        return "\n".join(parts)
+        return _table.printable("\n".join(parts))
 
     def _repr_html_(self):
         before = ""

@@ -13,6 +13,10 @@ import numpy as np
 
 from keras_winit import _checks
 
+# Of an archive: how much larger than packed it may be, from a size on that is no text.
+_MOST_RATIO = 100
+_LARGE = 1 << 28
+
 
 class Mistake(Exception):
     """What a user can mend, in one sentence or two."""
@@ -23,6 +27,7 @@ def load_model(path, modules=(), compile=True, unsafe=False):
     _check_input(path, (".keras",), 'Save the whole model with `model.save("model.keras")`.')
     if not _is_model(path):
         raise Mistake(f"{path} is not a file that `model.save` of Keras 3 wrote.")
+    _check_unpacked(path)
     _import(modules)
     try:
         with warnings.catch_warnings():
@@ -51,10 +56,40 @@ def load_model(path, modules=(), compile=True, unsafe=False):
 
 
 def _is_model(path):
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "config.json" in file.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return False
+
+
+def _check_unpacked(path):
+    """Refuses an archive that is small and holds what fills the memory.
+
+    Weights and data hardly get smaller by compression. What a directory says is what `zipfile`
+    unpacks at most.
+    """
     with zipfile.ZipFile(path) as file:
-        return "config.json" in file.namelist()
+        members = file.infolist()
+    packed = sum(member.compress_size for member in members)
+    if packed > path.stat().st_size:  # members that lie over each other
+        raise Mistake(f"{path} holds less than its directory says: it is damaged. Save it anew.")
+    unpacked = sum(member.file_size for member in members)
+    parts = [(each.filename, each.file_size, each.compress_size) for each in members]
+    for name, large, small in [*parts, ("all of it", unpacked, packed)]:
+        if large > _LARGE and large > _MOST_RATIO * small:
+            raise Mistake(
+                f"{path} should unpack to at most {_MOST_RATIO} times its size, or {_bytes(_LARGE)}"
+                f". Received: {name!r} of {_bytes(small)}, which unpacks to {_bytes(large)}. If "
+                "you trust it, save what it holds without compression."
+            )
+
+
+def _bytes(number):
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            return f"{number:.3g} {unit}" if number < 1000 else f"{number:.0f} {unit}"
+        number /= 1000
 
 
 def _import(modules):
@@ -76,13 +111,20 @@ def load_arrays(path):
         return None
     _check_input(path, (".npy", ".npz"), "Save arrays with `numpy.save` or `numpy.savez`.")
     try:
-        found = np.load(path, allow_pickle=False)
+        # Not read before it is used, and refused if it is not there.
+        mode = "r" if path.suffix == ".npy" else None
+        if path.suffix == ".npz":
+            _check_unpacked(path)
+        found = np.load(path, mmap_mode=mode, allow_pickle=False)
         if isinstance(found, np.ndarray):
-            return found
+            return np.asarray(found)
         with found:
             arrays = dict(found)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise Mistake(f"{path} holds no arrays of numbers: {_checks.first_line(error)}") from None
+    except Mistake:
+        raise
+    except Exception as error:  # whatever a file may hold
+        reason = _checks.first_line(error)
+        raise Mistake(f"{path} holds no arrays of numbers: {reason}") from None
     if all(re.fullmatch(r"arr_\d+", name) for name in arrays):  # without names
         arrays = list(arrays.values())
         return arrays[0] if len(arrays) == 1 else arrays

@@ -69,7 +69,7 @@ class Initialization:
         return tuple(row for row in self.rows if row.initializer == "left alone")
 
     def __repr__(self):
-        return "\n".join([_table.text(*self._table()), *self.notes])
+        return _table.printable("\n".join([_table.text(*self._table()), *self.notes]))
 
     def _repr_html_(self):
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)

@@ -1,6 +1,11 @@
 """Header and rows as text or HTML."""
 
 import html
+import re
+
+# Control characters but for the line feed, and what changes the direction of a text: names from
+# elsewhere could steer a terminal with them, or look like others.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def text(header, rows, title=""):
@@ -15,7 +20,12 @@ def text(header, rows, title=""):
         ).rstrip()
         for line in [header, ["-" * width for width in widths], *cells]
     ]
-    return "\n".join([title, *lines] if title else lines)
+    return printable("\n".join([title, *lines] if title else lines))
+
+
+def printable(text):
+    """Returns a text with `\\x1b` and the like in place of control characters, lines kept."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def to_html(header, rows, title=""):
@@ -34,7 +44,9 @@ def cell(value):
     """Returns a value as a cell shows it."""
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return printable(str(value).replace("\n", "\\n"))
 
 
 def is_numeric(column):

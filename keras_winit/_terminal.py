@@ -12,6 +12,23 @@ _NARROWEST = 8
 _FILL = {"break_long_words": False, "break_on_hyphens": False}
 
 
+class Printable:
+    """A stream to which control characters of a text, but for line feeds, are written as escapes.
+
+    Args:
+        stream: The stream behind it, which does all else.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        return self._stream.write(_table.printable(text))
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
 class _Wrapper(textwrap.TextWrapper):
     """Also breaks lines within the path of a weight, and before the arguments of a class."""
 

@@ -584,6 +584,162 @@ def test_an_interrupt_is_no_traceback(run, monkeypatch):
     assert run("suggest ill.keras") == (130, "", "")
 
 
+def npy(path, shape):
+    """Writes the header of an array of this shape, and a few bytes."""
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(64))
+
+
+@pytest.mark.parametrize("shape", [(10**12, 8), (10**30, 8), (10**7, 8), (-5, 8)])
+@pytest.mark.parametrize("form", ["npy", "npz"])
+def test_a_header_that_claims_more_than_there_is_is_a_mistake(run, tmp_path, shape, form):
+    path = tmp_path / "claims.npy"
+    npy(path, shape)
+    if form == "npz":
+        with zipfile.ZipFile(tmp_path / "claims.npz", "w") as file:
+            file.write(path, "x.npy")
+    code, output, errors = run(f"diagnose healthy.keras --data {path.with_suffix('.' + form)}")
+    assert (code, output) == (2, "")
+    assert re.fullmatch(r"keras-winit diagnose: error: .*claims.* holds no arrays.*\n", errors)
+
+
+def inflate(path, member, files):
+    """Writes an archive of which one member is of 400 MB of zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        with archive.open(member, "w") as file:
+            for _ in range(100):
+                file.write(bytes(4_000_000))
+
+
+@pytest.mark.parametrize("line", ["suggest {}.keras", "diagnose healthy.keras --data {}.npz"])
+def test_a_small_archive_of_gigabytes_is_refused_before_it_is_unpacked(
+    run, folder, tmp_path, monkeypatch, line
+):
+    with zipfile.ZipFile(folder / "healthy.keras") as file:
+        files = {name: file.read(name) for name in file.namelist() if not name.endswith("h5")}
+    inflate(tmp_path / "bomb.keras", "model.weights.h5", files)
+    inflate(tmp_path / "bomb.npz", "x.npy", {})
+    read = []
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, size=-1: read.append(size) or b"")
+    code, output, errors = run(line.format(tmp_path / "bomb"))
+    assert (code, output, read) == (2, "", [])
+    assert re.fullmatch(r".*should unpack to at most 100 times its size.* to 400 MB\..*\n", errors)
+
+
+def test_members_that_lie_over_each_other_are_refused(run, tmp_path):
+    np.savez(tmp_path / "many.npz", a=np.zeros((4, 8)), b=np.zeros((4, 8)))
+    content = (tmp_path / "many.npz").read_bytes()
+    size = (256 + 128).to_bytes(4, "little")  # of values and header, packed and not
+    start = content.index(b"PK\x01\x02")
+    lies = content[start:].replace(size, (10**6).to_bytes(4, "little"))
+    (tmp_path / "many.npz").write_bytes(content[:start] + lies)
+    code, _, errors = run(f"diagnose healthy.keras --data {tmp_path / 'many.npz'}")
+    assert code == 2
+    assert re.fullmatch(r".*many.npz holds less than its directory says.*\n", errors)
+
+
+def test_what_compresses_well_and_is_small_is_read(run, tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", np.zeros((20_000, 8), "float32"))
+    assert (tmp_path / "zeros.npz").stat().st_size < 20_000 * 8 * 4 / 100
+    assert run(f"diagnose healthy.keras --data {tmp_path / 'zeros.npz'}")[0] in (0, 1)
+
+
+def test_names_do_not_steer_the_terminal(run, tmp_path):
+    control = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+    escape, name = "\x1b[2J", "a\x1b[2Jred\x9b2J\nnext"
+    hidden = keras.layers.Dense(5, name=name, kernel_initializer="ones")
+    last = keras.layers.Dense(3, name=f"z{escape}", kernel_initializer="sparse")
+    model = keras.Sequential([keras.Input((8,)), hidden, last], name=f"m{escape}")
+    path, out = tmp_path / "steer.keras", tmp_path / "out.keras"
+    model.save(path)
+    np.savez(tmp_path / "x.npz", **{name: np.ones((4, 8)), "other": np.ones((4, 8))})
+    lines = [
+        f"suggest {path}",
+        f"diagnose {path}",
+        f"initialize {path} -o {out} --force",
+        f"initialize {path} -o {out} --force --scheme delta_orthogonal",
+        f"calibrate {path} -o {out} --force",
+        f"strip {path} -o {out} --force",
+        f"diagnose {path} --data {tmp_path / 'x.npz'}",
+        f"diagnose {path}{escape}",
+        f"initialize {path} -o {out} --force --only {escape}",
+    ]
+    for line in lines:
+        printed = "".join(run(line)[1:])
+        assert r"\x1b[2J" in printed, line
+        assert not control.search(printed), line
+    assert r"a\x1b[2Jred\x9b2J\nnext/kernel" in run(f"suggest {path}")[1]
+    report = keras_winit.diagnose(model)
+    assert escape in report.findings[0].message  # which is printed as well
+    for result in (
+        keras_winit.suggest(model),
+        report,
+        report.fix(seed=1),
+        keras_winit.initialize(model),
+        keras_winit.calibrate(model),
+    ):
+        assert r"\x1b[2J" in repr(result)
+        assert not control.search(repr(result))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RecursionError("too deep"),
+        KeyError("x"),
+        ZeroDivisionError("division by zero"),
+        UnicodeEncodeError("ascii", "x", 0, 1, "no"),
+        type("InvalidArgumentError", (Exception,), {})("one\n two\nthree"),
+        NotImplementedError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_any_error_is_one_line_and_no_verdict(run, monkeypatch, error):
+    def fail(model):
+        raise error
+
+    monkeypatch.setattr(keras_winit, "suggest", fail)
+    code, output, errors = run("suggest ill.keras")
+    assert (code, output) == (2, "")
+    assert re.fullmatch(r"keras-winit suggest: error: .+\n", errors)
+    if not isinstance(error, UnicodeEncodeError):
+        assert type(error).__name__ in errors
+
+
+def shell(folder, line):
+    return subprocess.run(
+        ["sh", "-c", f"'{sys.executable}' -m keras_winit {line}"],
+        cwd=folder,
+        env={**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="of a POSIX shell")
+def test_a_closed_output_is_told_in_one_line(folder):
+    process = shell(folder, "diagnose ill.keras >&-")
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].startswith("keras-winit: error: the standard output")
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+@pytest.mark.parametrize("line", ["diagnose ill.keras", "--help"])
+def test_a_full_output_is_told_in_one_line(folder, line):
+    process = shell(folder, f"{line} >/dev/full")
+    assert process.returncode == 2
+    assert "No space left" in process.stderr.splitlines()[-1]
+    assert "Exception" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 def test_the_version_is_that_of_the_package(run):
     code, output, _ = run("--version")
     assert (code, output.split()[1]) == (0, keras_winit.__version__)

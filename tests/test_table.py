@@ -49,3 +49,15 @@ def test_html_is_escaped_everywhere():
     page = _table.to_html([bad], [[bad]], bad)
     assert page.count("&lt;b&gt;&amp;&quot;&#x27;") == 3
     assert bad not in page
+
+
+def test_control_characters_are_shown_and_not_sent_to_the_terminal():
+    text = _table.text(["a"], [["b\n\x9bc"], ["é \u202e\x7f"]], title="d\te\n\rf")
+    assert text.splitlines() == [
+        r"d\te",
+        r"\rf",
+        "a",
+        "------------",
+        r"b\n\x9bc",
+        r"é \u202e\x7f",
+    ]
