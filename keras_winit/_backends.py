@@ -11,6 +11,8 @@ import random
 import keras
 import numpy as np
 
+from keras_winit._turn import turn
+
 _LARGE = 1 << 20  # bytes, from which on a copy counts
 _ALIGNMENT = 64  # bytes, that TensorFlow and XLA ask of memory which they take over
 
@@ -181,8 +183,8 @@ def _on_tape(forward, variables, summarize, functions_run_eagerly):
         return tf.custom_gradient(lambda same: (same, keep))(tensor)
 
     run_eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(functions_run_eagerly)
     try:
+        tf.config.run_functions_eagerly(functions_run_eagerly)
         with tf.GradientTape(watch_accessed_variables=False) as tape, _scope(variables, values):
             tape.watch(values)
             loss, result = forward(tap)
@@ -271,18 +273,21 @@ def without_gradient():
 
 @contextlib.contextmanager
 def kept_random_state():
-    """A context that restores the random state of Python, which new initializers draw seeds from,
-    that of NumPy, and the backend's own, which dropout draws from.
-    """
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        if keras.backend.backend() != "torch":
-            yield
-            return
-        import torch
+    """A context, or a decorator, that restores the random state of Python, which new initializers
+    draw seeds from, that of NumPy, and the backend's own, which dropout draws from.
 
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+    They are those of the process: other threads wait for their turn.
+    """
+    with turn():
+        state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+        try:
+            if keras.backend.backend() != "torch":
+                yield
+                return
+            import torch
+
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+                yield
+        finally:
+            random.setstate(state)
+            np.random.set_state(numpy_state)  # noqa: NPY002

@@ -136,6 +136,7 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
         return calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)
 
 
+@_backends.kept_random_state()
 def calibrate_within(changes, model, batch, *, mode="auto", only=None, frozen=False):
     """Does what `calibrate` does, on a `Batch`, as a part of `Changes` made together."""
     weights = _plan.built_weights(model)

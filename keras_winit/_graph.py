@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from keras_winit import _layers
+from keras_winit import _backends, _layers
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Graph:
         self._anew = {id(weight.variable): weight for weight in anew}
         self.calls, self.problem = [], None
         # The code of a user's `call` may draw random numbers and add losses.
-        with _layers.restored(model), keras.StatelessScope():
+        with _backends.kept_random_state(), _layers.restored(model), keras.StatelessScope():
             try:
                 outputs = _Reader(self.calls).read_model(model)
             except Exception as error:  # whatever the code of a user's `call` raises

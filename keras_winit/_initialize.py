@@ -12,6 +12,7 @@ from keras_winit import _backends, _checks, _fill, _layers, _plan, _report, _tab
 from keras_winit._coverage import coverage
 from keras_winit._sparsity_mask import SparsityMask
 from keras_winit._transaction import all_or_nothing
+from keras_winit._turn import turn
 
 _CHUNK = 1 << 16
 
@@ -81,6 +82,7 @@ class Initialization:
         return header, rows, f"Model {self.model!r}, initialized with seed {self.seed}"
 
 
+@turn()
 def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False):
     """Gives the weights of a model new starting values, in place.
 

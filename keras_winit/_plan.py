@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import keras
 
-from keras_winit import _checks, _layers, _schemes, _table
+from keras_winit import _backends, _checks, _layers, _schemes, _table
 from keras_winit._graph import Graph
 from keras_winit.initializers._aliases import ALIASES
 
@@ -108,6 +108,7 @@ class Plan(Mapping):
         return [*header, "why", "reference"], rows, title
 
 
+@_backends.kept_random_state()
 def suggest(model):
     """Suggests an initializer for every weight of a model, and changes nothing.
 

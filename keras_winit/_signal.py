@@ -198,6 +198,7 @@ class Signal:
     coverage: Coverage = Coverage()
 
 
+@_backends.kept_random_state()
 def measure(model, batch, loss=None):
     """Returns the `Signal` of a model on a `Batch`, in training mode; changes nothing.
 

@@ -13,6 +13,8 @@ import threading
 import keras
 import numpy as np
 
+from keras_winit._turn import turn
+
 
 class Changes:
     """What has been changed in a transaction, and how each change is undone."""
@@ -54,8 +56,8 @@ class Changes:
 
 @contextlib.contextmanager
 def all_or_nothing():
-    """Yields `Changes`, of which an error or an interrupt undoes all."""
-    with _interrupts() as interrupts, tempfile.TemporaryFile() as file:
+    """Yields `Changes`, of which an error or an interrupt undoes all. Other threads wait."""
+    with turn(), _interrupts() as interrupts, tempfile.TemporaryFile() as file:
         changes = Changes(file)
         try:
             yield changes

@@ -31,10 +31,10 @@ from keras_winit._layers._kernels import (
     draws_kernels,
     is_known_class,
     kernels,
-    restored,
     seedable_arguments,
     walk,
 )
+from keras_winit._layers._restored import restored
 from keras_winit._layers._told import tell
 from keras_winit._layers._weights import (
     Weight,

@@ -1,11 +1,9 @@
 """The kernels of a layer: the axes of each, and who draws it."""
 
-import contextlib
 import dataclasses
 import functools
 import inspect
 import math
-import operator
 from dataclasses import dataclass
 
 import keras
@@ -271,38 +269,6 @@ def _kind(cls):
     """Returns what a value of a class may hold layers as, or `None`."""
     kinds = {"layer": keras.Layer, "dict": dict, "list": (list, tuple)}
     return next((kind for kind, classes in kinds.items() if issubclass(cls, classes)), None)
-
-
-@contextlib.contextmanager
-def restored(model):
-    """Puts back all attributes of a model's layers and operations, and what lists of them hold."""
-    operations = list(walk(model))
-    for layer in list(operations):
-        operations.extend(getattr(layer, "operations", ()))
-    saved = {id(each): (vars(each), dict(vars(each))) for each in operations}
-    held = [
-        (value, tuple(value))
-        for attributes, _ in saved.values()
-        for value in attributes.values()
-        if _is_changeable(type(value))
-    ]
-    try:
-        yield
-    finally:
-        for attributes, before in saved.values():
-            for name in attributes.keys() - before.keys():
-                del attributes[name]
-            attributes.update(before)
-        for value, before in held:
-            if len(value) != len(before) or not all(map(operator.is_, value, before)):
-                value.clear()
-                add = value.extend if isinstance(value, list) else value.update
-                add(before)
-
-
-@functools.cache
-def _is_changeable(cls):
-    return issubclass(cls, (list, set))
 
 
 # Keras copies the one initializer of an attention layer to query, key and value, seed included.

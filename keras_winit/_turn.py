@@ -1,0 +1,20 @@
+"""Lets one thread at a time look into models.
+
+To look into a model changes it, and the backend, for a while: another thread would see that, or
+keep it for good.
+"""
+
+import contextlib
+import threading
+
+_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def turn():
+    """A context, or a decorator, that one thread of the process at a time is inside of.
+
+    The others wait. Verbs use each other, so a thread may enter again what it is inside of.
+    """
+    with _lock:
+        yield
