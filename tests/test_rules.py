@@ -927,6 +927,15 @@ def test_signal_that_fans_explain_in_part_vanishes_as_well():
         assert severity("vanishing_signal", signal) == expected
 
 
+def test_signal_that_vanishes_in_dead_units_is_told_of_with_them():
+    dead = {"second_moment": 0.0, "dead": 1.0, "zero": 1.0}
+    signal = changed(signal_of(False), 2, output=dead)
+    assert (severity("dead_units", signal), severity("vanishing_signal", signal)) == ("error", None)
+    half = with_dead(with_signal(signal_of(False), 1e-6), 0.3)
+    assert severity("dead_units", half) == "warning"
+    assert severity("vanishing_signal", half) == "error"
+
+
 @pytest.mark.parametrize(
     ("cause", "consequence", "by_signal", "by_gradient"),
     [

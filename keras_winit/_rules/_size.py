@@ -23,7 +23,9 @@ _GATES = ("sigmoid", "hard_sigmoid", "softmax")
     fix="`initialize(model)` gives every layer the variance that its activation asks for.",
 )
 def vanishing_signal(rule, signal, found):
-    yield from _of_drift(rule, drift(signal, -1, found), "vanishes")
+    drifted = drift(signal, -1, found)
+    if drifted and not told(found, "dead_units", severity=drifted.severity):
+        yield _of_drift(rule, drifted, "vanishes")
 
 
 @rule(
@@ -37,21 +39,22 @@ def vanishing_signal(rule, signal, found):
     "number.",
 )
 def exploding_signal(rule, signal, found):
-    yield from _of_drift(rule, drift(signal, 1, found), "explodes")
+    drifted = drift(signal, 1, found)
+    if drifted:
+        yield _of_drift(rule, drifted, "explodes")
 
 
 def _of_drift(rule, drift, verb):
-    if drift:
-        yield rule.finding(
-            drift.severity,
-            layer=drift.layer,
-            value=drift.ratio,
-            limit=drift.limit,
-            message=f"The signal {verb}: at {drift.layer}, layer {drift.number} of {drift.depth}, "
-            f"its second moment is {drift.ratio:.2g} times that at {drift.first}; the limit is "
-            f"{drift.limit:g}.",
-            action=INITIALIZE,
-        )
+    return rule.finding(
+        drift.severity,
+        layer=drift.layer,
+        value=drift.ratio,
+        limit=drift.limit,
+        message=f"The signal {verb}: at {drift.layer}, layer {drift.number} of {drift.depth}, its "
+        f"second moment is {drift.ratio:.2g} times that at {drift.first}; the limit is "
+        f"{drift.limit:g}.",
+        action=INITIALIZE,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
