@@ -10,10 +10,20 @@ import numpy as np
 from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _table
 from keras_winit._coverage import coverage, without_kernels
 from keras_winit._graph import Graph
-from keras_winit._sweep import LEFT_ALONE, CalibratedLayer, Sweep
+from keras_winit._sweep import Sweep, left_alone
 from keras_winit._transaction import all_or_nothing
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
+# Headers of the table, and fields of a layer.
+_COLUMNS = {
+    "layer": "layer",
+    "mode": "mode",
+    "target": "target",
+    "times": "factor",
+    "before": "before",
+    "after": "after",
+    "why": "reason",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Calibration:
     @property
     def skipped(self):
         """The layers that were left alone."""
-        return tuple(layer for layer in self.layers if layer.mode == LEFT_ALONE)
+        return tuple(layer for layer in self.layers if layer.skipped)
 
     def __repr__(self):
         return "\n".join([_table.text(*self._table()), *self.notes])
@@ -57,8 +67,7 @@ class Calibration:
         return _table.to_html(*self._table()) + notes
 
     def _table(self):
-        header = ["layer", "mode", "target", "times", "before", "after", "why"]
-        rows = [[*vars(layer).values()] for layer in self.layers]
+        rows = [[getattr(layer, field) for field in _COLUMNS.values()] for layer in self.layers]
         calibrated, held_out = self.num_samples
         title = (
             f"Model {self.model!r}, calibrated on {calibrated} samples"
@@ -68,7 +77,7 @@ class Calibration:
         )
         if self.problem:
             title += f"; its graph could not be read: {self.problem}"
-        return header, rows, title
+        return [*_COLUMNS], rows, title
 
 
 def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
@@ -192,5 +201,4 @@ def _not_called(weights, called):
         may_be_one = weight.skip and len(weight.variable.shape) > 1
         if (is_kernel or may_be_one) and id(weight.layer) not in called:
             called = {*called, id(weight.layer)}
-            reason = weight.skip or "not called"
-            yield CalibratedLayer(weight.layer.path, LEFT_ALONE, None, None, None, None, reason)
+            yield left_alone(weight.layer.path, weight.skip or "not called")

@@ -17,6 +17,7 @@ class Choice:
         reason: One sentence.
         reference: Where it comes from, or an empty string.
         as_keras: Whether to draw it as Keras does when it builds the layer, wrong fans included.
+        from_layer: Whether it is what the layer gives it, as the scheme has nothing to say.
     """
 
     weight: Weight
@@ -24,3 +25,4 @@ class Choice:
     reason: str
     reference: str = ""
     as_keras: bool = False
+    from_layer: bool = False

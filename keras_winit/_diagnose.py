@@ -20,7 +20,6 @@ from keras_winit import (
     _plot,
     _report,
     _rules,
-    _schemes,
     _table,
     _whole_file,
 )
@@ -332,8 +331,7 @@ def _without_biases(model, signal):
     keep = {id(c.weight.layer) for c in plan.choices if c.weight.path in outputs}
     for choice in plan.choices:
         weight = choice.weight
-        is_left = choice.reason == _schemes.REST and weight.skip is None
-        if is_left and weight.role == "bias" and id(weight.layer) not in keep:
+        if choice.from_layer and weight.role == "bias" and id(weight.layer) not in keep:
             plan[weight.path] = "zeros"
     return plan
 

@@ -15,6 +15,17 @@ from keras_winit._transaction import all_or_nothing
 from keras_winit._turn import turn
 
 _CHUNK = 1 << 16
+# Headers of the table, and fields of a row.
+_COLUMNS = {
+    "weight": "weight",
+    "shape": "shape",
+    "fan in": "fan_in",
+    "fan out": "fan_out",
+    "drawn with": "initializer",
+    "std before": "before",
+    "std": "after",
+    "why": "reason",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Row:
         before: Its standard deviation before.
         after: Its standard deviation now.
         reason: Why.
+        skipped: Whether it was left alone.
     """
 
     weight: str
@@ -40,6 +52,7 @@ class Row:
     before: float
     after: float
     reason: str
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Initialization:
     @property
     def skipped(self):
         """The rows of the weights that were left alone."""
-        return tuple(row for row in self.rows if row.initializer == "left alone")
+        return tuple(row for row in self.rows if row.skipped)
 
     def __repr__(self):
         return _table.printable("\n".join([_table.text(*self._table()), *self.notes]))
@@ -77,9 +90,8 @@ class Initialization:
         return _table.to_html(*self._table()) + notes
 
     def _table(self):
-        header = ["weight", "shape", "fan in", "fan out", "drawn with", "std before", "std", "why"]
-        rows = [list(vars(row).values()) for row in self.rows]
-        return header, rows, f"Model {self.model!r}, initialized with seed {self.seed}"
+        rows = [[getattr(row, field) for field in _COLUMNS.values()] for row in self.rows]
+        return [*_COLUMNS], rows, f"Model {self.model!r}, initialized with seed {self.seed}"
 
 
 @turn()
@@ -192,10 +204,11 @@ def _row(choice, before, after, reason):
         weight.path,
         tuple(int(size) for size in weight.variable.shape),
         *_plan.fans(weight),
-        "left alone" if reason else _plan.brief(choice.initializer),
+        _plan.brief(None if reason else choice.initializer),
         before,
         after,
         reason or choice.reason,
+        skipped=reason is not None,
     )
 
 

@@ -100,7 +100,7 @@ class Plan(Mapping):
                 choice.reference,
             ]
             for path, choice in self._choices.items()
-            if choice.weight.kernel is not None or choice.reason != _schemes.REST
+            if choice.weight.kernel is not None or not choice.from_layer
         ]
         title = f"Plan for model {self.model.name!r}"
         if self.problem:
@@ -194,7 +194,10 @@ def make_plan(model, scheme):
 def _unless_skipped(choice):
     if choice.weight.skip is None:
         return choice
-    return dataclasses.replace(choice, initializer=None, reason=choice.weight.skip, reference="")
+    reason = choice.weight.skip
+    return dataclasses.replace(
+        choice, initializer=None, reason=reason, reference="", from_layer=False
+    )
 
 
 def built_weights(model):

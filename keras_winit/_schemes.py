@@ -37,7 +37,7 @@ STEEP = 2.0
 
 def own(weights, graph):
     """The reset: each weight from the initializer that its layer has."""
-    return [Choice(weight, weight.own_initializer(), REST, as_keras=True) for weight in weights]
+    return [_from_layer(weight, as_keras=True) for weight in weights]
 
 
 def keras_defaults(weights, graph):
@@ -74,7 +74,11 @@ def _fresh(initializer):
 def _rest(weight):
     # An embedding's own initializer was meant for the whole table, not for each row.
     is_table = weight.role == "embedding"
-    return Choice(weight, weight.own_initializer(), REST, as_keras=is_table)
+    return _from_layer(weight, as_keras=is_table)
+
+
+def _from_layer(weight, as_keras):
+    return Choice(weight, weight.own_initializer(), REST, as_keras=as_keras, from_layer=True)
 
 
 def suggested(weights, graph):

@@ -14,8 +14,6 @@ from keras_winit._taps import Taps
 
 ops = keras.ops
 
-LEFT_ALONE = "left alone"
-
 # Distance from 1 to the next number; 2**-23 for all others, as statistics are in float32.
 _EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -27,11 +25,13 @@ class CalibratedLayer:
     Attributes:
         layer: Its path, with a number from the second call on.
         mode: How it was calibrated: a mode, `"output"` or `"left alone"`.
-        target: Second moment that its preactivations should have, `None` if left alone.
+        target: Second moment that its preactivations should have, `None` if left alone or
+            equalized.
         factor: What its kernel was multiplied by; of many units the root mean square.
         before: Second moment of its preactivations before, on held-out samples.
         after: The same now.
         reason: Why.
+        skipped: Whether it was left alone.
     """
 
     layer: str
@@ -41,6 +41,12 @@ class CalibratedLayer:
     before: float | None
     after: float | None
     reason: str
+    skipped: bool = False
+
+
+def left_alone(path, reason, after=None):
+    """Returns the `CalibratedLayer` of a call that is not calibrated."""
+    return CalibratedLayer(path, "left alone", None, None, None, after, reason, skipped=True)
 
 
 class Sweep:
@@ -97,20 +103,20 @@ class Sweep:
         rows = {}
 
         def change(tapped, z):
-            near, factor = _statistics.near(z), None
+            path, near = _path(tapped), _statistics.near(z)
             try:
                 mode, target, reason = self._choice(tapped)
                 near, factor = self._scale(tapped.layer, near, mode, target, _dtype(z))
-                z = ops.convert_to_tensor(near, dtype=_dtype(z))
             except _LeftAlone as error:
-                mode, target, reason = LEFT_ALONE, None, str(error)
-            path = _path(tapped)
+                rows[path] = left_alone(path, str(error), after=self._size(near))
+                return z
             size = self._size(near)
             rows[path] = CalibratedLayer(path, mode, target, factor, None, size, reason)
-            return z
+            return ops.convert_to_tensor(near, dtype=_dtype(z))
 
         self._run(batch, change)
-        return [rows.get(path) or _no_floats(path) for path in map(_path, self._taps.tapped)]
+        paths = map(_path, self._taps.tapped)
+        return [rows.get(path) or left_alone(path, "gives no floats") for path in paths]
 
     def _size(self, z):
         """Returns the second moment on the samples that are held out, or else on all."""
@@ -306,10 +312,6 @@ def _moved(z, factors, shift, unit_rank, unit_axis):
 def _with(x):
     """Returns the library to compute with: NumPy for an array, Keras for a tensor."""
     return np if isinstance(x, np.ndarray) else ops
-
-
-def _no_floats(path):
-    return CalibratedLayer(path, LEFT_ALONE, None, None, None, None, "gives no floats")
 
 
 def _path(tapped):

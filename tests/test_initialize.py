@@ -520,6 +520,16 @@ def test_an_initializer_is_given_by_name_class_or_instance(scheme):
 # What is left alone.
 
 
+def test_what_is_skipped_does_not_hang_on_a_name():
+    def halves(shape, dtype=None):
+        return 0.5 * np.ones(shape)
+
+    halves.__name__ = "left alone"
+    result = keras_winit.initialize(small(), halves, seed=1)
+    assert [row.initializer for row in result.rows].count("left alone") > 0
+    assert not result.skipped
+
+
 def test_frozen_layers_are_left_alone_unless_asked_for():
     model = keras.Sequential(
         [keras.Input((12,)), layers.Dense(9), layers.BatchNormalization(), layers.Dense(3)]
