@@ -40,12 +40,13 @@ class WrappedClass(type):
 
     def __instancecheck__(cls, instance):
         if is_wrapped(cls):
-            return isinstance(instance, wrapped_by(cls))
+            return type.__instancecheck__(wrapped_by(cls), instance)
         return super().__instancecheck__(instance)
 
     def __subclasscheck__(cls, subclass):
         if is_wrapped(cls):
-            return issubclass(subclass, wrapped_by(cls))
+            # An abstract class asks all that derive from it, and so this one again.
+            return type.__subclasscheck__(wrapped_by(cls), subclass)
         return super().__subclasscheck__(subclass)
 
     @property

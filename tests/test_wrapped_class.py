@@ -1,5 +1,6 @@
 """What `suggest_initializer` returns for a layer class is a class."""
 
+import abc
 import copy
 import functools
 import inspect
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import keras_winit
+from keras_winit import _layers
 from keras_winit._wrapped_class import WrappedClass
 
 layers = keras.layers
@@ -227,6 +229,27 @@ def test_a_seed_reaches_the_layers_of_a_derived_class():
     assert not np.array_equal(first, second)
 
 
+def test_an_abstract_class_is_wrapped():
+    class Abstract(layers.Dense, abc.ABC):
+        @abc.abstractmethod
+        def title(self):
+            pass
+
+    wrapped = keras_winit.suggest_initializer(Abstract)
+
+    class Derived(wrapped):
+        def title(self):
+            return self.name
+
+    assert isinstance(Derived(3, "relu"), wrapped)
+    assert issubclass(wrapped, Abstract)
+    assert not issubclass(layers.Conv2D, Abstract)
+    assert not issubclass(layers.Conv2D, wrapped)
+    assert not isinstance(layers.Dense(3), Abstract)
+    with pytest.raises(TypeError, match="abstract"):
+        wrapped(3)
+
+
 def test_another_metaclass_is_kept():
     class Meta(type):
         def __call__(cls, *args, **kwargs):
@@ -246,6 +269,21 @@ def test_another_metaclass_is_kept():
     assert Derived(3, "relu").is_seen
     assert isinstance(wrapped, Meta)
     assert isinstance(wrapped, WrappedClass)
+
+
+@pytest.mark.parametrize("described", [lambda cls, wrapped: cls, lambda cls, wrapped: wrapped])
+def test_it_is_described_as_what_it_wraps(described, monkeypatch):
+    class Mixer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.activation = keras.activations.relu
+            self.mix_initializer = keras.initializers.GlorotUniform()
+
+    monkeypatch.setattr(_layers._kernels, "_described", {})
+    wrapped = keras_winit.suggest_initializer(Mixer)
+    kernels = [keras_winit.Kernel("mix_initializer", "mix")]
+    keras_winit.describe_layer(described(Mixer, wrapped), kernels)
+    assert class_name(wrapped().mix_initializer) == "HeNormal"
 
 
 # Copies, pickles, files.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_winit
+from keras_winit import _layers
 
 suggest = keras_winit.suggest_initializer
 layers = suggest(keras.layers)
@@ -164,8 +165,6 @@ def test_a_module_of_the_user():
 
 
 def test_a_described_class_is_wrapped(monkeypatch):
-    from keras_winit import _layers
-
     class Mixer(keras.layers.Layer):
         def __init__(self, units):
             super().__init__()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_winit import _axes
+from keras_winit._wrapped_class import is_wrapped, wrapped_by
 
 layers = keras.layers
 initializers = keras.initializers
@@ -200,6 +201,8 @@ def describe_layer(cls, kernels):
     """
     if not (isinstance(cls, type) and issubclass(cls, keras.Layer)):
         raise TypeError(f"`cls` should be a layer class. Received: cls={cls!r}.")
+    if is_wrapped(cls):
+        cls = wrapped_by(cls)
     _described[cls] = kernels if callable(kernels) else lambda layer: tuple(kernels)
 
 
