@@ -122,7 +122,7 @@ class Comparison:
 
         Args:
             metric: What to draw, as `"loss"`. Defaults to `None`, for what was compared.
-            ax: Axes of matplotlib. Defaults to `None`, for a new figure.
+            ax: Axes of matplotlib. Defaults to `None`, for a new figure of pyplot.
 
         Returns:
             The axes.

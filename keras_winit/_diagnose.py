@@ -132,7 +132,7 @@ class Diagnosis:
 
         Args:
             ax: Three axes of matplotlib, or one for the first picture alone. Defaults to
-                `None`, for a new figure.
+                `None`, for a new figure of pyplot.
 
         Returns:
             The axes.

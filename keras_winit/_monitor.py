@@ -95,7 +95,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
         Args:
             statistic: A key of the records in `history`. Defaults to `"signal"`.
-            ax: Axes of matplotlib. Defaults to `None`, for a new figure.
+            ax: Axes of matplotlib. Defaults to `None`, for a new figure of pyplot.
 
         Returns:
             The axes.

@@ -4,8 +4,6 @@ A value may be `None`, for a layer that has none; one that is zero, infinite or 
 place on an axis of logarithms, and gets a mark at its edge.
 """
 
-import io
-
 import numpy as np
 
 _PLACE = "layer, in the order of calls"
@@ -23,36 +21,31 @@ _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 _DASHES = ("-", "--", "-.", ":")
 
 
-class Panels(np.ndarray):
-    """Array of the axes of one figure, which a notebook shows as a picture."""
-
-    def _repr_png_(self):
-        buffer = io.BytesIO()
-        self.flat[0].figure.savefig(buffer, format="png")
-        return buffer.getvalue()
-
-
 def panels(number, title=None):
-    """Returns the axes of a new figure, one above the other with one horizontal axis.
+    """Returns the axes of a new figure of pyplot, one above the other with one horizontal axis.
 
-    The figure is unknown to `pyplot`, so that it needs no closing and is not shown twice.
+    It is the current figure then, as any that pyplot makes: `savefig` saves it, `show` shows it,
+    a notebook displays it after the cell, and `close` forgets it.
 
     Raises:
         ImportError: If matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
             "Plots need matplotlib, which is not installed: pip install keras-winit[plot]"
         ) from error
-    figure = Figure(figsize=(8, 0.5 + 2.5 * number), layout="constrained")
+    figure, axes = pyplot.subplots(
+        number,
+        figsize=(8, 0.5 + 2.5 * number),
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+    )
     if title is not None:
         figure.suptitle(title, parse_math=False)
-    axes = figure.subplots(number, sharex=True, squeeze=False)[:, 0].view(Panels)
-    if number == 1:  # are returned alone, and should be seen as well
-        axes[0]._repr_png_ = axes._repr_png_
-    return axes
+    return axes[:, 0]
 
 
 def overview(

@@ -1,6 +1,7 @@
 """Every test starts from the same random state, so that what it finds does not change by chance."""
 
 import random
+import sys
 
 import pytest
 
@@ -13,3 +14,11 @@ random.seed(_SEED)
 @pytest.fixture(autouse=True)
 def same_random_state():
     random.seed(_SEED)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")

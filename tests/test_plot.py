@@ -1,5 +1,8 @@
+import io
 import sys
 
+import keras
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -7,7 +10,9 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+import keras_winit
 from keras_winit import _plot
+from keras_winit._comparison import Comparison, Run
 
 NAMES = ["a", "b", "c", "d"]
 SIGNAL = [1.0, 0.1, 0.01, 0.001]
@@ -19,12 +24,6 @@ NAN, INF = float("nan"), float("inf")
 @pytest.fixture
 def ax():
     return Figure().subplots()
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_in_pyplot():
-    yield
-    assert plt.get_fignums() == []
 
 
 def drawn(ax):
@@ -196,12 +195,6 @@ def test_overview_has_three_panels_and_one_axis_of_layers():
     assert [each.get_xlabel() for each in axes] == ["", "", "layer, in the order of calls"]
 
 
-def test_overview_shows_itself_in_a_notebook():
-    picture = overview(title="$x_{$")._repr_png_()
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) > 10_000
-
-
 def test_overview_draws_on_axes_of_the_caller(ax):
     assert overview(ax) is ax
     assert drawn(ax)["signal"][1] == SIGNAL
@@ -209,6 +202,7 @@ def test_overview_draws_on_axes_of_the_caller(ax):
     three = Figure().subplots(3)
     assert overview(three) is three
     assert [each.has_data() for each in three] == [True] * 3
+    assert plt.get_fignums() == []
 
 
 def test_history_has_a_line_for_each_layer_colored_by_depth(ax):
@@ -236,14 +230,56 @@ def test_history_of_many_layers_has_a_color_bar_instead_of_a_legend(ax):
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delattr(matplotlib, "pyplot")
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install keras-winit\[plot\]"):
         overview()
 
 
-def test_a_notebook_shows_the_axes_of_a_new_figure():
-    for number in (1, 3):
-        axes = _plot.panels(number)
-        shown = axes[0] if number == 1 else axes
-        data, _ = DisplayFormatter().format(shown)
-        assert data["image/png"].startswith(b"\x89PNG")
+def diagnosis():
+    return keras_winit.diagnose(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+
+
+def comparison():
+    runs = [Run(name, 0, {"loss": (1.0, size)}) for name, size in (("own", 0.5), ("zeros", 0.2))]
+    return Comparison("loss", False, "own", 2, tuple(runs))
+
+
+def monitor():
+    monitor = keras_winit.SignalMonitor()
+    monitor.set_model(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    monitor.on_train_begin()
+    return monitor
+
+
+@pytest.fixture(scope="module", params=[diagnosis, comparison, monitor])
+def result(request):
+    return request.param()
+
+
+def test_a_picture_is_the_current_figure_of_pyplot_and_is_saved_as_such(result):
+    axes = result.plot()
+    (number,) = plt.get_fignums()
+    assert plt.figure(number) is np.ravel(axes)[0].figure
+    file = io.BytesIO()
+    plt.savefig(file, format="png")
+    file.seek(0)
+    colors = plt.imread(file)[..., :3].reshape(-1, 3)
+    assert len(np.unique(colors, axis=0)) > 20  # a blank picture has one
+
+
+def test_a_notebook_displays_a_picture_once(result):
+    # It displays the figures of pyplot after the cell, and what the last line gives.
+    axes = result.plot()
+    data, _ = DisplayFormatter().format(axes)
+    assert set(data) == {"text/plain"}
+    assert len(plt.get_fignums()) == 1
+
+
+def test_no_figure_is_opened_for_axes_of_the_caller_or_a_page(result, tmp_path):
+    ax = Figure().subplots()
+    assert result.plot(ax=ax) is ax
+    assert ax.has_data()
+    if hasattr(result, "save"):
+        result.save(tmp_path / "report.html")
+    assert plt.get_fignums() == []
