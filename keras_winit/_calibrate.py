@@ -2,12 +2,13 @@
 
 import dataclasses
 import html
+import warnings
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _table
+from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _restart, _table
 from keras_winit._coverage import coverage, without_kernels
 from keras_winit._graph import Graph
 from keras_winit._sweep import Sweep, left_alone
@@ -37,7 +38,7 @@ class Calibration:
         problem: Why the graph of the model could not be read, or `None`. What follows a layer
             is then known only where the layer applies it.
         is_drawn: Whether the samples were noise, drawn for want of data.
-        notes: Sentences on what could not be calibrated.
+        notes: Sentences on what could not be calibrated, and on an optimizer that keeps its state.
 
     Example:
 
@@ -142,7 +143,11 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
     _checks.option("mode", mode, MODES)
     batch = _batch.take(model, x)
     with all_or_nothing() as changes:
-        return calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)
+        result = calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)
+        kept = _restart.kept(model)
+        for warning in kept:
+            warnings.warn(warning, stacklevel=2)
+        return dataclasses.replace(result, notes=(*result.notes, *kept))
 
 
 @_backends.kept_random_state()

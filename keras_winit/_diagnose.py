@@ -6,6 +6,7 @@ import html
 import itertools
 import math
 import textwrap
+import warnings
 from dataclasses import dataclass, field
 
 import keras
@@ -19,6 +20,7 @@ from keras_winit import (
     _plan,
     _plot,
     _report,
+    _restart,
     _rules,
     _table,
     _whole_file,
@@ -50,6 +52,7 @@ class Diagnosis:
         findings: A `Finding` for everything that is wrong, errors first.
         before: The `Diagnosis` before `fix`, or `None`.
         again: Model, batch and loss, to mend and look again.
+        warnings: Sentences on what `fix` has left and should be reset; `UserWarning`s as well.
 
     Example:
 
@@ -63,6 +66,7 @@ class Diagnosis:
     findings: tuple
     before: "Diagnosis | None" = None
     again: tuple = field(default=(), repr=False, compare=False)
+    warnings: tuple = ()
 
     @property
     def ok(self):
@@ -84,7 +88,7 @@ class Diagnosis:
         parts = [_table.text(*self._table()), *_texts(self.findings), self._verdict()]
         if self.before is not None:
             was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
-            parts = [f"Before: {self.before._verdict()}", *was, "After:", *parts]
+            parts = [f"Before: {self.before._verdict()}", *was, "After:", *parts, *self.warnings]
         return _table.printable("\n".join(parts))
 
     def _repr_html_(self):
@@ -94,6 +98,7 @@ class Diagnosis:
             before = f"<p><b>Before:</b> {html.escape(self.before._verdict())}</p>{was}"
         verdict = f"<p><b>{html.escape(self._verdict())}</b></p>"
         items = _items(_texts(self.findings))
+        items += "".join(f"<p>{html.escape(warning)}</p>" for warning in self.warnings)
         return f"{before}{verdict}{items}{_table.to_html(*self._table())}"
 
     def _verdict(self):
@@ -195,6 +200,7 @@ class Diagnosis:
         }
         if self.before is not None:
             result["before"] = self.before.to_dict()
+            result["warnings"] = list(self.warnings)
         return result
 
     def fix(self, *, seed=None):
@@ -204,7 +210,8 @@ class Diagnosis:
         where these are, the last bias starts at the frequencies of the classes, and layers are
         calibrated on the batch. What lies in the data, the loss or the architecture is left to
         you. Use it before training: what was learned is lost. If anything fails, or is
-        interrupted, the model keeps all of its weights and initializers.
+        interrupted, the model keeps all of its weights and initializers. What is left and belongs
+        to the weights that were, as the state of an optimizer, is a `UserWarning`.
 
         Args:
             seed: Integer or `None`, as in `initialize`.
@@ -229,7 +236,11 @@ class Diagnosis:
             )
         with all_or_nothing() as changes:
             _apply(changes, model, batch, self.signal, actions, seed)
-            return dataclasses.replace(_diagnose(model, batch, loss), before=self)
+            after = _diagnose(model, batch, loss)
+            left = (*_report.left_alone(after.signal.coverage), *_restart.kept(model))
+            for warning in left:
+                warnings.warn(warning, stacklevel=2)
+            return dataclasses.replace(after, before=self, warnings=left)
 
 
 def diagnose(model, x=None, y=None, *, loss=None):

@@ -3,18 +3,20 @@
 import html
 import math
 import random
+import warnings
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_winit import _backends, _checks, _fill, _layers, _plan, _report, _table
+from keras_winit import _backends, _checks, _fill, _layers, _plan, _report, _restart, _table
 from keras_winit._coverage import coverage
 from keras_winit._sparsity_mask import SparsityMask
 from keras_winit._transaction import all_or_nothing
 from keras_winit._turn import turn
 
 _CHUNK = 1 << 16
+_MOST_SHOWN = 5  # of the weights that a warning lists
 # Headers of the table, and fields of a row.
 _COLUMNS = {
     "weight": "weight",
@@ -64,6 +66,7 @@ class Initialization:
         seed: The seed, also where none was given: with it the same weights are drawn again.
         rows: A `Row` for every weight.
         notes: Sentences on what is left to do.
+        warnings: Those of them on what was not reset and should be: `UserWarning`s as well.
 
     Example:
 
@@ -76,6 +79,7 @@ class Initialization:
     seed: int
     rows: tuple
     notes: tuple
+    warnings: tuple = ()
 
     @property
     def skipped(self):
@@ -95,7 +99,7 @@ class Initialization:
 
 
 @turn()
-def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False):
+def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False, optimizer=False):
     """Gives the weights of a model new starting values, in place.
 
     Kernels are drawn by the axes and fans they really have: per gate, per group, per map of an
@@ -111,7 +115,10 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     live: a scheme gives the same whatever came before it, and `"own"` what the authors wrote. A
     saved file, and a copy made of a config, hold what was used last. Shared weights are drawn
     once. If anything fails, or is interrupted, the model keeps all of its weights and initializers.
-    Initialize before training: the state of an optimizer stays as it is.
+
+    Before another training, as in cross-validation, give `optimizer=True`: then all is as in a
+    fresh model but for the learning rate. What was to be reset and is not is a `UserWarning`: the
+    state of the optimizer, and weights that `"own"` leaves, since no layer says how to draw them.
 
     Args:
         model: Built Keras model or layer.
@@ -135,14 +142,17 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
             all others are left alone. Defaults to `None`, for all.
         frozen: Whether weights that are not trainable because their layer is not, or because
             LoRA froze them, are drawn as well. Defaults to `False`.
+        optimizer: Whether the optimizer starts anew as well, and with it the metrics and the seed
+            generators of dropout and the like. The learning rate stays what it is now. Defaults
+            to `False`.
 
     Returns:
         `Initialization`, which lists every weight and what was left alone for what reason.
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If the model is not built, the scheme or a name is unknown, or an
-            initializer does not fit a weight.
+        ValueError: If the model is not built, the scheme or a name is unknown, an initializer
+            does not fit a weight, or the optimizer cannot start anew.
         RuntimeError: If a weight does not have the values that were assigned to it.
 
     Example:
@@ -154,11 +164,19 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False)
     >>> result.rows[0].initializer, result.rows[0].fan_in
     ('Orthogonal()', 8)
     """
+    optimizer = _checks.flag("optimizer", optimizer)
     with all_or_nothing() as changes:
-        return initialize_within(changes, model, scheme, seed=seed, only=only, frozen=frozen)
+        result = initialize_within(
+            changes, model, scheme, seed=seed, only=only, frozen=frozen, optimizer=optimizer
+        )
+        for warning in result.warnings:
+            warnings.warn(warning, stacklevel=3)  # beyond `turn`
+        return result
 
 
-def initialize_within(changes, model, scheme="suggested", *, seed=None, only=None, frozen=False):
+def initialize_within(
+    changes, model, scheme="suggested", *, seed=None, only=None, frozen=False, optimizer=False
+):
     """Does what `initialize` does, as a part of `Changes` that are made together."""
     if seed is None:
         seed = random.randint(1, 10**9)
@@ -168,7 +186,7 @@ def initialize_within(changes, model, scheme="suggested", *, seed=None, only=Non
     chosen = choices if only is None else _plan.matching(choices, only, argument="only")
     chosen = {id(choice) for choice in chosen}
     keys = _layers.stable_paths(model, [choice.weight for choice in choices])
-    rows, done = [], []
+    rows, done, left = [], [], []
     for choice, key in zip(choices, keys, strict=True):
         if id(choice) not in chosen:
             continue
@@ -179,13 +197,19 @@ def initialize_within(changes, model, scheme="suggested", *, seed=None, only=Non
             done.append((choice.weight, told))
         else:
             before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
+            if not choice.weight.is_frozen and choice.weight.may_change:
+                left.append(f"{choice.weight.path} ({reason})")
         rows.append(_row(choice, before, after, reason))
     for weight, told in done:
         _layers.tell_initializer(weight, told, changes)
     _layers.tell_attention(model, changes)
     asked = coverage([choice.weight for choice in choices if id(choice) in chosen])
-    notes = (*_report.left_alone(asked), *_notes(model))
-    return Initialization(model.name, seed, tuple(rows), notes)
+    if optimizer:
+        _restart.restart(model, changes)
+    is_reset = isinstance(scheme, str) and scheme == "own"
+    warned = (*(_not_reset(left) if is_reset else ()), *_restart.kept(model))
+    notes = (*_report.left_alone(asked), *warned)
+    return Initialization(model.name, seed, tuple(rows), notes, warned)
 
 
 def _reason_to_skip(choice, frozen):
@@ -257,8 +281,14 @@ def _std(values):
     return math.sqrt(max(squares / values.size - (total / values.size) ** 2, 0.0))
 
 
-def _notes(model):
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and optimizer.built:
-        return ("The optimizer keeps its state: compile the model again for a fresh start.",)
-    return ()
+def _not_reset(left):
+    """Returns a sentence on the weights that a reset has left, in a tuple."""
+    if not left:
+        return ()
+    shown = left[:_MOST_SHOWN]
+    if len(left) > _MOST_SHOWN:
+        shown.append(f"and {len(left) - _MOST_SHOWN} more")
+    return (
+        f"Not reset, and so with the values they had: {', '.join(shown)}. For a complete reset "
+        "build the model anew.",
+    )

@@ -120,6 +120,7 @@ def test_a_scheme_gives_the_same_after_any_other(build, schemes):
             assert_equal(state(after(model, scheme)), expected[scheme], f"{scheme} in {pair}")
 
 
+@pytest.mark.filterwarnings("ignore:Not reset.*alpha", "ignore:Left alone.*Doubtful")
 def test_what_calibration_a_fix_and_stripping_do_is_forgotten():
     model = zero_scaled()
     expected = {scheme: state(after(zero_scaled(), scheme)) for scheme in ("own", "suggested")}

@@ -55,6 +55,7 @@ LEVELS = {
     "_layers": 4,
     "_choice": 5,
     "_coverage": 5,
+    "_restart": 5,
     "_gains": 5,
     "_graph": 5,
     "_loss": 5,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit._layers._calls import is_zero, snake_case
+from keras_winit._layers._calls import is_quantized, is_zero, snake_case
 from keras_winit._layers._kernels import (
     ATTENTION,
     FOREIGN,
@@ -88,6 +88,12 @@ class Weight:
     @property
     def is_frozen(self):
         return not self.layer.trainable or (self.kernel is not None and not self.variable.trainable)
+
+    @property
+    def may_change(self):
+        """Whether training, or `adapt`, changes it in the course of time."""
+        is_fixed = isinstance(self.layer, layers.STFTSpectrogram) or is_quantized(self.layer)
+        return self.variable.trainable or not is_fixed
 
     def own_initializer(self):
         """Returns the initializer that the author of its layer gave, whatever it was told since."""
