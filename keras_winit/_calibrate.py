@@ -1,16 +1,16 @@
 """Scales every layer on the signal of a batch, one after the other in a single run."""
 
 import dataclasses
-import html
 import warnings
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _restart, _table
+from keras_winit import _backends, _batch, _checks, _equalize, _plan, _report, _restart
 from keras_winit._coverage import coverage, without_kernels
 from keras_winit._graph import Graph
+from keras_winit._result import Result, Table
 from keras_winit._sweep import Sweep, left_alone
 from keras_winit._transaction import all_or_nothing
 
@@ -27,8 +27,8 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Result):
     """What `calibrate` has done: prints as a table, in a notebook as HTML.
 
     Attributes:
@@ -60,14 +60,9 @@ class Calibration:
         """The layers that were left alone."""
         return tuple(layer for layer in self.layers if layer.skipped)
 
-    def __repr__(self):
-        return "\n".join([_table.text(*self._table()), *self.notes])
-
-    def _repr_html_(self):
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return _table.to_html(*self._table()) + notes
-
-    def _table(self):
+    @property
+    def table(self):
+        """What was done to every call of a layer."""
         rows = [[getattr(layer, field) for field in _COLUMNS.values()] for layer in self.layers]
         calibrated, held_out = self.num_samples
         title = (
@@ -78,7 +73,7 @@ class Calibration:
         )
         if self.problem:
             title += f"; its graph could not be read: {self.problem}"
-        return [*_COLUMNS], rows, title
+        return Table([*_COLUMNS], rows, title)
 
 
 def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_winit import _checks, _table, initializers
+from keras_winit import _checks, initializers
 from keras_winit._layers import snake_case
+from keras_winit._result import Result, Table
 from keras_winit.initializers._aliases import ALIASES
 
 
@@ -284,7 +285,7 @@ _ROWS = (
 )
 
 
-class Catalogue(Sequence):
+class Catalogue(Result, Sequence):
     """The initializers, in the order of the table; made by `catalogue`.
 
     Args:
@@ -318,16 +319,12 @@ class Catalogue(Sequence):
     def __len__(self):
         return len(self._entries)
 
-    def __repr__(self):
-        return _table.text(*self._table())
-
-    def _repr_html_(self):
-        return _table.to_html(*self._table())
-
-    def _table(self):
+    @property
+    def table(self):
+        """What there is to say of every initializer."""
         header = ["class", "string", "what it draws", "when", "reference"]
         rows = [[e.name, e.alias, e.formula, e.when, e.reference] for e in self._entries]
-        return header, rows
+        return Table(header, rows)
 
     def to_markdown(self):
         """Returns the table in Markdown, with links."""

@@ -385,14 +385,15 @@ def _strip(arguments):
 
 def _print(result, arguments):
     """Prints a result as it prints itself, or in a narrow terminal so that it fits."""
-    width, cells, kind = _width(arguments), result._table(), type(result)
-    table = _table.text(*cells)
-    rest = _here(repr(result).removeprefix(table))
-    if width is not None:
-        notes, drop = _NOTES.get(kind, ()), _DROP[kind]
-        table = _terminal.table(*cells, width=width, notes=notes, drop=drop)
-        rest = _terminal.fill(rest, width)
-    print(table + rest)
+    width, kind = _width(arguments), type(result)
+    notes = [_table.printable(_here(note)) for note in result.notes]
+    if width is None:
+        table = _table.text(*result.shown)
+    else:
+        below, drop = _NOTES.get(kind, ()), _DROP[kind]
+        table = _terminal.table(*result.shown, width=width, notes=below, drop=drop)
+        notes = [_terminal.fill(note, width) for note in notes]
+    print(table, *notes, sep="\n")
 
 
 def _width(arguments):

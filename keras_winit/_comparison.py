@@ -1,12 +1,12 @@
 """What a comparison found, from the learning curves of its runs."""
 
-import html
 import math
 import re
 import statistics
 from dataclasses import dataclass
 
-from keras_winit import _checks, _plot, _table
+from keras_winit import _checks, _plot
+from keras_winit._result import Result, Table
 
 _FEWEST_SEEDS = 3  # below, two seeds of equal initializers are too often apart by chance
 _ENOUGH_SEEDS = 5  # from here on, all runs of equal initializers are hardly ever apart
@@ -41,8 +41,8 @@ class Run:
         return self.curves[find_metric(metric, self.curves)]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """What `compare` has measured: prints as a table with a verdict, in a notebook as HTML.
 
     The best initializer is first; the value of a run is that of the metric after the last epoch.
@@ -111,11 +111,21 @@ class Comparison:
         told = f"{best!r} is better than {_listed(worse)} beyond the spread between seeds"
         return f"{told}; from {_listed(same)} it is not told apart." if same else f"{told}."
 
-    def __repr__(self):
-        return _table.printable("\n".join([_table.text(*self._table()), self.verdict]))
+    @property
+    def notes(self):
+        """The verdict, which is printed below the table."""
+        return (self.verdict,)
 
-    def _repr_html_(self):
-        return f"{_table.to_html(*self._table())}<p>{html.escape(self.verdict)}</p>"
+    @property
+    def table(self):
+        """The numbers of every initializer, the best first."""
+        header = ["initializer", f"{self.metric} (median)", "lowest", "highest", "diverged"]
+        header.append(f"epochs to {self.baseline!r}")
+        rows = [list(summary.values()) for summary in self._summaries()]
+        seeds = len(self._costs(self.baseline))
+        title = f"{seeds} seed{'s' * (seeds > 1)}, {self.metric} after epoch {self.epochs}"
+        title += f", {'higher' if self.higher_is_better else 'lower'} is better"
+        return Table(header, rows, title)
 
     def plot(self, metric=None, ax=None):
         """Draws the learning curves: the median of the seeds, and a band from lowest to highest.
@@ -208,14 +218,6 @@ class Comparison:
                 good = (at for at, cost in enumerate(costs, 1) if cost <= goal < math.inf)
                 reached.append(next(good, math.inf))
         return _finite(statistics.median(reached))
-
-    def _table(self):
-        header = ["initializer", f"{self.metric} (median)", "lowest", "highest", "diverged"]
-        header.append(f"epochs to {self.baseline!r}")
-        rows = [list(summary.values()) for summary in self._summaries()]
-        seeds = len(self._costs(self.baseline))
-        title = f"{seeds} seed{'s' * (seeds > 1)}, {self.metric} after epoch {self.epochs}"
-        return header, rows, f"{title}, {'higher' if self.higher_is_better else 'lower'} is better"
 
 
 def is_better(costs, others):

@@ -1,7 +1,6 @@
 """Looks at the signal in a model before training: measures, judges, shows, and mends."""
 
 import dataclasses
-import functools
 import html
 import itertools
 import math
@@ -25,6 +24,7 @@ from keras_winit import (
     _table,
     _whole_file,
 )
+from keras_winit._result import Result, Table, plain
 from keras_winit._rules import Verb
 from keras_winit._signal import Signal, measure
 from keras_winit._transaction import all_or_nothing
@@ -43,15 +43,14 @@ _WRAPPER = textwrap.TextWrapper(
 )
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Result):
     """What `diagnose` has seen: prints as a table with findings, in a notebook as HTML.
 
     Attributes:
         signal: The numbers: a `Signal`.
         findings: A `Finding` for everything that is wrong, errors first.
         before: The `Diagnosis` before `fix`, or `None`.
-        again: Model, batch and loss, to mend and look again.
         warnings: Sentences on what `fix` has left and should be reset; `UserWarning`s as well.
 
     Example:
@@ -65,7 +64,8 @@ class Diagnosis:
     signal: Signal
     findings: tuple
     before: "Diagnosis | None" = None
-    again: tuple = field(default=(), repr=False, compare=False)
+    # Model, batch and loss, to mend and look again.
+    _again: tuple = field(default=(), compare=False)
     warnings: tuple = ()
 
     @property
@@ -84,12 +84,18 @@ class Diagnosis:
         """The numbers of every call of a layer with a kernel, in the order of the calls."""
         return self.signal.layers
 
-    def __repr__(self):
-        parts = [_table.text(*self._table()), *_texts(self.findings), self._verdict()]
-        if self.before is not None:
-            was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
-            parts = [f"Before: {self.before._verdict()}", *was, "After:", *parts, *self.warnings]
-        return _table.printable("\n".join(parts))
+    @property
+    def lead(self):
+        """Texts above the table: the findings before `fix`."""
+        if self.before is None:
+            return ()
+        was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
+        return (f"Before: {self.before._verdict()}", *was, "After:")
+
+    @property
+    def notes(self):
+        """Texts below the table: the findings, the verdict, and what `fix` has left."""
+        return (*_texts(self.findings), self._verdict(), *self.warnings)
 
     def _repr_html_(self):
         before = ""
@@ -99,7 +105,7 @@ class Diagnosis:
         verdict = f"<p><b>{html.escape(self._verdict())}</b></p>"
         items = _items(_texts(self.findings))
         items += "".join(f"<p>{html.escape(warning)}</p>" for warning in self.warnings)
-        return f"{before}{verdict}{items}{_table.to_html(*self._table())}"
+        return f"{before}{verdict}{items}{_table.to_html(*self.shown)}"
 
     def _verdict(self):
         coverage = self.signal.coverage
@@ -112,7 +118,9 @@ class Diagnosis:
         notes.append(_report.not_known(coverage))
         return "; ".join(filter(None, notes)) + "."
 
-    def _table(self):
+    @property
+    def table(self):
+        """The numbers of every call of a layer with a kernel, with both sides of a `fix`."""
         signal = self.signal
         batch = f"{signal.batch_size} samples" + (" of noise" if signal.is_drawn else "")
         title = f"Signal in model {signal.model!r}, {batch}"
@@ -125,12 +133,17 @@ class Diagnosis:
                 for row, old in zip(rows, map(_row, self.before.layers), strict=True):
                     row.insert(place, old[_HEADER.index(name)])
                 header.insert(place, f"{name} before")
-        if len(rows) > _MOST_ROWS:
-            left_out = len(rows) - _MOST_ROWS
-            middle = [f"... {left_out} layers more ...", *[None] * (len(header) - 1)]
-            half = _MOST_ROWS // 2
+        return Table(header, rows, title)
+
+    @property
+    def shown(self):
+        """The table that is printed, without the middle of a long one."""
+        columns, rows, title = self.table
+        left_out, half = len(rows) - _MOST_ROWS, _MOST_ROWS // 2
+        if left_out > 0:
+            middle = [f"... {left_out} layers more ...", *[None] * (len(columns) - 1)]
             rows = [*rows[:half], middle, *rows[-half:]]
-        return header, rows, title
+        return Table(columns, rows, title)
 
     def plot(self, ax=None):
         """Draws signal and gradient over depth, dead and saturated units, and histograms.
@@ -188,7 +201,7 @@ class Diagnosis:
 
     def to_dict(self):
         """Returns all of it as numbers, strings, lists and dicts that JSON can hold."""
-        signal = _plain(dataclasses.asdict(self.signal))
+        signal = plain(dataclasses.asdict(self.signal))
         looked_at = signal.pop("coverage")
         for each, unknown in zip(looked_at["unknown"], self.signal.coverage.unknown, strict=True):
             each["call"] = _report.description(unknown)
@@ -196,7 +209,7 @@ class Diagnosis:
             "ok": self.ok,
             "looked_at": looked_at,
             "signal": signal,
-            "findings": [_plain(dataclasses.asdict(finding)) for finding in self.findings],
+            "findings": [plain(dataclasses.asdict(finding)) for finding in self.findings],
         }
         if self.before is not None:
             result["before"] = self.before.to_dict()
@@ -222,7 +235,7 @@ class Diagnosis:
         Raises:
             ValueError: If there is nothing to apply.
         """
-        model, batch, loss = self.again
+        model, batch, loss = self._again
         actions = [finding.action for finding in self.findings if finding.action is not None]
         if _output_bias(model, self.signal) is None:
             actions = [action for action in actions if action.verb is not Verb.PRIOR]
@@ -403,29 +416,3 @@ def _texts(findings):
 def _items(texts):
     items = "".join(f"<li>{html.escape(text)}</li>".replace("\n", "<br>") for text in texts)
     return f"<ul>{items}</ul>" if items else ""
-
-
-@functools.singledispatch
-def _plain(value):
-    return value
-
-
-@_plain.register
-def _(value: dict):
-    return {key: _plain(each) for key, each in value.items()}
-
-
-@_plain.register(list)
-@_plain.register(tuple)
-def _(value):
-    return [_plain(each) for each in value]
-
-
-@_plain.register
-def _(value: np.ndarray):
-    return _plain(value.tolist())
-
-
-@_plain.register
-def _(value: float):
-    return value if math.isfinite(value) else None

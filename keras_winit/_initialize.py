@@ -1,6 +1,5 @@
 """Gives every weight of a model new values, all of them or none."""
 
-import html
 import math
 import random
 import warnings
@@ -9,8 +8,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _backends, _checks, _fill, _layers, _plan, _report, _restart, _table
+from keras_winit import _backends, _checks, _fill, _layers, _plan, _report, _restart
 from keras_winit._coverage import coverage
+from keras_winit._result import Result, Table
 from keras_winit._sparsity_mask import SparsityMask
 from keras_winit._transaction import all_or_nothing
 from keras_winit._turn import turn
@@ -57,8 +57,8 @@ class Row:
     skipped: bool = False
 
 
-@dataclass(frozen=True)
-class Initialization:
+@dataclass(frozen=True, repr=False)
+class Initialization(Result):
     """What `initialize` has done: prints as a table, in a notebook as HTML.
 
     Attributes:
@@ -86,16 +86,11 @@ class Initialization:
         """The rows of the weights that were left alone."""
         return tuple(row for row in self.rows if row.skipped)
 
-    def __repr__(self):
-        return _table.printable("\n".join([_table.text(*self._table()), *self.notes]))
-
-    def _repr_html_(self):
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return _table.to_html(*self._table()) + notes
-
-    def _table(self):
+    @property
+    def table(self):
+        """What was done to every weight."""
         rows = [[getattr(row, field) for field in _COLUMNS.values()] for row in self.rows]
-        return [*_COLUMNS], rows, f"Model {self.model!r}, initialized with seed {self.seed}"
+        return Table([*_COLUMNS], rows, f"Model {self.model!r}, initialized with seed {self.seed}")
 
 
 @turn()

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 import keras
 
-from keras_winit import _backends, _checks, _layers, _schemes, _table
+from keras_winit import _backends, _checks, _layers, _schemes
 from keras_winit._graph import Graph
+from keras_winit._result import Result, Table
 from keras_winit.initializers._aliases import ALIASES
 
 
-class Plan(Mapping):
+class Plan(Result, Mapping):
     """An initializer for every weight of a model, with the reason.
 
     Made by `suggest`; prints as a table, in a notebook as HTML. It maps weight paths to
@@ -76,17 +77,15 @@ class Plan(Mapping):
             choice = _schemes.Choice(weight, initializer, "asked for")
             self._choices[weight.path] = _unless_skipped(choice)
 
-    def __repr__(self):
-        return "\n".join([_table.text(*self._table()), *self._footer()])
+    @property
+    def notes(self):
+        """What the weights get that are not in the table."""
+        others = len(self) - len(self.table.rows)
+        return (f"Others ({others}): {_schemes.REST}.",) if others else ()
 
-    def _repr_html_(self):
-        return _table.to_html(*self._table()) + "".join(f"<p>{line}</p>" for line in self._footer())
-
-    def _footer(self):
-        others = len(self) - len(self._table()[1])
-        return [f"Others ({others}): {_schemes.REST}."] if others else []
-
-    def _table(self):
+    @property
+    def table(self):
+        """What the weights should get, but for those of which there is nothing to say."""
         header = ["weight", "shape", "fan in", "fan out", "followed by", "has", "should get"]
         rows = [
             [
@@ -105,7 +104,7 @@ class Plan(Mapping):
         title = f"Plan for model {self.model.name!r}"
         if self.problem:
             title += f", from its layers alone, as its graph could not be read: {self.problem}"
-        return [*header, "why", "reference"], rows, title
+        return Table([*header, "why", "reference"], rows, title)
 
 
 @_backends.kept_random_state()
