@@ -1,7 +1,10 @@
 """A callback that watches the signal while a model trains."""
 
+import contextlib
 import csv
 import math
+import os
+import warnings
 from pathlib import Path
 
 import keras
@@ -37,13 +40,19 @@ class SignalMonitor(keras.callbacks.Callback):
             training starts: give it one of its own. Defaults to `None`, for noise.
         y: Its labels. Defaults to `None`, for gradients of a random projection of the outputs.
         every: Positive integer, number of batches between two records. Defaults to `100`.
-        csv_path: File to write the records to as well, as they come. Defaults to `None`.
+        csv_path: File, in a folder that exists, to write the records to as well, as they come. A
+            monitor writes it anew; a second `fit` with the same monitor appends, with steps from 0
+            again, while `history` holds the last. Defaults to `None`.
         log_dir: Folder for TensorBoard to read them from; takes the package `tensorboard`.
             Defaults to `None`.
 
+    If a file cannot be written any more, as on a full disk, a warning says so and the training
+    goes on, with the records in `history`.
+
     Raises:
-        TypeError: If `every` is no integer.
-        ValueError: If `every` is below 1; when training starts, if the batch does not fit.
+        TypeError: If `every` is no integer, or a path is none.
+        ValueError: If `every` is below 1 or a file cannot be written; when training starts, if
+            the batch does not fit.
         ImportError: If `log_dir` is given and `tensorboard` is not installed.
 
     Example:
@@ -60,18 +69,31 @@ class SignalMonitor(keras.callbacks.Callback):
         super().__init__()
         self.x, self.y = x, y
         self.every = _checks.integer("every", every, minimum=1)
+        if csv_path is not None:
+            _check_file(csv_path)
+        if log_dir is not None and _path("log_dir", log_dir).is_file():
+            raise ValueError(
+                f"`log_dir` should be a folder. Received: log_dir={log_dir!r}, a file."
+            )
         self.csv_path, self.log_dir = csv_path, log_dir
         self.history = []
         self._writer_class = None if log_dir is None else _writer_class(log_dir)
         self._writer = None
+        self._is_begun = False
+        self._written = set()
 
     def on_train_begin(self, logs=None):
         self.history, self._step, self._before_epoch, self._batch = [], 0, 0, None
-        if self._writer_class is not None:
-            self._writer = self._writer_class(str(self.log_dir))
-        if self.csv_path is not None:
-            with Path(self.csv_path).open("w", newline="") as file:
-                csv.writer(file).writerow(("step", "layer", *STATISTICS))
+        self._close()  # a training that failed did not
+        self._written = {
+            each for each in ("csv_path", "log_dir") if getattr(self, each) is not None
+        }
+        if "log_dir" in self._written:
+            with self._writing("log_dir"):
+                self._writer = self._writer_class(str(self.log_dir))
+        if "csv_path" in self._written and not (self._is_begun and Path(self.csv_path).exists()):
+            self._write("w", [("step", "layer", *STATISTICS)])
+            self._is_begun = True
         if self.model.built:  # else its first batch builds it
             self._record()
 
@@ -87,8 +109,27 @@ class SignalMonitor(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if not self.history or self.history[-1]["step"] != self._step:
             self._record()
-        if self._writer is not None:
-            self._writer.close()
+        self._close()
+
+    def _close(self):
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with self._writing("log_dir"):
+                writer.close()
+
+    @contextlib.contextmanager
+    def _writing(self, name):
+        """Has an error end what is written, and not the training."""
+        try:
+            yield
+        except Exception as error:  # TensorBoard has those of its file system
+            self._written.discard(name)
+            warnings.warn(
+                f"SignalMonitor cannot write to `{name}` any more. Received: "
+                f"{name}={getattr(self, name)!r}, {type(error).__name__}: {error}. The training "
+                "goes on, and `history` holds the records.",
+                stacklevel=2,
+            )
 
     def plot(self, statistic="signal", ax=None):
         """Draws a statistic of every layer over the batches.
@@ -127,17 +168,23 @@ class SignalMonitor(keras.callbacks.Callback):
             signals = measure(model, self._batch).layers
         records = [_record(self._step, signal) for signal in signals]
         self.history.extend(records)
-        if self.csv_path is not None:
-            with Path(self.csv_path).open("a", newline="") as file:
-                csv.writer(file).writerows(record.values() for record in records)
-        if self._writer is not None:
-            for record in records:
-                for name in STATISTICS:
-                    if record[name] is not None:
-                        self._writer.add_scalar(
-                            f"{name}/{record['layer']}", record[name], step=self._step
-                        )
-            self._writer.flush()
+        if "csv_path" in self._written:
+            self._write("a", [record.values() for record in records])
+        if "log_dir" in self._written:
+            with self._writing("log_dir"):
+                self._log(records)
+
+    def _write(self, mode, rows):
+        with self._writing("csv_path"), Path(self.csv_path).open(mode, newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    def _log(self, records):
+        for record in records:
+            for name in STATISTICS:
+                if record[name] is not None:
+                    tag = f"{name}/{record['layer']}"
+                    self._writer.add_scalar(tag, record[name], step=self._step)
+        self._writer.flush()
 
 
 def _record(step, layer):
@@ -156,6 +203,28 @@ def _record(step, layer):
         "gradient_of_weights": math.hypot(*gradients) if gradients else None,
         "weights": math.hypot(*(kernel.norm for kernel in layer.kernels)),
     }
+
+
+def _path(name, value):
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"`{name}` should be a path. Received: {name}={value!r}.")
+    return Path(value)
+
+
+def _check_file(csv_path):
+    path = _path("csv_path", csv_path)
+    problem = None
+    if not path.parent.is_dir():
+        problem = f"but the folder {str(path.parent)!r} does not exist. Make it first."
+    elif path.is_dir():
+        problem = "a folder. Add the name of a file."
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        problem = "which you may not write. Use another folder."
+    if problem:
+        raise ValueError(
+            "`csv_path` should be a file that can be written, in a folder that exists. "
+            f"Received: csv_path={csv_path!r}, {problem}"
+        )
 
 
 def _writer_class(log_dir):

@@ -1,5 +1,6 @@
 """Runs as the trials of a KerasTuner study, which resumes and spreads over machines."""
 
+import json
 import math
 import sys
 import time
@@ -30,6 +31,7 @@ def run(wanted, train, directory, name, verbose):
 
     Raises:
         ImportError: If KerasTuner is not installed.
+        ValueError: If a file of the study is none.
         RuntimeError: If a run failed on a worker. What `train` raises here is raised.
     """
     keras_tuner = _keras_tuner()
@@ -101,18 +103,41 @@ def _oracle(keras_tuner, wanted, verbose):
             # From the trials alone, each of which has its file: a crash may have happened while
             # any file was being written, and the oracle's is rewritten with every trial.
             for path in sorted(folder.glob("trial_*/trial.json")):
-                try:
-                    trial = trial_module.Trial.load(str(path))
-                except ValueError:  # not all of it was written
-                    trial_id = path.parent.name.removeprefix("trial_")
-                    trial = trial_module.Trial(keras_tuner.HyperParameters(), trial_id)
+                trial = self._load(path)
                 if trial.status != status.COMPLETED:
-                    trial.status = status.INVALID
+                    trial = self._invalid(trial.trial_id)
                 self.trials[trial.trial_id] = trial
+            # KerasTuner gives a new trial the number of those that there are: one that was
+            # deleted would have it replace another.
+            numbers = [int(each) for each in self.trials if each.isdecimal()]
+            for number in range(max(numbers, default=0)):
+                trial_id = f"{number:04d}"
+                self.trials.setdefault(trial_id, self._invalid(trial_id))
             missing = len(self.missing)
             if missing:
                 self.progress = keras.utils.Progbar(missing, unit_name="run", verbose=verbose)
                 self.progress.update(0)
+
+        def _invalid(self, trial_id):
+            return trial_module.Trial(
+                keras_tuner.HyperParameters(), trial_id, status=status.INVALID
+            )
+
+        def _load(self, path):
+            try:
+                state = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:  # not all of it was written
+                return self._invalid(path.parent.name.removeprefix("trial_"))
+            except OSError as error:
+                raise _no_trial(path, error) from error
+            try:
+                trial = trial_module.Trial.from_state(state)
+                if trial.status == status.COMPLETED:
+                    _curves(trial)
+                trial.hyperparameters.values.items()
+                return trial
+            except Exception as error:  # whatever is missing, or of another type
+                raise _no_trial(path, error) from error
 
         def populate_space(self, trial_id):
             if self.failed:
@@ -165,7 +190,18 @@ def _tuner(keras_tuner, oracle, train, directory, name):
         def save(self):
             """Saves nothing, since the oracle has saved all there is."""
 
+        def reload(self):
+            """Loads nothing, for the same reason: a file that there may be is of another tuner."""
+
     return Tuner(oracle, directory=str(directory), project_name=name)
+
+
+def _no_trial(path, error):
+    return ValueError(
+        f"{str(path)!r} should be a file in which KerasTuner keeps a run. Received: "
+        f"{type(error).__name__}: {error}. Delete {str(path.parent)!r} to have that run done "
+        "again, or give another `directory`."
+    )
 
 
 def _as_metrics(curves):

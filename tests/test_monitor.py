@@ -1,5 +1,6 @@
 import csv
 import math
+import os
 import random
 import sys
 
@@ -206,7 +207,73 @@ def test_a_second_training_starts_a_new_history(tmp_path):
     assert [each["weights"] for each in monitor.history[:3]] == [
         each["weights"] for each in first[-3:]
     ]
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["weights"] for row in rows] == [str(row["weights"]) for row in first] + [
+        str(row["weights"]) for row in monitor.history
+    ]
+    fit(model, keras_winit.SignalMonitor(*data(), every=4, csv_path=path), epochs=1)
     assert len(path.read_text().splitlines()) == 1 + len(monitor.history)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+def test_a_full_disk_ends_the_file_and_not_the_training():
+    monitor = keras_winit.SignalMonitor(*data(), every=4, csv_path="/dev/full")
+    with pytest.warns(UserWarning, match="cannot write to `csv_path`.*No space.*goes on") as told:
+        fit(network(), monitor)
+    assert len([each for each in told if "csv_path" in str(each.message)]) == 1
+    assert steps(monitor) == [0, 4, 8, 12]
+
+
+def test_a_folder_that_is_gone_ends_the_file_and_not_the_training(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monitor = keras_winit.SignalMonitor(*data(), every=4, csv_path=folder / "signal.csv")
+    folder.rmdir()
+    with pytest.warns(UserWarning, match="FileNotFoundError"):
+        fit(network(), monitor)
+    assert steps(monitor) == [0, 4, 8, 12]
+    folder.mkdir()
+    fit(network(), monitor)  # tries again
+    assert len((folder / "signal.csv").read_text().splitlines()) == 1 + len(monitor.history)
+
+
+def test_an_error_of_tensorboard_ends_its_log_and_not_the_training(tmp_path, monkeypatch):
+    monitor = keras_winit.SignalMonitor(*data(), every=4, log_dir=tmp_path / "logs")
+
+    def fail(self, *arguments, **keywords):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(monitor._writer_class, "add_scalar", fail)
+    with pytest.warns(UserWarning, match="cannot write to `log_dir`.*no space left") as told:
+        fit(network(), monitor)
+    assert len([each for each in told if "log_dir" in str(each.message)]) == 1
+    assert steps(monitor) == [0, 4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"csv_path": "none/signal.csv"}, ValueError, "`csv_path`.*'none' does not exist. Make it"),
+        ({"csv_path": "."}, ValueError, "`csv_path` should be a file.*a folder"),
+        ({"csv_path": 7}, TypeError, "`csv_path` should be a path. Received: csv_path=7"),
+        ({"log_dir": 7}, TypeError, "`log_dir` should be a path. Received: log_dir=7"),
+        ({"log_dir": "file"}, ValueError, "`log_dir` should be a folder. Received: .*'file'"),
+    ],
+)
+def test_places_that_cannot_be_written_are_refused_at_once(
+    tmp_path, monkeypatch, arguments, kind, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(kind, match=message):
+        keras_winit.SignalMonitor(**arguments)
+
+
+def test_a_file_that_may_not_be_written_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # which root may all
+    with pytest.raises(ValueError, match="`csv_path`.*may not write"):
+        keras_winit.SignalMonitor(csv_path=tmp_path / "signal.csv")
 
 
 def test_early_stopping_beside_it():

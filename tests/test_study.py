@@ -1,5 +1,7 @@
 import json
 import math
+import re
+import shutil
 import sys
 
 import keras_tuner
@@ -87,6 +89,63 @@ def test_a_file_that_was_half_written_costs_its_run_alone(study, tmp_path):
     done.clear()
     assert equal(run())
     assert done == [WANTED[1], WANTED[4]]
+    done.clear()
+    assert equal(run())
+    assert done == []
+
+
+WRONG_FORMS = {
+    "a list": lambda trial: [],
+    "a number": lambda trial: 7,
+    "nothing": lambda trial: {},
+    "no metrics": lambda trial: {**trial, "metrics": None},
+    "no values": lambda trial: {**trial, "hyperparameters": {"space": [], "values": [1]}},
+    "no epochs": lambda trial: {
+        **trial,
+        "metrics": {
+            "metrics": {"loss": {"direction": "min", "observations": [{"value": [1.0], "step": 0}]}}
+        },
+    },
+    "no numbers": lambda trial: json.loads(
+        json.dumps(trial).replace('"value": [', '"value": ["x",')
+    ),
+}
+
+
+@pytest.mark.parametrize("form", WRONG_FORMS)
+def test_a_file_of_another_form_is_named_and_what_to_do(study, tmp_path, form):
+    run, done = study
+    run()
+    path = files(tmp_path)[2]
+    path.write_text(json.dumps(WRONG_FORMS[form](json.loads(path.read_text()))))
+    done.clear()
+    message = (
+        rf"{re.escape(repr(str(path)))} should be .*Delete {re.escape(repr(str(path.parent)))}"
+    )
+    with pytest.raises(ValueError, match=message):
+        run()
+    assert done == []
+    shutil.rmtree(path.parent)
+    assert equal(run())
+    assert done == [WANTED[2]]
+
+
+def test_a_file_that_cannot_be_read_is_named(study, tmp_path):
+    run, _ = study
+    run()
+    path = files(tmp_path)[2]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=rf"{re.escape(repr(str(path)))} should be .*Delete"):
+        run()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trials": 3}'])
+@pytest.mark.parametrize("name", ["oracle.json", "tuner0.json"])
+def test_other_files_of_the_folder_are_not_needed(study, tmp_path, name, content):
+    run, done = study
+    run()
+    (tmp_path / "study" / name).write_text(content)
     done.clear()
     assert equal(run())
     assert done == []
