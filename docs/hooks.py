@@ -44,8 +44,9 @@ def catalogue(origin="keras_winit"):
         name = f"`{entry.name}`"
         if origin == "keras_winit":
             name = f"[{name}](api.md#keras_winit.initializers.{entry.name})"
+        string = f' `"{entry.alias}"`' if entry.alias else ""
         parts.append(
-            f'**{name}** `"{entry.alias}"`\n\n:   Draws: {entry.formula}. When: {entry.when}. '
+            f"**{name}**{string}\n\n:   Draws: {entry.formula}. When: {entry.when}. "
             f"[{entry.reference}]({entry.url})"
         )
     return "\n\n".join(parts)

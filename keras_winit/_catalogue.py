@@ -18,7 +18,8 @@ class Entry:
 
     Attributes:
         name: Name of the class in `keras_winit.initializers`.
-        alias: The string for `kernel_initializer=` or `bias_initializer=`.
+        alias: The string for `kernel_initializer=` or `bias_initializer=`; `None` for what needs
+            more than a string can tell.
         formula: What it draws.
         when: When to use it.
         reference: Author and year.
@@ -26,7 +27,7 @@ class Entry:
     """
 
     name: str
-    alias: str
+    alias: str | None
     formula: str
     when: str
     reference: str
@@ -308,7 +309,7 @@ class Catalogue(Result, Sequence):
         for entry in self._entries:
             if name in (entry.name, entry.alias):
                 return entry
-        known = [each for entry in self._entries for each in (entry.alias, entry.name)]
+        known = [each for e in self._entries for each in (e.alias, e.name) if each is not None]
         raise KeyError(
             f"The catalogue has no initializer {key!r}.{_checks.did_you_mean(name, known)}"
         )
@@ -331,7 +332,8 @@ class Catalogue(Result, Sequence):
         lines = ["| class | string | what it draws | when | source |", "|---|---|---|---|---|"]
         for e in self._entries:
             source = f"[{e.reference}]({e.url})"
-            lines.append(f'| `{e.name}` | `"{e.alias}"` | {e.formula} | {e.when} | {source} |')
+            alias = f'`"{e.alias}"`' if e.alias else ""
+            lines.append(f"| `{e.name}` | {alias} | {e.formula} | {e.when} | {source} |")
         return "\n".join(lines)
 
 
@@ -355,7 +357,9 @@ def catalogue():
 
 
 def _alias(cls):
-    """Returns the string by which Keras finds a class."""
+    """Returns the string by which Keras finds a class, `None` where a string says too little."""
+    if cls is initializers.ClassPrior:
+        return None
     aliases = {ours: alias for alias, ours in ALIASES.items()}
     registered = keras.saving.get_registered_name(cls)
     if registered.startswith("keras_winit>"):

@@ -282,7 +282,7 @@ def _show(arguments):
         raise _files.Mistake(f"{error.args[0]} `keras-winit list` shows all.") from None
     facts = {
         "class": f"keras_winit.initializers.{entry.name}",
-        "string": f'"{entry.alias}"',
+        "string": f'"{entry.alias}"' if entry.alias else "none: it needs to know more",
         "draws": entry.formula,
         "when": entry.when,
         "reference": f"{entry.reference}, {entry.url}",

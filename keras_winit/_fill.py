@@ -6,14 +6,15 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _axes
-from keras_winit.initializers import ActivationScaling, Identity
+from keras_winit import _axes, _layers
+from keras_winit.initializers import ActivationScaling, ChronoBias, Identity
 from keras_winit.initializers._any import (
     SCALINGS,
     changed,
     draw,
     elementwise,
     loadable,
+    of_one_block,
     ours,
     replacement,
 )
@@ -40,10 +41,14 @@ def fill(weight, initializer, seed, *, as_keras=False):
     dtype = keras.backend.standardize_dtype(weight.variable.dtype)
     dtype = np.float64 if dtype == "float64" else np.float32
     values = elementwise(initializer, shape, seed)
-    if values is None:
+    if isinstance(initializer, ChronoBias):
+        values = initializer.biases(shape, _layers.gates_of(weight.layer), dtype, seed)
+    elif values is None:
         structure = _structure(weight, initializer, shape, as_keras)
+        if weight.kernel is not None and not as_keras and not _has_axes(initializer):
+            initializer = of_one_block(initializer)
         values = draw(initializer, *structure, dtype, seed).reshape(shape)
-    if weight.ones is not None:
+    if weight.ones is not None and not _layers.sets_forget_gate(initializer):
         values[weight.ones] = 1.0
     return values
 
@@ -85,6 +90,8 @@ def in_config(weight, initializer, *, as_keras=False):
         # To ours Keras tells the axes, where its own are drawn without them.
         *spatial, inputs, outputs = range(len(shape))
         return changed(told, input_axes=[*spatial, inputs], output_axes=[*spatial, outputs])
+    if isinstance(initializer, ChronoBias) and not as_keras:
+        return changed(initializer, gates=_layers.gates_of(weight.layer))
     if as_keras or kernel is None or kernel.argument is None or _has_axes(initializer):
         return told
     is_matrix = kernel.input_axes is None and kernel.blocks == 1 and len(shape) == 2

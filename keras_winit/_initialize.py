@@ -138,8 +138,8 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False,
         frozen: Whether weights that are not trainable because their layer is not, or because
             LoRA froze them, are drawn as well. Defaults to `False`.
         optimizer: Whether the optimizer starts anew as well, and with it the metrics and the seed
-            generators of dropout and the like. The learning rate stays what it is now. Defaults
-            to `False`.
+            generators of dropout and the like. (On torch a dropout without a seed asks torch.)
+            The learning rate stays what it is now. Defaults to `False`.
 
     Returns:
         `Initialization`, which lists every weight and what was left alone for what reason.

@@ -29,6 +29,9 @@ def test_every_initializer_is_in_the_table_once():
 
 @each_entry
 def test_the_string_makes_the_class(entry):
+    if entry.alias is None:
+        assert entry.name == "ClassPrior"
+        return
     config = {"value": 0.5} if entry.name == "Constant" else {}
     found = keras.initializers.get({"class_name": entry.alias, "config": config})
     assert type(found) is entry.initializer
@@ -47,8 +50,9 @@ def test_the_reference_is_one_of_the_docstring(entry):
 @each_entry
 def test_an_entry_is_found_by_its_name_and_its_string(entry):
     assert keras_winit.catalogue()[entry.name] == entry
-    assert keras_winit.catalogue()[entry.alias] == entry
-    assert entry.alias in keras_winit.catalogue()
+    if entry.alias is not None:
+        assert keras_winit.catalogue()[entry.alias] == entry
+        assert entry.alias in keras_winit.catalogue()
     assert "relu" not in keras_winit.catalogue()
 
 

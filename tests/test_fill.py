@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import keras_winit
 from keras_winit import _fill, _layers, initializers
 
 layers = keras.layers
@@ -368,3 +369,14 @@ def test_the_gain_of_an_identity_is_in_the_config(kind, as_keras):
     drawn = _fill.fill(weight, identity, "1", as_keras=as_keras)
     assert drawn.max() == 0.5
     np.testing.assert_array_equal(to_numpy(build(kind, told).variable), drawn)
+
+
+def test_own_draws_each_gate_and_group_as_their_initializer_says():
+    recurrent = layers.LSTM(3, recurrent_initializer=initializers.PerGate(gates=4))
+    grouped = layers.Conv1D(6, 3, groups=2, kernel_initializer=initializers.Identity(groups=2))
+    model = keras.Sequential([keras.Input((5, 4)), grouped, recurrent])
+    keras_winit.initialize(model, "own", seed=1)
+    for gate in np.split(keras.ops.convert_to_numpy(recurrent.cell.recurrent_kernel), 4, axis=1):
+        np.testing.assert_allclose(gate.T @ gate, np.eye(3), atol=1e-5)
+    for group in np.split(keras.ops.convert_to_numpy(grouped.kernel)[1], 2, axis=1):
+        np.testing.assert_array_equal(group, np.eye(2, 3))

@@ -51,6 +51,7 @@ LEVELS = {
     "_layers._told": 0,
     "_layers._kernels": 1,
     "_layers._restored": 2,
+    "_layers._calling": 2,
     "_layers._calls": 2,
     "_layers._weights": 3,
     "_layers": 4,

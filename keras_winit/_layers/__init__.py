@@ -1,5 +1,6 @@
 """What Keras layers are. Only the modules in here know the layer classes of Keras."""
 
+from keras_winit._layers._calling import calling_layer, gates_of
 from keras_winit._layers._calls import (
     activation_formula,
     activation_of,
@@ -38,6 +39,7 @@ from keras_winit._layers._restored import restored
 from keras_winit._layers._told import tell
 from keras_winit._layers._weights import (
     Weight,
+    sets_forget_gate,
     stable_paths,
     tell_attention,
     tell_initializer,
@@ -53,10 +55,12 @@ __all__ = [
     "activation_of",
     "applied_activation",
     "at_start",
+    "calling_layer",
     "describe_layer",
     "distributed",
     "draws_kernels",
     "fused_activation",
+    "gates_of",
     "is_addition",
     "is_attention",
     "is_closed",
@@ -72,6 +76,7 @@ __all__ = [
     "multipliers",
     "restored",
     "seedable_arguments",
+    "sets_forget_gate",
     "snake_case",
     "stable_paths",
     "tell",

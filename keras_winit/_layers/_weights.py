@@ -219,7 +219,8 @@ def _lora_kernel(layer, name):
 
 
 def _forget_gate(layer, name):
-    if name == "bias" and getattr(layer, "unit_forget_bias", False):
+    has_ones = hasattr(layer, "unit_forget_bias") and authored(layer, "unit_forget_bias")
+    if name == "bias" and has_ones:
         units = layer.bias.shape[0] // 4
         return slice(units, 2 * units)
     return None
@@ -232,6 +233,13 @@ def tell_initializer(weight, initializer, changes):
     """
     if weight.argument is not None:
         tell(weight.layer, weight.argument, initializer, changes)
+    if weight.ones is not None:
+        tell(weight.layer, "unit_forget_bias", not sets_forget_gate(initializer), changes)
+
+
+def sets_forget_gate(initializer):
+    """Whether an initializer of biases is for all gates: then Keras's ones take no place of it."""
+    return getattr(initializer, "sets_forget_gate", False)
 
 
 def tell_attention(model, changes):

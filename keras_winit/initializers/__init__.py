@@ -10,7 +10,7 @@ from keras.initializers import *  # noqa: F403 (what Keras has, in this version 
 from keras_winit.initializers._activation_scaling import ActivationScaling
 from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
 from keras_winit.initializers._chrono_bias import ChronoBias
-from keras_winit.initializers._class_prior import ClassPrior
+from keras_winit.initializers._class_prior import ClassPrior as ClassPrior
 from keras_winit.initializers._convolution_orthogonal import ConvolutionOrthogonal
 from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
 from keras_winit.initializers._fourier_features import FourierFeatures
@@ -28,7 +28,6 @@ from keras_winit.initializers._sparse import Sparse
 activation_scaling = ActivationScaling
 bilinear_upsampling = BilinearUpsampling
 chrono_bias = ChronoBias
-class_prior = ClassPrior
 convolution_orthogonal = ConvolutionOrthogonal
 delta_orthogonal = DeltaOrthogonal
 dirac = Identity

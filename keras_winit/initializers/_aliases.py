@@ -5,7 +5,6 @@ import keras
 from keras_winit.initializers._activation_scaling import ActivationScaling
 from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
 from keras_winit.initializers._chrono_bias import ChronoBias
-from keras_winit.initializers._class_prior import ClassPrior
 from keras_winit.initializers._convolution_orthogonal import ConvolutionOrthogonal
 from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
 from keras_winit.initializers._fourier_features import FourierFeatures
@@ -19,12 +18,12 @@ from keras_winit.initializers._rotation import Rotation
 from keras_winit.initializers._siren import Siren
 from keras_winit.initializers._sparse import Sparse
 
-# Keras's own "identity" and "orthogonal" stay Keras's: they are defaults of its RNNs.
+# Keras's own "identity" and "orthogonal" stay Keras's: they are defaults of its RNNs. What a string
+# cannot know, as the frequencies of classes, has none.
 ALIASES = {
     "activation_scaling": ActivationScaling,
     "bilinear_upsampling": BilinearUpsampling,
     "chrono_bias": ChronoBias,
-    "class_prior": ClassPrior,
     "convolution_orthogonal": ConvolutionOrthogonal,
     "delta_orthogonal": DeltaOrthogonal,
     "dirac": Identity,

@@ -138,7 +138,12 @@ def ours(initializer):
         return Orthogonal(initializer.gain, seed=0)
     if kind is initializers.Identity:
         return Identity(getattr(initializer, "gain", 1.0))
-    for name in ("groups", "gates"):  # which the structure of the kernel knows
+    return initializer
+
+
+def of_one_block(initializer):
+    """Returns the initializer for one group or gate, where a kernel's structure has them apart."""
+    for name in ("groups", "gates"):
         if getattr(initializer, name, 1) > 1:
             return changed(initializer, **{name: 1})
     return initializer

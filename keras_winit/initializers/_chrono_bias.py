@@ -1,11 +1,12 @@
 """Biases that give recurrent units a memory of the length of the sequence."""
 
 import random
+import warnings
 
 import keras
 import numpy as np
 
-from keras_winit import _checks, _draws
+from keras_winit import _checks, _draws, _layers
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
 
@@ -18,18 +19,22 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     that keeps the state gets log u, u uniform between 1 and `max_timescale` - 1, the input gate
     of an LSTM the opposite, the others zero.
 
-    For an LSTM set `unit_forget_bias=False`: with its default Keras asks for the biases of
-    the gates one by one and puts ones in place of those of the forget gate. Of a GRU it is the
-    update gate, which in Keras multiplies the old state.
+    The layer that asks for its bias tells which gates it has: LSTM, ConvLSTM or GRU, by themselves
+    or in wrappers. An LSTM and a ConvLSTM need `unit_forget_bias=False`: with their default Keras
+    puts ones in place of the biases of the forget gate, which is refused. Of a GRU it is the
+    update gate, which in Keras multiplies the old state. `keras_winit.initialize` sets
+    `unit_forget_bias` itself where it draws these biases.
 
     Args:
         max_timescale: Number of at least 2, the longest dependency in steps; the length of the
             sequence where nothing else is known. Defaults to `100`.
-        gates: `4` for LSTM and ConvLSTM, `3` for GRU. Defaults to `4`.
+        gates: `4` as in an LSTM or `3` as in a GRU, for layers that are not Keras's and calls by
+            hand. Defaults to `None`: the layer, or else the shape, says it.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
 
     Raises:
-        ValueError: If an argument is out of its range, or the bias has no such number of gates.
+        ValueError: If an argument is out of its range, the bias has no such number of gates or
+            may be of either, or the layer has no such gates or sets the forget gate itself.
         TypeError: If an argument is of the wrong type.
 
     Example:
@@ -46,40 +51,97 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     - [Tallec and Ollivier, 2018](https://arxiv.org/abs/1804.11188), section 3
     """
 
-    def __init__(self, max_timescale=100, gates=4, seed=None):
+    sets_forget_gate = True
+
+    def __init__(self, max_timescale=100, gates=None, seed=None):
         self.max_timescale = _checks.real("max_timescale", max_timescale)
         if self.max_timescale < 2:
             raise ValueError(
                 "`max_timescale` should be at least 2 steps. "
                 f"Received: max_timescale={max_timescale!r}."
             )
-        self.gates = _checks.integer("gates", gates)
-        if self.gates not in (3, 4):
+        self.gates = None if gates is None else _checks.integer("gates", gates)
+        if self.gates not in (None, 3, 4):
             raise ValueError(
                 f"`gates` should be 4 for an LSTM or 3 for a GRU. Received: gates={gates!r}."
             )
+        self._gates_of_layer, self._is_of_config = None, False
         self._config_seed = check_seed(seed)
         self.seed = random.randint(1, 10**9) if seed is None else self._config_seed
 
     def _values(self, shape, dtype, seed):
-        if shape[-1] % self.gates:
+        layer = _layers.calling_layer()
+        if layer is None:
+            return self.biases(shape, None, dtype, seed)
+        gates = self._gates_of_layer = _layers.gates_of(layer)
+        if gates == 4 and layer.unit_forget_bias:
+            return self._zeros_of_config(layer, shape, dtype)
+        return self.biases(shape, gates, dtype, seed)
+
+    def biases(self, shape, gates, dtype, seed):
+        """Returns the biases of a layer of so many gates, `None` where nothing is known of it."""
+        if gates is None:
+            gates = self.gates or _gates_of_shape(shape)
+        if gates not in (3, 4) or shape[-1] % gates:
             raise ValueError(
-                f"the bias should be that of {self.gates} gates. Received: shape={shape}. "
-                "For an LSTM use `unit_forget_bias=False`, for a GRU `gates=3`."
+                "the bias should be that of the 4 gates of an LSTM or ConvLSTM, or the 3 of a GRU. "
+                f"Received: shape={shape}, of a layer with {gates or 'no'} gates."
             )
-        units = shape[-1] // self.gates
+        units = shape[-1] // gates
         uniform = (_draws.uniform((units,), seed=seed, purpose="chrono").astype(dtype) + 1) / 2
         kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
         values = np.zeros(shape, dtype)
         # A GRU has a row for the input and one for the state, which are added.
         first = values.reshape(-1, shape[-1])[0]
-        if self.gates == 4:
+        if gates == 4:
             first[:units] = -kept
             first[units : 2 * units] = kept
         else:
             first[:units] = kept
         return values
 
+    def _zeros_of_config(self, layer, shape, dtype):
+        """Raises, since Keras sets the forget gate itself.
+
+        A layer of a file, as version 0.1.0 wrote them, gets its weights from there: it warns.
+        """
+        told = (
+            f"`unit_forget_bias` should be False. Received: a {type(layer).__name__} named "
+            f"{layer.name!r} with unit_forget_bias=True, which puts ones in place of the biases of "
+            "the forget gate. Give the layer `unit_forget_bias=False`, or a built model to "
+            "`keras_winit.initialize`."
+        )
+        if not self._is_of_config:
+            raise ValueError(told)
+        warnings.warn(f"ChronoBias draws zeros: {told}", stacklevel=2)
+        return np.zeros(shape, dtype)
+
+    def get_config(self):
+        # With the number of gates that is known: version 0.1.0 takes no other for 4.
+        config = super().get_config()
+        gates = self.gates or self._gates_of_layer
+        del config["gates"]
+        return {**config, "gates": gates} if gates else config
+
+    @classmethod
+    def from_config(cls, config):
+        initializer = super().from_config(config)
+        initializer._is_of_config = "gates" in config  # which a string does not give
+        return initializer
+
     def to_keras(self):
         """Returns zeros: Keras has no initializer with a value for each gate."""
         return keras.initializers.Zeros()
+
+
+def _gates_of_shape(shape):
+    """Returns the number of gates that a bias can have, or raises if it can have either or none."""
+    if len(shape) == 2:  # of a GRU, for input and state
+        return 3
+    possible = [gates for gates in (3, 4) if shape[-1] % gates == 0]
+    if len(possible) == 1:
+        return possible[0]
+    raise ValueError(
+        "`gates` should be given, 4 for an LSTM or 3 for a GRU: the bias can be that of "
+        f"{'either' if possible else 'neither'}. Received: gates=None, shape={shape}."
+    )

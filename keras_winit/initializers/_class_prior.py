@@ -18,6 +18,8 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
     labels (the variance of the targets), instead of log(number of classes): the first epochs
     need not learn that a class is rare. `ClassPrior.from_labels(y)` computes it from labels.
 
+    It has no string: that would be the same prior whatever the classes.
+
     Only the frequencies are kept and saved, never data.
 
     Args:
@@ -62,6 +64,15 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
                 f"Received: probabilities={probabilities!r}, which sum to {sum(values):.4g}. "
                 'For labels that do not exclude each other use activation="sigmoid".'
             )
+
+    @classmethod
+    def from_config(cls, config):
+        if "probabilities" not in config:
+            raise ValueError(
+                "`probabilities` should be those of the classes, which a string cannot tell. "
+                "Received: none. Give `bias_initializer=ClassPrior.from_labels(y)`."
+            )
+        return super().from_config(config)
 
     @classmethod
     def from_labels(cls, y, activation=None):

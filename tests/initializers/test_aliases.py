@@ -24,7 +24,6 @@ KERNEL_ALIASES = {
 }
 BIAS_ALIASES = {
     "chrono_bias": initializers.ChronoBias,
-    "class_prior": initializers.ClassPrior,
     "fourier_phases": initializers.FourierPhases,
 }
 ALIASES = {**KERNEL_ALIASES, **BIAS_ALIASES}
@@ -43,8 +42,9 @@ def without_aliases():
 @each_alias
 def test_an_alias_is_an_initializer_string(alias, cls):
     argument = "kernel_initializer" if alias in KERNEL_ALIASES else "bias_initializer"
-    layer = keras.layers.Conv2D(4, 3, **{argument: alias})
-    layer.build((None, 8, 8, 6))
+    layer = keras.layers.GRU(4) if alias == "chrono_bias" else keras.layers.Conv2D(4, 3)
+    layer = type(layer).from_config({**layer.get_config(), argument: alias})
+    layer.build((None, 8, 6) if alias == "chrono_bias" else (None, 8, 8, 6))
     assert type(getattr(layer, argument)) is cls
     assert type(keras.initializers.get(alias)) is cls
 
@@ -70,6 +70,13 @@ def test_an_alias_is_also_a_name_in_the_catalogue(alias, cls):
 )
 def test_a_name_in_lower_case_is_what_the_string_is(name):
     assert type(keras.initializers.get(name)) is getattr(initializers, name)
+
+
+@pytest.mark.parametrize("name", ["class_prior", "keras_winit>ClassPrior"])
+def test_what_a_string_cannot_know_has_none(name):
+    with pytest.raises(ValueError, match="Could not interpret|which a string cannot tell"):
+        keras.layers.Dense(3, bias_initializer=name)
+    assert not hasattr(initializers, "class_prior")
 
 
 @pytest.mark.parametrize("name", ["identity", "orthogonal", "Identity", "Orthogonal"])

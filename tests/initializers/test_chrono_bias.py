@@ -9,6 +9,8 @@ from scipy import stats
 import keras_winit
 from keras_winit.initializers import ChronoBias
 
+layers = keras.layers
+
 
 def gates(bias, number):
     return np.split(bias, number, axis=-1)
@@ -24,7 +26,7 @@ def test_memories_of_an_lstm_are_uniform_up_to_the_longest():
 
 
 def test_the_shortest_memory_is_two_steps_and_the_longest_the_timescale():
-    assert not draw(ChronoBias(2, seed=0), (4 * 9,)).any()  # log 1
+    assert not draw(ChronoBias(2, gates=4, seed=0), (4 * 9,)).any()  # log 1
     forget_gate = gates(draw(ChronoBias(4, seed=0), (4 * 5000,)), 4)[1]
     times = 1 + np.exp(forget_gate.astype("float64"))
     assert 2 - 1e-6 < times.min() < 2.01
@@ -93,6 +95,136 @@ def test_arguments_out_of_range_are_refused(arguments, error, message):
         ChronoBias(**arguments)
 
 
-def test_a_bias_of_other_gates_is_refused():
-    with pytest.raises(ValueError, match=r"^ChronoBias: .*4 gates.*shape=\(6,\).*unit_forget"):
-        ChronoBias()((6,))
+@pytest.mark.parametrize(
+    ("initializer", "shape", "message"),
+    [
+        (ChronoBias(), (7,), r"`gates` should be given.*neither.*shape=\(7,\)"),
+        (ChronoBias(), (24,), r"`gates` should be given.*either.*shape=\(24,\)"),
+        (ChronoBias(gates=4), (6,), r"4 gates of an LSTM.*shape=\(6,\)"),
+    ],
+)
+def test_a_bias_of_other_or_unknown_gates_is_refused(initializer, shape, message):
+    with pytest.raises(ValueError, match=f"^ChronoBias: .*{message}"):
+        initializer(shape)
+
+
+def bias_of(layer, shape):
+    """Returns the biases of a built layer, of all cells in it."""
+    layer.build(shape)
+    return [keras.ops.convert_to_numpy(w) for w in layer.weights if w.name == "bias"]
+
+
+def check(bias, gates, timescale=100):
+    """Checks biases against what gates do: T = 1 + exp(b) is between 2 and the timescale."""
+    rows = np.atleast_2d(bias)
+    split = np.split(rows[0], gates)
+    kept = split[1] if gates == 4 else split[0]
+    times = 1 + np.exp(kept.astype("float64"))
+    assert 2 - 1e-6 < times.min() < times.max() < timescale + 1e-4
+    if gates == 4:
+        np.testing.assert_array_equal(split[0], -kept)
+    others = split[2:] if gates == 4 else split[1:]
+    assert not np.any(others)
+    assert not rows[1:].any()
+
+
+SEQUENCES, IMAGES = (None, 5, 2), (None, 5, 6, 2)
+OPEN = {"bias_initializer": "chrono_bias", "unit_forget_bias": False}
+CLOSED = {"bias_initializer": "chrono_bias"}
+
+# 12 units: their number says neither 3 nor 4 gates.
+RIGHT = {
+    "LSTM": (lambda: layers.LSTM(12, **OPEN), SEQUENCES, 4),
+    "GRU": (lambda: layers.GRU(12, **CLOSED), SEQUENCES, 3),
+    "GRU, one bias": (lambda: layers.GRU(12, **CLOSED, reset_after=False), SEQUENCES, 3),
+    "ConvLSTM": (lambda: layers.ConvLSTM1D(12, 2, **OPEN), IMAGES, 4),
+    "cell": (lambda: layers.RNN([layers.GRUCell(12, **CLOSED)] * 1), SEQUENCES, 3),
+    "both ways": (lambda: layers.Bidirectional(layers.GRU(12, **CLOSED)), SEQUENCES, 3),
+    "given as 4": (lambda: layers.GRU(12, bias_initializer=ChronoBias(gates=4)), SEQUENCES, 3),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_layer_tells_its_gates(name):
+    build, shape, gates = RIGHT[name]
+    biases = bias_of(build(), shape)
+    assert biases
+    for bias in biases:
+        check(bias, gates)
+
+
+WRONG = {
+    "LSTM": (lambda: layers.LSTM(12, **CLOSED), SEQUENCES, "`unit_forget_bias` should be False"),
+    "ConvLSTM": (lambda: layers.ConvLSTM1D(12, 2, **CLOSED), IMAGES, "unit_forget_bias=False"),
+    "both ways": (
+        lambda: layers.Bidirectional(layers.LSTM(12, **CLOSED)),
+        SEQUENCES,
+        "unit_forget_bias=False",
+    ),
+    "SimpleRNN": (lambda: layers.SimpleRNN(12, **CLOSED), SEQUENCES, "with 1 gates"),
+    "Dense": (lambda: layers.Dense(12, **CLOSED), SEQUENCES, "with no gates"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_layer_for_which_it_would_be_wrong_is_refused(name):
+    build, shape, message = WRONG[name]
+    with pytest.raises(ValueError, match=message):
+        bias_of(build(), shape)
+
+
+def test_a_model_that_calls_an_initializer_is_no_layer_that_asks():
+    class Model(keras.Model):
+        def draw(self):
+            return ChronoBias(seed=0)((8,))
+
+    check(keras.ops.convert_to_numpy(Model().draw()), 4)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: layers.LSTM(12), lambda: layers.GRU(12), lambda: layers.ConvLSTM1D(12, 2)]
+)
+def test_a_plan_draws_it_for_every_layer_and_the_file_draws_the_same(build, tmp_path):
+    layer = build()
+    shape = IMAGES if "Conv" in type(layer).__name__ else SEQUENCES
+    model = keras.Sequential([keras.Input(shape[1:]), layer])
+    gates = 3 if isinstance(layer, layers.GRU) else 4
+    plan = keras_winit.suggest(model)
+    (path,) = (path for path in plan if path.endswith("bias"))
+    plan[path] = "chrono_bias"
+    keras_winit.initialize(model, plan, seed=1)
+    check(keras.ops.convert_to_numpy(layer.cell.bias), gates)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for other in (loaded, keras.models.clone_model(model)):
+        assert other.layers[0].get_config()["bias_initializer"]["config"]["gates"] == gates
+        check(keras.ops.convert_to_numpy(other.layers[0].cell.bias), gates)
+    # Later schemes know nothing of it.
+    keras_winit.initialize(model, "he_normal", seed=1)
+    bias = keras.ops.convert_to_numpy(layer.cell.bias)
+    assert bias.sum() == (12 if gates == 4 else 0)
+    assert getattr(layer, "unit_forget_bias", True)
+
+
+def test_own_draws_it_again():
+    model = keras.Sequential([keras.Input((5, 2)), layers.GRU(12, **CLOSED)])
+    before = keras.ops.convert_to_numpy(model.layers[0].cell.bias)
+    keras_winit.initialize(model, "own", seed=1)
+    bias = keras.ops.convert_to_numpy(model.layers[0].cell.bias)
+    check(bias, 3)
+    assert (bias != before).any()
+
+
+def test_an_old_file_of_a_layer_for_which_it_was_wrong_loads_with_a_warning():
+    config = layers.LSTM(12).get_config()
+    # As version 0.1.0 wrote it.
+    config["bias_initializer"] = {
+        "module": "keras_winit.initializers._chrono_bias",
+        "class_name": "ChronoBias",
+        "config": {"max_timescale": 100.0, "gates": 4, "seed": None},
+        "registered_name": "keras_winit>ChronoBias",
+    }
+    layer = layers.LSTM.from_config(config)
+    with pytest.warns(UserWarning, match="ChronoBias draws zeros.*unit_forget_bias=False"):
+        layer.build(SEQUENCES)
+    assert ChronoBias(50, 3).get_config() == {"max_timescale": 50.0, "gates": 3, "seed": None}
