@@ -26,10 +26,19 @@ def restored(model):
     with turn():
         kept = list(_keep(model))
         try:
+            for layer in walk(model):
+                # Of Flax, in NNX mode: that nothing is written to a layer while gradients are
+                # traced, as LSTM does. What is written here does not stay.
+                if hasattr(layer, "_check_valid_context"):
+                    vars(layer)["_check_valid_context"] = _allow
             yield
         finally:
             for put_back, value, before in kept:
                 put_back(value, before)
+
+
+def _allow(message):
+    pass
 
 
 def _keep(model):
