@@ -137,6 +137,31 @@ class Graph:
         activation = self._at_start(activation)
         return Surroundings(activation, normalized, is_first, is_output, branch, added)
 
+    def fed_by(self, layer):
+        """Returns for each call of a layer which one it has its inputs from, unit by unit.
+
+        `None` where that is more than one, or units have been mixed or moved in between.
+        """
+        return [self._source(number) for number in self._calls_of_layer.get(id(layer), ())]
+
+    def _source(self, number):
+        if self._only_layer(number) is None:  # which may hand its inputs on to several
+            return None
+        while len(self.calls[number].inputs) == 1:
+            (number,) = self.calls[number].inputs
+            if self._kernels >> number & 1:
+                return self._only_layer(number)
+            if not _layers.keeps_units(self.calls[number].operation):
+                return None
+        return None
+
+    def _only_layer(self, number):
+        """Returns the layer with a kernel in a call, `None` if there are several."""
+        found = [
+            each for each in _layers.walk(self.calls[number].operation) if _layers.kernels(each)
+        ]
+        return found[0] if len(found) == 1 else None
+
     def _at_start(self, activation):
         return _layers.at_start(activation) if self._anew else activation
 

@@ -129,7 +129,9 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False,
               scaled with depth, that start at zero, that are scaled with depth;
             - `"mimetic"`: attention as that of trained vision transformers, for small data sets;
               the rest as suggested;
-            - any initializer, by name, class or instance, for all kernels.
+            - any initializer, by name, class or instance, for all kernels; `"looks_linear"` for
+              those that a rectifier follows, as first, last or between by what their inputs are,
+              and for the others as suggested.
 
             Defaults to `"suggested"`.
         seed: Integer or `None`, for one that `keras.utils.set_random_seed` governs.

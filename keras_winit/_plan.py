@@ -11,6 +11,7 @@ import keras
 from keras_winit import _backends, _checks, _layers, _schemes
 from keras_winit._graph import Graph
 from keras_winit._result import Result, Table
+from keras_winit.initializers import LooksLinear
 from keras_winit.initializers._aliases import ALIASES
 
 
@@ -181,7 +182,9 @@ def make_plan(model, scheme):
     if isinstance(scheme, str) and scheme in _schemes.SCHEMES:
         choose = _schemes.SCHEMES[scheme]
     else:
-        choose = _schemes.uniform(as_initializer("scheme", scheme, _schemes.SCHEMES))
+        initializer = as_initializer("scheme", scheme, _schemes.SCHEMES)
+        is_mirrored = isinstance(initializer, LooksLinear)
+        choose = (_schemes.looks_linear if is_mirrored else _schemes.uniform)(initializer)
     graph = Graph(model, anew=weights)
     try:
         choices = choose(weights, graph)

@@ -9,6 +9,7 @@ from keras_winit._by_activation import EXACT_REASON, GLOROT, HE, RECTIFIERS, SEL
 from keras_winit._choice import Choice
 from keras_winit._criticality import critical_point, point_of_small_signal, signal_slope
 from keras_winit._mimetic import MIMETIC, mimetic_parts
+from keras_winit._mirrored import mirrored
 from keras_winit._pytorch import pytorch
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal, Siren
 
@@ -226,6 +227,19 @@ def _critical(weight, weights, activation, is_first):
         normal = initializers.RandomNormal(stddev=math.sqrt(point.bias_variance))
         choices.append(Choice(bias, normal, reason, CRITICAL))
     return choices
+
+
+def looks_linear(initializer):
+    """Returns the scheme of mirrored pairs, the rest as suggested."""
+
+    def scheme(weights, graph):
+        chosen = [
+            choice if is_kernel(choice.weight) else _rest(choice.weight)
+            for choice in suggested(weights, graph)
+        ]
+        return mirrored(chosen, graph, initializer)
+
+    return scheme
 
 
 def critical(weights, graph):

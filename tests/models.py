@@ -49,6 +49,7 @@ AWAY_FROM_DEFAULT = {
     "groups": 2,
     "initializer": "glorot_uniform",
     "input_axes": [0, 1, 3],
+    "last": True,
     "max_angle": 0.5,
     "mode": "fan_out",
     "omega": 0.5,

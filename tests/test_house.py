@@ -75,6 +75,7 @@ LEVELS = {
     "_catalogue": 11,
     "_fill": 11,
     "_mimetic": 11,
+    "_mirrored": 11,
     "_pytorch": 11,
     "_sparsity_mask": 11,
     "_strip": 12,

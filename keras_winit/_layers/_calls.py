@@ -122,6 +122,13 @@ _TRANSPARENT = (
         if name.startswith(("Cropping", "ZeroPadding", "UpSampling")) or "Pool" in name
     ),
 )
+# What works on each unit by itself. (Flattened, the units of one place are still those.)
+_UNIT_BY_UNIT = (
+    *(layers.BatchNormalization, layers.Identity, layers.Masking, layers.ActivityRegularization),
+    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
+    *(layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, layers.Flatten),
+    layers.Activation,
+)
 _TRANSPARENT_NAMES = {
     *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Cast", "Concatenate", "Stack"),
     *("Pad", "Add", "Mean", "Max", "MaxPool", "AveragePool", "AdaptiveAveragePool"),
@@ -153,6 +160,13 @@ def may_have_kernels(layer, variables):
 def is_transparent(operation):
     """Whether the activation of a layer may come behind this layer or operation."""
     return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in _TRANSPARENT_NAMES
+
+
+def keeps_units(operation):
+    """Whether the units of what a layer or operation gives are those it is given, in order."""
+    name = type(operation).__name__
+    is_pool = "Pool" in name or name.startswith(("Cropping", "ZeroPadding", "UpSampling"))
+    return isinstance(operation, _UNIT_BY_UNIT) or is_pool or activation_of(operation) is not None
 
 
 def is_addition(operation):

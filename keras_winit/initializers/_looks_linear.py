@@ -16,9 +16,9 @@ class LooksLinear(KernelInitializer):
     kept, whatever the depth, and so are all angles: plain relu networks of hundreds of layers
     train from it, with gradients that neither fade nor tear.
 
-    The first layer, whose inputs are no such pairs, takes `first=True`: [W, -W]. The layers need
-    an even number of units; the last one, without relu, takes this class too (its own pairs are
-    then opposite outputs) or any other initializer.
+    The first layer, whose inputs are no such pairs, takes `first=True`: [W, -W]. The last one,
+    whose outputs are none, takes `last=True`: [W, -W] as rows. The others need an even number of
+    units. `keras_winit.initialize(model, "looks_linear")` finds which is which.
 
     Args:
         first: Whether it is for a layer whose inputs are not mirrored. Defaults to `False`.
@@ -27,20 +27,21 @@ class LooksLinear(KernelInitializer):
         input_axes: List of ints, the axes summed over, taps included. An axis in both lists is
             a tap, one in neither is batch. By default the kernel is `(*spatial, input, output)`.
         output_axes: List of ints, the axes of the outputs, taps included.
+        last: Whether it is for a layer whose outputs are not mirrored. Defaults to `False`.
 
     Raises:
-        ValueError: If `gain` is not positive and finite, or the number of outputs, or of
-            mirrored inputs, is odd.
+        ValueError: If `gain` is not positive and finite, or the number of mirrored outputs or
+            inputs is odd.
         TypeError: If an argument is of the wrong type.
 
     Example:
 
     >>> first = keras_winit.initializers.LooksLinear(first=True, seed=0)((3, 8))
     >>> second = keras_winit.initializers.LooksLinear(seed=1)((8, 8))
-    >>> first, second = map(keras.ops.convert_to_numpy, (first, second))
+    >>> last = keras_winit.initializers.LooksLinear(last=True, seed=2)((8, 5))
+    >>> first, second, last = map(keras.ops.convert_to_numpy, (first, second, last))
     >>> def network(x):
-    ...     pairs = np.maximum(np.maximum(x @ first, 0) @ second, 0)
-    ...     return pairs[:, :4] - pairs[:, 4:]
+    ...     return np.maximum(np.maximum(x @ first, 0) @ second, 0) @ last
     >>> a, b = np.random.default_rng(0).normal(size=(2, 5, 3))
     >>> bool(np.allclose(network(a + b), network(a) + network(b), atol=1e-5))
     True
@@ -50,11 +51,14 @@ class LooksLinear(KernelInitializer):
     - [Balduzzi et al., 2017](https://arxiv.org/abs/1702.08591), section 4
     """
 
-    def __init__(self, first=False, gain=1.0, seed=None, input_axes=None, output_axes=None):
+    def __init__(
+        self, first=False, gain=1.0, seed=None, input_axes=None, output_axes=None, last=False
+    ):
         self.first = _checks.flag("first", first)
+        self.last = _checks.flag("last", last)
         self.gain = _checks.real("gain", gain, positive=True)
         super().__init__(
-            scale=(1 if first else 2) * self.gain**2,
+            scale=(1 if first or last else 2) * self.gain**2,
             mode="fan_avg",
             seed=seed,
             input_axes=input_axes,
@@ -64,7 +68,7 @@ class LooksLinear(KernelInitializer):
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)
         for name, size, mirrored in (
-            ("outputs", outputs, True),
+            ("outputs", outputs, not self.last),
             ("inputs", inputs, not self.first),
         ):
             if mirrored and size % 2:
@@ -72,10 +76,14 @@ class LooksLinear(KernelInitializer):
                     f"the number of {name} should be even: they come in pairs. "
                     f"Received: shape={shape}, with {size} {name}."
                 )
-        half = inputs if self.first else inputs // 2
-        kept = _haar.orthonormal(
-            batch, half, outputs // 2, seed=seed, purpose="looks_linear", dtype=dtype
-        )
-        signs = np.array([[1, -1]] if self.first else [[1, -1], [-1, 1]], dtype)
+        rows, columns = ([1] if alone else [1, -1] for alone in (self.first, self.last))
+        signs = np.outer(rows, columns).astype(dtype)
+        half = inputs // len(rows), outputs // len(columns)
+        kept = _haar.orthonormal(batch, *half, seed=seed, purpose="looks_linear", dtype=dtype)
         matrices = np.stack([np.kron(signs, each) for each in kept]) * dtype(self.gain)
         return axes.kernel_at_centre(matrices[:, None], shape)
+
+    def get_config(self):
+        # Version 0.1.0 does not know `last`.
+        config = super().get_config()
+        return config if self.last else {k: v for k, v in config.items() if k != "last"}

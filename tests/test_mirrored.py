@@ -1,0 +1,202 @@
+"""Networks that start as a linear map, as a whole: what `LooksLinear` is where."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_winit
+from keras_winit.initializers import LooksLinear
+
+layers = keras.layers
+
+RNG = np.random.default_rng(0)
+
+
+def run(model, x):
+    return keras.ops.convert_to_numpy(model(np.asarray(x, "float32"))).astype("float64")
+
+
+def responses(model, shape):
+    """Returns what a model gives for each unit of its input alone, and checks that it is linear."""
+    x = RNG.normal(size=(8, *shape))
+    y = RNG.normal(size=(8, *shape))
+    together, apart = run(model, x + y), run(model, x) + run(model, y)
+    # Each layer rounds anew; a network with kinks is off by as much as its outputs are.
+    np.testing.assert_allclose(together, apart, atol=1e-4 * abs(apart).max())
+    size = int(np.prod(shape))
+    return run(model, np.eye(size).reshape(size, *shape)).reshape(size, -1)
+
+
+def plain(depth=20, inputs=24, width=64, outputs=10, **first):
+    hidden = [layers.Dense(width, "relu") for _ in range(depth)]
+    return keras.Sequential([keras.Input((inputs,)), *hidden, layers.Dense(outputs)])
+
+
+def test_a_plain_relu_network_is_linear_from_input_to_output_with_full_rank():
+    model = plain()
+    keras_winit.initialize(model, "looks_linear", seed=1)
+    matrix = responses(model, (24,))
+    assert np.linalg.matrix_rank(matrix) == 10
+    values = np.linalg.svd(matrix, compute_uv=False)
+    assert 1 + 1e-4 > values[0] > values[-1] > 0.1
+    kernels = [keras.ops.convert_to_numpy(layer.kernel) for layer in model.layers]
+    assert np.linalg.matrix_rank(kernels[0]) == 24
+    assert np.linalg.matrix_rank(kernels[-1]) == 10
+
+
+def convolutions():
+    same = {"padding": "same", "activation": "relu"}
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, **same),
+            layers.BatchNormalization(),
+            layers.Conv2D(12, 3, strides=2, **same),
+            layers.AveragePooling2D(2),
+            layers.Dropout(0.3),
+            layers.Conv2DTranspose(8, 2, **same),
+            layers.GlobalAveragePooling2D(),
+            layers.Flatten(),
+            layers.Dense(6),
+            layers.LeakyReLU(0.0),
+            layers.Dense(4),
+        ]
+    )
+
+
+def test_convolutions_with_pooling_are_linear():
+    model = convolutions()
+    keras_winit.initialize(model, "looks_linear", seed=1)
+    responses(model, (8, 8, 3))
+
+
+def test_a_relu_rnn_is_linear_in_its_sequence():
+    rnn = layers.SimpleRNN(8, "relu", unroll=True)
+    model = keras.Sequential([keras.Input((5, 3)), rnn, layers.Dense(4)])
+    keras_winit.initialize(model, "looks_linear", seed=1)
+    responses(model, (5, 3))
+
+
+def test_a_shared_layer_that_follows_itself_is_linear():
+    inputs = keras.Input((6,))
+    shared = layers.Dense(8, "relu")
+    x = shared(shared(layers.Dense(8, "relu")(inputs)))
+    model = keras.Model(inputs, layers.Dense(3)(x))
+    keras_winit.initialize(model, "looks_linear", seed=1)
+    responses(model, (6,))
+
+
+def chosen(*between, inputs=(6, 4), scheme="looks_linear"):
+    """Returns what the kernels of a chain get, as short words, and the plan's reasons."""
+    model = keras.Sequential([keras.Input(inputs), *between])
+    result = keras_winit.initialize(model, scheme, seed=1)
+    names = {
+        "LooksLinear()": "both",
+        "LooksLinear(first=True)": "first",
+        "LooksLinear(last=True)": "last",
+    }
+    rows = [row for row in result.rows if row.fan_in is not None]
+    return [names.get(row.initializer, row.initializer) for row in rows], rows
+
+
+def dense(units, activation="relu"):
+    return layers.Dense(units, activation)
+
+
+CHAINS = {
+    "plain": ([dense(8), dense(8), dense(3, None)], ["first", "both", "last"]),
+    # Of 5 units there are no halves.
+    "odd": (
+        [dense(8), dense(5), dense(8), dense(3, None)],
+        ["first", "last", "first", "last"],
+    ),
+    "odd first": ([dense(7), dense(8), dense(3, None)], ["HeNormal()", "first", "last"]),
+    # The units of each place follow each other.
+    "flattened": (
+        [dense(8), layers.Flatten(), dense(8), dense(3, None)],
+        ["first", "first", "last"],
+    ),
+    "grouped": (
+        [layers.Conv1D(8, 1, groups=2, activation="relu"), dense(8), dense(3, None)],
+        ["first", "first", "last"],
+    ),
+    "mixed": (
+        [dense(8), layers.LayerNormalization(), dense(8), dense(3, None)],
+        ["first", "first", "last"],
+    ),
+    "tanh": (
+        [dense(8, "tanh"), dense(8), dense(3, None)],
+        ["VarianceScaling(scale=2.536)", "first", "last"],
+    ),
+    "linear": (
+        [dense(8), dense(6, None), dense(8), dense(2, None)],
+        ["first", "last", "first", "last"],
+    ),
+    "cell": (
+        [layers.LSTM(8, return_sequences=True), dense(8), dense(2, None)],
+        ["GlorotUniform()", "Orthogonal()", "first", "last"],
+    ),
+    "both ways": (
+        [layers.Bidirectional(layers.SimpleRNN(4, "relu")), dense(8), dense(2, None)],
+        ["first", "both", "first", "both", "first", "last"],
+    ),
+    "separable": (
+        [layers.SeparableConv1D(8, 2, activation="relu"), dense(8), dense(3, None)],
+        ["LecunNormal()", "first", "both", "last"],
+    ),
+    "one layer": ([dense(3, None)], ["GlorotUniform()"]),
+    "relu at the end": ([dense(8), dense(4)], ["first", "last"]),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_first_and_last_are_where_pairs_begin_and_end(name):
+    between, expected = CHAINS[name]
+    copies = [type(layer).from_config(layer.get_config()) for layer in between]
+    assert chosen(*copies)[0] == expected
+
+
+def test_the_plan_says_why():
+    _, rows = chosen(dense(8), dense(5), dense(8), dense(3, None))
+    assert "opposite of each other; the inputs are no such pairs" in rows[0].reason
+    assert "takes the halves of its inputs" in rows[1].reason
+    _, rows = chosen(dense(7), dense(3, None))
+    assert rows[0].reason.startswith("7 units are no pairs; relu")
+
+
+def test_sums_attention_and_embeddings_are_as_suggested():
+    tokens = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(9, 8)(tokens)
+    x = layers.MultiHeadAttention(2, 4)(x, x)
+    x = layers.Dense(8, "relu")(x)
+    x = layers.ReLU()(layers.Add()([x, layers.Dense(8)(x)]))
+    model = keras.Model(tokens, layers.Dense(3)(x))
+    result = keras_winit.initialize(model, "looks_linear", seed=1)
+    found = {r.weight: r.initializer for r in result.rows if "LooksLinear" in r.initializer}
+    assert list(found.values()) == ["LooksLinear(first=True)", "LooksLinear(last=True)"]
+
+
+def test_an_instance_keeps_its_gain():
+    model = plain(depth=2)
+    keras_winit.initialize(model, LooksLinear(gain=0.5), seed=1)
+    halved = responses(model, (24,))
+    keras_winit.initialize(model, "looks_linear", seed=1)
+    np.testing.assert_allclose(halved, responses(model, (24,)) / 8, atol=1e-6)
+
+
+def test_a_plan_does_what_was_asked():
+    model = plain(depth=2)
+    plan = keras_winit.suggest(model)
+    plan[model.layers[0].name] = LooksLinear(gain=0.5)
+    keras_winit.initialize(model, plan, seed=1)
+    kernel = keras.ops.convert_to_numpy(model.layers[0].kernel)
+    np.testing.assert_array_equal(kernel[:12], -kernel[12:])
+
+
+def test_a_saved_model_is_built_anew_as_linear(tmp_path):
+    model = plain(depth=2)
+    keras_winit.initialize(model, "looks_linear", seed=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(responses(loaded, (24,)), responses(model, (24,)), atol=1e-6)
+    responses(keras.models.clone_model(model), (24,))
