@@ -42,7 +42,7 @@ def errors_of_shapes():
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return (*found, tf.errors.InvalidArgumentError)
+        return (*found, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
     return (*found, RuntimeError) if keras.backend.backend() == "torch" else found
 
 

@@ -77,6 +77,9 @@ def take(model, x=None, y=None):
     y = None if y is None else _arrays("y", y, has_graph and len(model.outputs) == 1)
     if sample_weight is not None:
         sample_weight = _arrays("sample_weight", sample_weight, False)
+    _check_types("x", x, _kinds_taken(model))
+    if y is not None:
+        _check_types("y", y)
     _check_sizes(x, y)
     _check_shapes(model, x)
     return Batch(*_spread(x, y, sample_weight))
@@ -136,14 +139,41 @@ def _array(name, value):
             f"Received: {name}={value!r}, of shape ()."
         )
     if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
-        array = array.astype("float32")
+        given = array
+        with np.errstate(over="ignore"):
+            array = given.astype("float32")
         num_bad = array.size - int(np.isfinite(array).sum())
+        if num_bad and np.isfinite(given).all():
+            raise ValueError(
+                f"`{name}` should be up to 3.4e38 in size, as float32 is. Received: {name} of "
+                f"shape {array.shape} with {num_bad} larger values. Scale them first."
+            )
         if num_bad:
             raise ValueError(
                 f"`{name}` should be finite. Received: {name} of shape {array.shape} with "
                 f"{num_bad} values that are NaN or infinite. Clean or impute them first."
             )
     return array
+
+
+def _check_types(name, structure, kinds=""):
+    """Refuses what is no number, unless it is of one of NumPy's kinds that are given."""
+    for array in keras.tree.flatten(structure):
+        if array.dtype.kind in "cSUMm" and array.dtype.kind not in kinds:
+            raise ValueError(
+                f"`{name}` should hold real numbers. Received: {name} of shape {array.shape} and "
+                f"type {array.dtype}. Encode words and dates as numbers, and give the real and the "
+                "imaginary part of complex numbers beside each other."
+            )
+
+
+def _kinds_taken(model):
+    """Returns NumPy's kinds of what a model takes that is no real number."""
+    if not _graph.has_graph(model):
+        return "SU"  # which a model that does not take them cannot silently convert
+    dtypes = {str(tensor.dtype) for tensor in model.inputs}
+    is_complex = any("complex" in dtype for dtype in dtypes)
+    return "SU" * ("string" in dtypes) + "c" * is_complex
 
 
 def _check_sizes(x, y):

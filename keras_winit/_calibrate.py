@@ -136,6 +136,7 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     _checks.option("mode", mode, MODES)
+    _checks.flag("frozen", frozen)
     batch = _batch.take(model, x)
     with all_or_nothing() as changes:
         result = calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)

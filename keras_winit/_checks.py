@@ -6,15 +6,33 @@ import numbers
 import operator
 import re
 
+# What float32 has room for, with a margin for what is drawn, and whose squares floats hold.
+_LEAST, _MOST = 1e-37, 1e37
+
 
 def real(name, value, *, positive=False):
-    """Returns `value` as a float, or raises if it is no finite (positive) number."""
+    """Returns `value` as a float, or raises if it is no finite (positive) number.
+
+    A number whose weights float32 could not hold is refused as well.
+    """
     expected = "a positive finite number" if positive else "a finite number"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
-    if not math.isfinite(value) or (positive and value <= 0):
+    is_finite = abs(value) < math.inf  # also of integers that are no float, and not of NaN
+    if not is_finite or (positive and value <= 0):
         raise ValueError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
+    if abs(value) > _MOST or (positive and value < _LEAST):
+        limits = f"between {_LEAST:g} and {_MOST:g}" if positive else f"up to {_MOST:g} in size"
+        raise ValueError(
+            f"`{name}` should be {limits}, which float32 has room for. "
+            f"Received: {name}={_brief(value)}."
+        )
     return float(value)
+
+
+def _brief(value):
+    text = repr(value)
+    return text if len(text) < 40 else f"{text[:20]}... ({len(text)} digits)"
 
 
 def integer(name, value, *, minimum=None):
@@ -36,7 +54,7 @@ def flag(name, value):
 
 def option(name, value, options):
     """Returns `value`, or raises if it is none of the strings in `options`."""
-    if value in options:
+    if isinstance(value, str) and value in options:
         return value
     raise ValueError(
         f"`{name}` should be one of {', '.join(repr(each) for each in options)}. "

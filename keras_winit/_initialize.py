@@ -40,7 +40,7 @@ class Row:
         fan_in: Products that one output sums, `None` for other weights than kernels.
         fan_out: Outputs that one input reaches, or `None`.
         initializer: What it was drawn with, or "left alone".
-        before: Its standard deviation before.
+        before: Its standard deviation before, `None` for a weight without values.
         after: Its standard deviation now.
         reason: Why.
         skipped: Whether it was left alone.
@@ -51,8 +51,8 @@ class Row:
     fan_in: float | None
     fan_out: float | None
     initializer: str
-    before: float
-    after: float
+    before: float | None
+    after: float | None
     reason: str
     skipped: bool = False
 
@@ -178,6 +178,7 @@ def initialize_within(
     if seed is None:
         seed = random.randint(1, 10**9)
     seed = _checks.integer("seed", seed)
+    _checks.flag("frozen", frozen)
     plan = _plan.make_plan(model, scheme)
     choices = plan.choices
     chosen = choices if only is None else _plan.matching(choices, only, argument="only")
@@ -267,8 +268,10 @@ def _sample(values):
 
 @np.errstate(invalid="ignore", over="ignore")  # of weights that are not finite it is not a number
 def _std(values):
-    """Returns the standard deviation, without a copy of the values."""
+    """Returns the standard deviation, without a copy of the values; `None` if there are none."""
     values = np.ravel(values)
+    if not values.size:
+        return None
     dtype = np.result_type(values.dtype, np.float32)
     shift, total, squares = values[0].astype(dtype), 0.0, 0.0  # constants then have exactly none
     for start in range(0, values.size, _CHUNK):

@@ -230,7 +230,7 @@ def measure(model, batch, loss=None):
     of_variables = {
         id(variable): add_size(gradient)
         for variable, gradient in zip(variables, gradients, strict=True)
-        if gradient is not None
+        if gradient is not None and 0 not in variable.shape
     }
     of_kernels = [_add_kernel(reductions, each) for each in weights]
     of_outputs = [
@@ -389,7 +389,8 @@ def _input_signals(batch):
     paths = keras.tree.flatten_with_path(batch.x)
     for path, array in paths:
         is_tokens = array.dtype.kind in "iub"
-        values = array.astype("float64") if array.dtype.kind in "fiub" else np.zeros(1)
+        is_known = array.dtype.kind in "fiub" and array.size
+        values = array.astype("float64") if is_known else np.zeros(1)
         name = "/".join(map(str, path)) or "x"
         yield InputSignal(
             name, array.shape, float(values.mean()), float((values**2).mean()), is_tokens

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -348,3 +350,30 @@ def test_noise_is_refused_where_the_shape_is_not_known():
     message = "`x` should be given for model 'plain'. Received: x=None, and the model has not kept"
     with pytest.raises(ValueError, match=message):
         _batch.take(model)
+
+
+NO_NUMBERS = {
+    "complex": np.ones((4, 3), "complex64"),
+    "words": np.full((4, 3), "word"),
+    "bytes": np.full((4, 3), b"word"),
+    "dates": np.full((4, 3), "2020-01-01", "datetime64[s]"),
+    "durations": np.ones((4, 3), "timedelta64[s]"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_what_is_no_real_number_is_refused(kind):
+    data, x = NO_NUMBERS[kind], np.ones((4, 3), "float32")
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    message = r"should hold real numbers. Received: . of shape \(4, 3\) and type "
+    message += re.escape(str(data.dtype))
+    with pytest.raises(ValueError, match=f"`x` {message}"):
+        _batch.take(model, data)
+    with pytest.raises(ValueError, match=f"`y` {message}"):
+        _batch.take(model, x, data)
+
+
+def test_numbers_that_float32_has_no_room_for_are_refused():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"`x` should be up to 3.4e38.*\(4, 3\) with 12 larger"):
+        _batch.take(model, np.full((4, 3), 1e300))

@@ -35,8 +35,9 @@ def test_positive_is_greater_than_zero(value):
         _checks.real("gain", value, positive=True)
 
 
-def test_smallest_positive_number_is_positive():
-    assert _checks.real("gain", 5e-324, positive=True) == 5e-324
+def test_small_and_large_numbers_are_positive():
+    for value in (1e-37, 1e37):
+        assert _checks.real("gain", value, positive=True) == value
 
 
 @pytest.mark.parametrize("value", [-3, 0, 2**70, np.int32(7), np.uint8(7)])
@@ -99,3 +100,22 @@ def test_shape_is_complete_and_positive(value, error, message):
     expected = "`shape` should be a sequence of positive integers, all known. "
     with pytest.raises(error, match=expected + message):
         _checks.shape(value)
+
+
+@pytest.mark.parametrize("value", [10**400, 1e38, np.float64(1e300), fractions.Fraction(10**40)])
+def test_numbers_that_float32_has_no_room_for_are_refused(value):
+    with pytest.raises(ValueError, match=r"`gain` should be .*Received: gain="):
+        _checks.real("gain", value)
+    with pytest.raises(ValueError, match=r"`gain` should be .*Received: gain="):
+        _checks.real("gain", value, positive=True)
+
+
+def test_positive_numbers_that_float32_takes_for_zero_are_refused():
+    with pytest.raises(ValueError, match=r"between 1e-37 and 1e\+37.*gain=1e-243"):
+        _checks.real("gain", 1e-243, positive=True)
+    assert _checks.real("shift", 1e-243) == 1e-243
+
+
+def test_an_array_is_no_option():
+    with pytest.raises(ValueError, match=r"`mode` should be one of 'a', 'b'. Received: mode=array"):
+        _checks.option("mode", np.array([]), ("a", "b"))

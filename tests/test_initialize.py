@@ -13,6 +13,7 @@ import math
 import multiprocessing
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -1070,3 +1071,62 @@ if BACKEND == "tensorflow":
 
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps({scheme: fingerprints(scheme) for scheme in SCHEMES}, indent=0))
+
+
+# What has no values, and what is not real.
+
+
+class Nothing(layers.Layer):
+    """Adds weights of which some have no values."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 0))
+        self.bias = self.add_weight(name="bias", shape=(0,), initializer="zeros")
+
+    def call(self, x):
+        return keras.ops.concatenate([x, keras.ops.matmul(x, self.kernel) + self.bias], axis=-1)
+
+
+def with_nothing():
+    """Returns a model with a Dense layer of no inputs, and a custom layer of no outputs."""
+    inputs, nothing = keras.Input((6,)), keras.Input((0,))
+    x = Nothing()(layers.Dense(4, "relu")(inputs))
+    x = layers.Concatenate()([x, layers.Dense(3, name="of_nothing")(nothing)])
+    return keras.Model([inputs, nothing], layers.Dense(2, name="head")(x))
+
+
+@pytest.mark.parametrize("scheme", ["suggested", "own", "keras", "pytorch", "critical", "sparse"])
+def test_weights_without_values_are_listed_and_the_rest_is_drawn(scheme):
+    model = with_nothing()
+    before = to_numpy(model.get_layer("head").kernel)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of `"own"`, on what is not reset
+        result = keras_winit.initialize(model, scheme, seed=1)
+    rows = {row.weight: row for row in result.rows}
+    (kernel,) = [row for path, row in rows.items() if path.endswith("of_nothing/kernel")]
+    assert (kernel.before, kernel.after, kernel.reason) == (None, None, "it has no values")
+    assert kernel.initializer == "left alone"
+    assert sum(0 in row.shape for row in rows.values()) == 3
+    assert not np.array_equal(to_numpy(model.get_layer("head").kernel), before)
+    assert "nan" not in repr(result)
+
+
+def test_weights_without_values_stop_no_other_verb():
+    model = with_nothing()
+    assert keras_winit.calibrate(model).layers
+    assert keras_winit.diagnose(model).layers
+    assert "it has no values" in repr(keras_winit.suggest(model))
+
+
+class Imaginary(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return keras.ops.cast(keras.ops.ones(shape), "complex64")
+
+
+def test_complex_values_are_refused():
+    model = small()
+    before = values_of(model)
+    message = r"Layer 'hidden' \(Dense\), kernel of shape \(12, 48\).*real numbers.*complex64"
+    with pytest.raises(ValueError, match=message):
+        keras_winit.initialize(model, Imaginary(), seed=1)
+    assert_equal(values_of(model), before)

@@ -151,6 +151,8 @@ def _weight(layer, variable, path, in_attention):
     name = variable.name
     known = kernels(layer)
     kernel = next((kernel for kernel in known or () if kernel.weight == name), None)
+    if 0 in variable.shape:  # it has neither fans nor signal
+        kernel = None
     argument = kernel.argument if kernel else f"{name}_initializer"
     argument = argument if argument and hasattr(layer, argument) else None
     initial = _initial(layer, name)
@@ -172,6 +174,8 @@ def _reason_to_skip(layer, variable, known, source):
         return f"quantized to {layer.quantization_mode}"
     if "float" not in keras.backend.standardize_dtype(variable.dtype):
         return "not a float"
+    if 0 in variable.shape:
+        return "it has no values"
     if isinstance(layer, layers.Normalization):
         return "learned from data by `adapt`"
     if isinstance(layer, layers.STFTSpectrogram):

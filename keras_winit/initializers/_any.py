@@ -186,6 +186,11 @@ def _call_for_each_matrix(initializer, shape, axes, seed):
     for number in range(batch):
         drawn = _with_seed(initializer, f"{seed}/{number}")(one, dtype="float32")
         drawn = keras.ops.convert_to_numpy(drawn)
+        if np.iscomplexobj(drawn):
+            raise ValueError(
+                f"the initializer {initializer!r} should return real numbers. "
+                f"Received: an array of {drawn.dtype}."
+            )
         if drawn.shape != one:
             raise ValueError(
                 f"the initializer {initializer!r} should return an array of shape {one}. "

@@ -81,8 +81,8 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     def biases(self, shape, gates, dtype, seed):
         """Returns the biases of a layer of so many gates, `None` where nothing is known of it."""
         if gates is None:
-            gates = self.gates or _gates_of_shape(shape)
-        if gates not in (3, 4) or shape[-1] % gates:
+            gates = self.gates or (_gates_of_shape(shape) if shape else None)
+        if not shape or gates not in (3, 4) or shape[-1] % gates:
             raise ValueError(
                 "the bias should be that of the 4 gates of an LSTM or ConvLSTM, or the 3 of a GRU. "
                 f"Received: shape={shape}, of a layer with {gates or 'no'} gates."

@@ -49,8 +49,14 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
 
     def __init__(self, probabilities=0.01, activation="sigmoid"):
         self.activation = _checks.option("activation", activation, ACTIVATIONS)
-        is_one = np.ndim(probabilities) == 0
+        is_one = not isinstance(probabilities, (list, tuple, np.ndarray))
+        is_one |= isinstance(probabilities, np.ndarray) and probabilities.ndim == 0
         values = [probabilities] if is_one else list(probabilities)
+        if not values:
+            raise ValueError(
+                "`probabilities` should hold a number for each output, at least one. "
+                f"Received: probabilities={probabilities!r}."
+            )
         values = [_checks.real("probabilities", value) for value in values]
         self.probabilities = values[0] if is_one else values
         if activation != "linear" and not all(0 <= value <= 1 for value in values):
@@ -100,8 +106,11 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
         >>> keras_winit.initializers.ClassPrior.from_labels(y).probabilities
         [0.6666666666666666, 0.1111111111111111, 0.2222222222222222]
         """
-        y = np.asarray(y)
-        if y.size == 0 or y.dtype.kind not in "biuf" or not np.isfinite(y).all():
+        try:
+            y = np.asarray(y)
+        except ValueError:  # NumPy's, for rows of different lengths
+            y = np.empty(0, object)
+        if not y.ndim or not y.size or y.dtype.kind not in "biuf" or not np.isfinite(y).all():
             raise ValueError(
                 "`y` should be an array of finite numbers, at least one. "
                 f"Received: y of shape {y.shape} and dtype {y.dtype}."
@@ -115,7 +124,7 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
         return cls(_FREQUENCIES[activation](y).tolist(), activation)
 
     def _values(self, shape, dtype, seed):
-        if np.ndim(self.probabilities) and shape[-1] != len(self.probabilities):
+        if np.ndim(self.probabilities) and shape[-1:] != (len(self.probabilities),):
             raise ValueError(
                 f"the bias should have {len(self.probabilities)} outputs, one for each of the "
                 f"probabilities. Received: shape={shape}."

@@ -101,6 +101,7 @@ def test_arguments_out_of_range_are_refused(arguments, error, message):
         (ChronoBias(), (7,), r"`gates` should be given.*neither.*shape=\(7,\)"),
         (ChronoBias(), (24,), r"`gates` should be given.*either.*shape=\(24,\)"),
         (ChronoBias(gates=4), (6,), r"4 gates of an LSTM.*shape=\(6,\)"),
+        (ChronoBias(), (), r"4 gates of an LSTM.*shape=\(\)"),
     ],
 )
 def test_a_bias_of_other_or_unknown_gates_is_refused(initializer, shape, message):

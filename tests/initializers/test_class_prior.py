@@ -151,3 +151,21 @@ def test_a_bias_of_another_size_is_refused():
 def test_what_are_no_labels_is_refused(y, activation, message):
     with pytest.raises(ValueError, match=message):
         ClassPrior.from_labels(y, activation)
+
+
+@pytest.mark.parametrize("probabilities", [[], (), np.array([])])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
+def test_no_classes_are_refused(probabilities, activation):
+    with pytest.raises(ValueError, match="`probabilities` should hold a number.*at least one"):
+        ClassPrior(probabilities, activation)
+
+
+@pytest.mark.parametrize("y", [3, True, [1, [2]], np.array(0.5)])
+def test_labels_without_samples_are_refused(y):
+    with pytest.raises(ValueError, match="`y` should be an array of finite numbers, at least one"):
+        ClassPrior.from_labels(y)
+
+
+def test_a_number_is_no_bias_of_several_outputs():
+    with pytest.raises(ValueError, match=r"should have 2 outputs.*shape=\(\)"):
+        ClassPrior([0.2, 0.8])(())
