@@ -55,14 +55,14 @@ def catalogue(origin="keras_winit"):
 def rules():
     """Returns a section for each rule of `diagnose`."""
     _package()
-    from keras_winit import _rules
+    from keras_winit._diagnose.rules import RULES
 
     return "\n\n".join(
         f"### {rule.name}\n\n{rule.reason}\n\n"
         f"- **Limit:** {rule.limit}.\n"
         f"- **What to do:** {rule.fix}\n"
         f"- **Source:** {_with_links(rule.reference)}."
-        for rule in _rules.RULES
+        for rule in RULES
     )
 
 
@@ -79,16 +79,17 @@ def initializers():
 def by_activation():
     """Returns a table of what a layer alone gets, by its activation."""
     package = _package()
-    from keras_winit import _by_activation, _plan
+    from keras_winit._plan import plan
+    from keras_winit._plan.by_activation import LINES, RECTIFIERS
 
-    names = [name for name in _by_activation.RECTIFIERS if name != "threshold"]  # takes arguments
-    last = _by_activation.LINES[-1]
+    names = [name for name in RECTIFIERS if name != "threshold"]  # takes arguments
+    last = LINES[-1]
     selections = {f"`{name}`": package.select_initializer(name) for name in (*names, "selu")}
     rows = [
-        (name, _plan.brief(found.initializer), found.reason, found.reference)
+        (name, plan.brief(found.initializer), found.reason, found.reference)
         for name, found in selections.items()
     ]
-    default = _plan.brief(last.scaling(None).initializer())
+    default = plan.brief(last.scaling(None).initializer())
     rows.append((last.name, default, last.reason.format(name="it") + ".", last.reference))
     return "\n".join(
         (

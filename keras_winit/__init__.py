@@ -1,20 +1,20 @@
 """The right starting weights for every Keras network."""
 
 from keras_winit import initializers
-from keras_winit._calibrate import Calibration, calibrate
-from keras_winit._catalogue import Catalogue, catalogue
-from keras_winit._compare import compare
-from keras_winit._comparison import Comparison
-from keras_winit._diagnose import Diagnosis, diagnose
-from keras_winit._gains import gain
-from keras_winit._initialize import Initialization, initialize
-from keras_winit._layers import Kernel, describe_layer
-from keras_winit._monitor import SignalMonitor
-from keras_winit._plan import Plan, suggest
-from keras_winit._sparsity_mask import SparsityMask
+from keras_winit._activations.gains import gain
+from keras_winit._calibrate.calibrate import Calibration, calibrate
+from keras_winit._compare.compare import compare
+from keras_winit._compare.comparison import Comparison
+from keras_winit._diagnose.diagnosis import Diagnosis, diagnose
+from keras_winit._network import Kernel, describe_layer
+from keras_winit._plan.builder import Suggestion, select_initializer, suggest_initializer
+from keras_winit._plan.initialize import Initialization, initialize
+from keras_winit._plan.plan import Plan, suggest
 from keras_winit._strip import strip_initializers
-from keras_winit._suggest import Suggestion, select_initializer, suggest_initializer
+from keras_winit.callbacks import SignalMonitor
+from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._aliases import register_aliases, unregister_aliases
+from keras_winit.initializers._catalogue import Catalogue, catalogue
 from keras_winit.initializers._class_prior import class_prior
 
 __version__ = "0.2.0"

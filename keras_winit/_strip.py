@@ -5,9 +5,9 @@ import re
 
 import keras
 
-from keras_winit import _layers
-from keras_winit._sparsity_mask import SparsityMask
-from keras_winit._transaction import all_or_nothing
+from keras_winit import _network
+from keras_winit._network.transaction import all_or_nothing
+from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._own_initializer import OwnInitializer
 
 
@@ -44,7 +44,7 @@ def strip_initializers(model):
     found = list(_find(model))
     with all_or_nothing() as changes:
         for owner, attribute, ours in found:
-            _layers.tell(owner, attribute, ours.to_keras(), changes)
+            _network.tell(owner, attribute, ours.to_keras(), changes)
         remaining = _remaining(model)
         if remaining:
             raise ValueError(
@@ -66,7 +66,7 @@ def _name(value):
 
 def _find(model):
     """Yields (layer, attribute, value) for every initializer and mask of ours, layer by layer."""
-    for layer in _layers.walk(model):
+    for layer in _network.walk(model):
         for attribute, value in vars(layer).items():
             if isinstance(value, (OwnInitializer, SparsityMask)):
                 yield layer, attribute, value

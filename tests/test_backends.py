@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_winit import _backends, _statistics
+from keras_winit import _backends
+from keras_winit._measure import statistics
 
 ops = keras.ops
 
@@ -159,14 +160,14 @@ def _fail(state):
 
 
 def test_summaries_can_be_reduced_during_the_pass(kernels):
-    reductions = _statistics.Reductions()
+    reductions = statistics.Reductions()
     _, _, places = _backends.backpropagate(
         lambda tap: two_maps(*kernels, tap),
         kernels,
-        lambda gradient: reductions.add(_statistics.size, gradient),
+        lambda gradient: reductions.add(statistics.size, gradient),
     )
     numbers = reductions.fetch()
-    norms = [_statistics.norm(*numbers[place]) for place in places]
+    norms = [statistics.norm(*numbers[place]) for place in places]
     wanted = [np.linalg.norm(each) for each in by_hand(*kernels)[:2]]
     np.testing.assert_allclose(norms, wanted, rtol=1e-5)
 

@@ -8,7 +8,8 @@ import keras
 import pytest
 
 import keras_winit
-from keras_winit import _plan, _rules
+from keras_winit._diagnose import rules
+from keras_winit._plan.plan import brief
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -92,9 +93,9 @@ def test_everything_public_is_documented():
 
 def test_every_rule_is_on_the_page_with_its_limit_and_reason():
     page = WRITTEN["rules.md"]
-    names = [rule.name for rule in _rules.RULES]
+    names = [rule.name for rule in rules.RULES]
     assert re.findall(r"^### (\S+)$", page, re.MULTILINE) == names
-    for rule in _rules.RULES:
+    for rule in rules.RULES:
         assert f"- **Limit:** {rule.limit}." in page
         assert rule.reason in page
         assert rule.fix in page
@@ -147,7 +148,7 @@ def stack(function, depth, is_normalized=False):
 def suggested(model):
     """Returns what is suggested for the second layer, in the words of the table."""
     plan = keras_winit.suggest(model)
-    kernel, bias = (_plan.brief(plan[f"hidden_1/{weight}"]) for weight in ("kernel", "bias"))
+    kernel, bias = (brief(plan[f"hidden_1/{weight}"]) for weight in ("kernel", "bias"))
     cell = f"`{kernel}`".replace("activation=", "").replace("'", '"')
     return cell if bias == "Zeros()" else f"{cell}, biases `{bias}`"
 

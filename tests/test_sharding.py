@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_winit import _backends, _draws, initializers
+from keras_winit import _backends, initializers
+from keras_winit._random import distributions
 
 BACKEND = keras.backend.backend()
 # Keras 3.15 is the first to tell an initializer the layout.
@@ -99,7 +100,7 @@ if BACKEND == "jax":
         import jax
         from jax.sharding import NamedSharding, PartitionSpec
 
-        shape = (8, 8 * _draws.BLOCK)
+        shape = (8, 8 * distributions.BLOCK)
         words, sizes, raw = [], [], np.random.Philox.random_raw
         empty = np.empty
 

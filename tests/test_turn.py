@@ -125,7 +125,7 @@ def test_an_interrupt_leaves_nothing_replaced_and_lets_the_next_thread_in(monkey
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_winit._taps.Taps._signal", stop)
+    monkeypatch.setattr("keras_winit._measure.taps.Taps._signal", stop)
     with pytest.raises(KeyboardInterrupt):
         diagnose(model)
     monkeypatch.undo()

@@ -5,7 +5,9 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _checks, _draws, _gains
+from keras_winit import _checks
+from keras_winit._activations import gains
+from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
@@ -91,7 +93,7 @@ class ActivationScaling(KernelInitializer):
             input_axes=input_axes,
             output_axes=output_axes,
         )
-        _gains.check_moment(activation, self._needed(1, 1))
+        gains.check_moment(activation, self._needed(1, 1))
 
     @property
     def _elementwise(self):
@@ -109,11 +111,11 @@ class ActivationScaling(KernelInitializer):
         stddev = math.sqrt(self.scale / self._needed(*axes.fans(shape)))
         arguments = {"seed": seed, "purpose": "activation_scaling", "part": part}
         if self.distribution == "truncated_normal":
-            values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
+            values = distributions.truncated_normal(shape, stddev=stddev, **arguments)
         elif self.distribution == "untruncated_normal":
-            values = _draws.normal(shape, stddev=stddev, **arguments)
+            values = distributions.normal(shape, stddev=stddev, **arguments)
         else:
-            values = _draws.uniform(shape, limit=math.sqrt(3) * stddev, **arguments)
+            values = distributions.uniform(shape, limit=math.sqrt(3) * stddev, **arguments)
         return _centered(values, axes.spatial + axes.input) if self.centered else values
 
     def to_keras(self):
@@ -121,7 +123,7 @@ class ActivationScaling(KernelInitializer):
         return keras.initializers.VarianceScaling(scale, self.mode, self.distribution)
 
     def get_config(self):
-        activation = _gains.config(self.activation)
+        activation = gains.config(self.activation)
         if activation is None:
             activation = dict(zip(_MOMENTS, self._moments, strict=True))
         return {**super().get_config(), "activation": activation}
@@ -144,5 +146,5 @@ def _moments(activation):
     """Returns E f², Var f and E f'² of an activation, or what `get_config` wrote in its place."""
     if isinstance(activation, dict) and set(activation) == set(_MOMENTS):
         return tuple(_checks.real(name, activation[name]) for name in _MOMENTS)
-    moments = _gains.activation_moments(activation)
+    moments = gains.activation_moments(activation)
     return tuple(getattr(moments, name) for name in _MOMENTS)

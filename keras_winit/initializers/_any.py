@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_winit import _draws
+from keras_winit._random import distributions
 from keras_winit.initializers._activation_scaling import ActivationScaling
 from keras_winit.initializers._identity import Identity
 from keras_winit.initializers._kernel_initializer import KernelInitializer
@@ -78,14 +78,14 @@ def elementwise(initializer, shape, seed):
         return np.broadcast_to(_finite("value", initializer.value), shape).copy()
     if kind is initializers.RandomNormal:
         mean, stddev = _mean_and_stddev(initializer)
-        values = _draws.normal(shape, stddev=stddev, **arguments)
+        values = distributions.normal(shape, stddev=stddev, **arguments)
         values += mean
         return values
     if kind is initializers.TruncatedNormal:
         mean, stddev = _mean_and_stddev(initializer)
         # Keras's stddev is that before the truncation.
-        stddev = stddev * _draws.TRUNCATED_STDDEV
-        values = _draws.truncated_normal(shape, stddev=stddev, **arguments)
+        stddev = stddev * distributions.TRUNCATED_STDDEV
+        values = distributions.truncated_normal(shape, stddev=stddev, **arguments)
         values += mean
         return values
     if kind is initializers.RandomUniform:
@@ -94,7 +94,7 @@ def elementwise(initializer, shape, seed):
             raise ValueError(
                 f"`minval` should not be above `maxval`. Received: minval={low!r}, maxval={high!r}."
             )
-        values = _draws.uniform(shape, limit=(high - low) / 2, **arguments)
+        values = distributions.uniform(shape, limit=(high - low) / 2, **arguments)
         values += np.float32((low + high) / 2)
         return values
     return None
@@ -207,4 +207,4 @@ def _with_seed(initializer, seed):
     config = initializer.get_config()
     if "seed" not in config:
         return initializer
-    return type(initializer).from_config({**config, "seed": _draws.integer_seed(seed)})
+    return type(initializer).from_config({**config, "seed": distributions.integer_seed(seed)})

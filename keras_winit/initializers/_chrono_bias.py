@@ -6,7 +6,8 @@ import warnings
 import keras
 import numpy as np
 
-from keras_winit import _checks, _draws, _layers
+from keras_winit import _checks, _network
+from keras_winit._random import distributions
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
 
@@ -70,10 +71,10 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         self.seed = random.randint(1, 10**9) if seed is None else self._config_seed
 
     def _values(self, shape, dtype, seed):
-        layer = _layers.calling_layer()
+        layer = _network.calling_layer()
         if layer is None:
             return self.biases(shape, None, dtype, seed)
-        gates = self._gates_of_layer = _layers.gates_of(layer)
+        gates = self._gates_of_layer = _network.gates_of(layer)
         if gates == 4 and layer.unit_forget_bias:
             return self._zeros_of_config(layer, shape, dtype)
         return self.biases(shape, gates, dtype, seed)
@@ -88,7 +89,9 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
                 f"Received: shape={shape}, of a layer with {gates or 'no'} gates."
             )
         units = shape[-1] // gates
-        uniform = (_draws.uniform((units,), seed=seed, purpose="chrono").astype(dtype) + 1) / 2
+        uniform = (
+            distributions.uniform((units,), seed=seed, purpose="chrono").astype(dtype) + 1
+        ) / 2
         kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
         values = np.zeros(shape, dtype)
         # A GRU has a row for the input and one for the state, which are added.

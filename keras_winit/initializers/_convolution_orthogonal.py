@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from keras_winit import _checks, _haar
+from keras_winit import _checks
 from keras_winit._axes import check_spatial, outputs_of_group
+from keras_winit._random import haar
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -66,7 +67,7 @@ class ConvolutionOrthogonal(KernelInitializer):
 
         def orthonormal(rows, columns, purpose):
             purpose = f"convolution_orthogonal/{purpose}"
-            return _haar.orthonormal(number, rows, columns, seed=seed, purpose=purpose, dtype=dtype)
+            return haar.orthonormal(number, rows, columns, seed=seed, purpose=purpose, dtype=dtype)
 
         # Channels of the longer side are rows here; (kernels, taps of each axis, rows, columns).
         kernel = orthonormal(size, min(inputs, per_group), "matrix")

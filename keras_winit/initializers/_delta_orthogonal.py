@@ -2,8 +2,9 @@
 
 import keras
 
-from keras_winit import _checks, _haar
+from keras_winit import _checks
 from keras_winit._axes import check_spatial, outputs_of_group
+from keras_winit._random import haar
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -61,7 +62,7 @@ class DeltaOrthogonal(KernelInitializer):
         check_spatial(axes, shape)
         _, inputs, outputs, batch = axes.sizes(shape)
         per_group = outputs_of_group(shape, outputs, self.groups)
-        matrices = _haar.orthonormal(
+        matrices = haar.orthonormal(
             batch * self.groups, inputs, per_group, seed=seed, purpose="delta", dtype=dtype
         )
         matrices = matrices.reshape(batch, self.groups, inputs, per_group)

@@ -5,7 +5,8 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _checks, _draws
+from keras_winit import _checks
+from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -64,7 +65,7 @@ class FourierFeatures(KernelInitializer):
                 "the number of outputs should be even: each frequency has a sine and a cosine. "
                 f"Received: shape={shape}, with {outputs} outputs."
             )
-        frequencies = _draws.normal(
+        frequencies = distributions.normal(
             (batch, taps * inputs, outputs // 2),
             seed=seed,
             purpose="fourier_features",

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_winit import _checks, _haar
+from keras_winit import _checks
+from keras_winit._random import haar
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -79,7 +80,7 @@ class LooksLinear(KernelInitializer):
         rows, columns = ([1] if alone else [1, -1] for alone in (self.first, self.last))
         signs = np.outer(rows, columns).astype(dtype)
         half = inputs // len(rows), outputs // len(columns)
-        kept = _haar.orthonormal(batch, *half, seed=seed, purpose="looks_linear", dtype=dtype)
+        kept = haar.orthonormal(batch, *half, seed=seed, purpose="looks_linear", dtype=dtype)
         matrices = np.stack([np.kron(signs, each) for each in kept]) * dtype(self.gain)
         return axes.kernel_at_centre(matrices[:, None], shape)
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_winit import _draws
+from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -50,7 +50,7 @@ class NormalizedPositiveDefinite(KernelInitializer):
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)
         size = max(inputs, outputs)
-        normal = _draws.normal((batch, size, size), seed=seed, purpose="positive_definite")
+        normal = distributions.normal((batch, size, size), seed=seed, purpose="positive_definite")
         normal = normal.astype(dtype, copy=False)
         matrices = normal.transpose(0, 2, 1) @ normal / dtype(size) + np.eye(size, dtype=dtype)
         matrices /= np.linalg.eigvalsh(matrices)[:, -1, None, None]

@@ -4,7 +4,8 @@ import math
 
 import keras
 
-from keras_winit import _checks, _haar
+from keras_winit import _checks
+from keras_winit._random import haar
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
 
@@ -77,7 +78,7 @@ class Orthogonal(KernelInitializer):
             fan_in, fan_out = axes.fans(shape)
             fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
             gain *= math.sqrt(max(taps * inputs, outputs) / fans[self.mode])
-        matrices = _haar.orthonormal(
+        matrices = haar.orthonormal(
             batch,
             taps * inputs,
             outputs,

@@ -5,7 +5,8 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _checks, _draws
+from keras_winit import _checks
+from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -63,7 +64,9 @@ class Rotation(KernelInitializer):
         _, inputs, outputs, batch = axes.sizes(shape)
         size = max(inputs, outputs)
         limit = self.max_angle
-        angles = _draws.uniform((batch, size // 2), seed=seed, purpose="rotation", limit=limit)
+        angles = distributions.uniform(
+            (batch, size // 2), seed=seed, purpose="rotation", limit=limit
+        )
         angles = angles.astype(np.float64)
         matrices = np.zeros((batch, size, size), dtype)
         matrices[:, -1, -1] = 1

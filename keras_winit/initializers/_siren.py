@@ -4,7 +4,8 @@ import math
 
 import keras
 
-from keras_winit import _checks, _draws
+from keras_winit import _checks
+from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
@@ -61,4 +62,4 @@ class Siren(KernelInitializer):
     def _draw(self, shape, axes, dtype, seed, part=None):
         fan_in, _ = axes.fans(shape)
         limit = 1 / fan_in if self.first else math.sqrt(6 / fan_in) / self.omega
-        return _draws.uniform(shape, seed=seed, purpose="siren", limit=limit, part=part)
+        return distributions.uniform(shape, seed=seed, purpose="siren", limit=limit, part=part)

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_winit import _axes, _checks, _draws
+from keras_winit import _axes, _checks
+from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 _AT_ONCE = 1 << 20  # of the numbers of a kernel: the places of all would outweigh the kernel
@@ -92,12 +93,12 @@ class Sparse(KernelInitializer):
                 f"`connections` should be at most {fan_in}, the inputs of a unit of a kernel of "
                 f"shape {shape}. Received: connections={count}."
             )
-        return _draws.choice(fan_in, count, batch * outputs, seed=seed, purpose="sparse")
+        return distributions.choice(fan_in, count, batch * outputs, seed=seed, purpose="sparse")
 
     def _draw(self, shape, axes, dtype, seed):
         chosen = self._chosen(shape, axes, seed)
         count, units = np.count_nonzero(chosen[:, 0]), chosen.shape[1]
-        values = _draws.normal(
+        values = distributions.normal(
             (count, units), seed=seed, purpose="sparse", stddev=self.gain / count**0.5
         )
         return _kernel(_scattered(values, chosen), shape, axes)

@@ -1,0 +1,210 @@
+"""Scales every layer on the signal of a batch, one after the other in a single run."""
+
+import dataclasses
+import warnings
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_winit import _backends, _checks
+from keras_winit._calibrate import equalize
+from keras_winit._calibrate.sweep import Sweep, left_alone
+from keras_winit._diagnose import page
+from keras_winit._measure.batch import take
+from keras_winit._measure.coverage import coverage, without_kernels
+from keras_winit._network import restart
+from keras_winit._network.graph import Graph
+from keras_winit._network.transaction import all_or_nothing
+from keras_winit._plan import plan
+from keras_winit._show.result import Result, Table
+
+MODES = ("auto", "tensor", "unit", "centered", "equalized")
+# Headers of the table, and fields of a layer.
+_COLUMNS = {
+    "layer": "layer",
+    "mode": "mode",
+    "target": "target",
+    "times": "factor",
+    "before": "before",
+    "after": "after",
+    "why": "reason",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration(Result):
+    """What `calibrate` has done: prints as a table, in a notebook as HTML.
+
+    Attributes:
+        model: Name of the model.
+        layers: A `CalibratedLayer` for every layer with a kernel, in the order of calls.
+        num_samples: Numbers of samples that it was calibrated on, and that were held out.
+        problem: Why the graph of the model could not be read, or `None`. What follows a layer
+            is then known only where the layer applies it.
+        is_drawn: Whether the samples were noise, drawn for want of data.
+        notes: Sentences on what could not be calibrated, and on an optimizer that keeps its state.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(5), keras.layers.Dense(2)])
+    >>> result = keras_winit.calibrate(model, 7 * np.random.default_rng(0).normal(size=(256, 9)))
+    >>> result.layers[0].before > 10, 0.5 < result.layers[0].after < 2
+    (True, True)
+    """
+
+    model: str
+    layers: tuple
+    num_samples: tuple
+    problem: str | None = None
+    is_drawn: bool = False
+    notes: tuple = ()
+
+    @property
+    def skipped(self):
+        """The layers that were left alone."""
+        return tuple(layer for layer in self.layers if layer.skipped)
+
+    @property
+    def table(self):
+        """What was done to every call of a layer."""
+        rows = [[getattr(layer, field) for field in _COLUMNS.values()] for layer in self.layers]
+        calibrated, held_out = self.num_samples
+        title = (
+            f"Model {self.model!r}, calibrated on {calibrated} samples"
+            f"{' of noise' if self.is_drawn else ''}; second moments of the "
+            f"preactivations on {held_out or calibrated} "
+            + ("held-out samples" if held_out else "of the same")
+        )
+        if self.problem:
+            title += f"; its graph could not be read: {self.problem}"
+        return Table([*_COLUMNS], rows, title)
+
+
+def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
+    """Scales the kernels of a model so that a batch has the right size at every layer.
+
+    One run in the order of execution: each layer is scaled on the signal that the layers before
+    it, already calibrated, hand to it. Kernels keep their directions; it works on top of any
+    initializer, and where no formula holds: unusual layers, data that are not normal. The cost
+    is that of about three runs of the model on the batch.
+
+    Args:
+        model: Built Keras model.
+        x: Batch, as in `diagnose`; every second sample is held out to show the result on.
+            Defaults to `None`, for unit normal noise.
+        mode: How the preactivations z of a layer are brought to their target:
+
+            - `"tensor"`: the kernel times one number, so that E z² is 1 (LSUV, with the second
+              moment in place of the standard deviation);
+            - `"unit"`: each unit times its own number and shifted by its bias, to mean 0 and
+              variance 1;
+            - `"centered"`: each unit shifted to mean 0, then one number for all;
+            - `"equalized"`: `"unit"`, then kernels are traded against each other so that the
+              gradient by each, over its norm, is the same; for plain networks of relu and other
+              activations with f(2z) = 2 f(z);
+            - `"auto"`: `"centered"` before an activation whose output is mostly its mean, as that
+              of sigmoid and softplus, `"tensor"` elsewhere; with the target of the critical
+              point where the biases are drawn for it and in plain networks of more than 20
+              layers of tanh and other odd activations, and 1 / branches for the last layer of a
+              residual branch without normalization.
+
+            Defaults to `"auto"`.
+        only: Name, path or pattern of layers or weights, or a list of them, as in `initialize`.
+            Defaults to `None`, for all.
+        frozen: Whether layers that are not trainable are calibrated as well. Defaults to `False`.
+
+    Returns:
+        `Calibration`, with every layer before and after on the held-out samples, and what was
+        left alone for what reason: recurrent layers, embeddings, layers before a normalization,
+        layers that give nothing. The output layer is only made smaller.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model is not built or has no kernel, the batch is empty, not finite or
+            does not fit, a name is unknown, or `"equalized"` does not suit the model.
+
+    Example:
+
+    >>> layers = [keras.layers.Dense(32, "sigmoid") for _ in range(10)]
+    >>> model = keras.Sequential([keras.Input((16,)), *layers, keras.layers.Dense(3)])
+    >>> result = keras_winit.calibrate(model)
+    >>> result.layers[4].mode
+    'centered'
+
+    Reference:
+
+    - [Mishkin and Matas, 2016](https://arxiv.org/abs/1511.06422), section 3, for `"tensor"`
+    - [Krähenbühl et al., 2016](https://arxiv.org/abs/1511.06856), sections 3.1 and 3.2, for
+      `"unit"` and `"equalized"`
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
+    _checks.option("mode", mode, MODES)
+    _checks.flag("frozen", frozen)
+    batch = take(model, x)
+    with all_or_nothing() as changes:
+        result = calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)
+        kept = restart.kept(model)
+        for warning in kept:
+            warnings.warn(warning, stacklevel=2)
+        return dataclasses.replace(result, notes=(*result.notes, *kept))
+
+
+@_backends.kept_random_state()
+def calibrate_within(changes, model, batch, *, mode="auto", only=None, frozen=False):
+    """Does what `calibrate` does, on a `Batch`, as a part of `Changes` made together."""
+    weights = plan.built_weights(model)
+    if not any(weight.kernel is not None for weight in weights):
+        raise without_kernels(model, weights)
+    fixed, graph = _fixed(model, weights, only, frozen), Graph(model)
+    if mode == "equalized":
+        equalize.check(model, graph, weights, fixed)
+    num_samples, both = _halves(batch)
+    sweep = Sweep(model, graph, weights, fixed, mode, num_samples)
+    with _backends.without_gradient():
+        before = sweep.look(both)
+        with keras.StatelessScope():
+            rows = sweep.calibrate(both)
+    rows = [dataclasses.replace(each, before=before.get(each.layer)) for each in rows]
+    for variable, value in sweep.changed:
+        changes.assign(variable, value)
+    if mode == "equalized":
+        rows = equalize.equalize(model, batch, weights, rows, changes)
+    rows.extend(_not_called(weights, sweep.called))
+    counts = num_samples, batch.size - num_samples
+    notes = page.left_alone(coverage(weights))
+    return Calibration(model.name, tuple(rows), counts, graph.problem, batch.is_drawn, notes)
+
+
+def _fixed(model, weights, only, frozen):
+    """Returns why a weight is to be left alone, by the id of its variable."""
+    fixed = {}
+    if only is not None:
+        choices = plan.matching(plan.make_plan(model, "own").choices, only, argument="only")
+        asked = {id(choice.weight.variable) for choice in choices}
+        fixed = {id(each.variable): "not asked for" for each in weights}
+        fixed = {key: reason for key, reason in fixed.items() if key not in asked}
+    for weight in weights:
+        reason = weight.skip or ("frozen" if weight.is_frozen and not frozen else None)
+        if reason:
+            fixed[id(weight.variable)] = reason
+    return fixed
+
+
+def _halves(batch):
+    """Returns how many samples to calibrate on, and the batch with those first."""
+    if batch.size < 4:
+        return batch.size, batch
+    order = np.concatenate([np.arange(0, batch.size, 2), np.arange(1, batch.size, 2)])
+    return -(-batch.size // 2), batch.at(order)
+
+
+def _not_called(weights, called):
+    """Yields a row for each layer with a kernel, or what may be one, that was not called."""
+    for weight in weights:
+        is_kernel = weight.kernel is not None and weight.role != "lora"
+        may_be_one = weight.skip and len(weight.variable.shape) > 1
+        if (is_kernel or may_be_one) and id(weight.layer) not in called:
+            called = {*called, id(weight.layer)}
+            yield left_alone(weight.layer.path, weight.skip or "not called")

@@ -1,0 +1,381 @@
+"""Measures which initializer is the best for a model and its data."""
+
+import hashlib
+import inspect
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+import keras
+import numpy as np
+
+from keras_winit import _backends, _checks
+from keras_winit._compare import comparison, study
+from keras_winit._compare.comparison import Comparison, Run
+from keras_winit._plan import plan
+from keras_winit._plan.initialize import initialize
+from keras_winit._plan.schemes import suggested
+from keras_winit.initializers._any import with_gain
+
+_OWN = "own"
+_KERAS = "glorot_uniform"  # Keras's default for kernels
+
+
+def compare(
+    build_model,
+    x,
+    y,
+    initializers,
+    *,
+    seeds=3,
+    epochs=10,
+    batch_size=None,
+    validation_data=None,
+    validation_split=0.2,
+    metric=None,
+    directory=None,
+    name="comparison",
+    verbose=1,
+):
+    """Trains a model from several starting weights and says which are best, if any are.
+
+    Every initializer is trained with every seed. A seed governs the starting weights, dropout and
+    the order of the samples. The order is the same for all initializers, and so is dropout where
+    `build_model` takes no argument; where it takes the initializer, layers that do not get it
+    may start from other values. The baseline is added if it is not among the initializers: the
+    model with its own.
+
+    The verdict calls one initializer better than another if its worst run is better than the
+    best of the other. With three or four seeds, the gap between these two has to be wider than the
+    range of either one's runs as well; with fewer seeds there is no verdict. This is a
+    convention, made to be wrong seldom: of initializers that are equal, with values from a
+    normal distribution, the best is called better than some other in 1 % of studies of two,
+    in 2 % of three, in 5 % of five of them, with three or with five seeds. A learning rate that
+    suits one initializer may not suit another: that is not found out here.
+
+    It is a study of KerasTuner, with a trial for each run. With a `directory`, a study
+    that was interrupted goes on where it was, and one that is done is read; only runs with equal
+    arguments and data are taken from it (what `build_model` does, and the data in a data set, it
+    cannot know: give it another name if you change these). A run that fails ends the study,
+    and is repeated when it goes on.
+
+    To spread it over machines, start the same script on each, with KerasTuner's environment
+    variables `KERASTUNER_TUNER_ID` (`"chief"` for one, any other name for each worker),
+    `KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (of the chief). The chief hands out the
+    runs and gets the curves. A worker that was lost goes on under its old name.
+
+    The random states of Python and NumPy are afterwards as they were; the global seed of Keras,
+    and of TensorFlow, is that of the last run.
+
+    Args:
+        build_model: Function that returns a compiled model. Without an argument, the model is
+            given its weights by `initialize`. With one, it gets each initializer and puts it
+            where it should be.
+        x: Inputs, as for `fit`.
+        y: Targets, or `None` if `x` holds them, as a data set does.
+        initializers: List of schemes and initializers, as `initialize` takes them, or a dict of
+            these by label. Where `build_model` takes one, initializers only.
+        seeds: Positive integer, number of seeds from 0 on; or a list of seeds. Defaults to `3`.
+        epochs: Positive integer. Defaults to `10`.
+        batch_size: Positive integer. Defaults to `None`, for that of `fit`.
+        validation_data: As for `fit`. Defaults to `None`.
+        validation_split: Fraction of the samples that is kept for validation, the last ones, if
+            there is no `validation_data`. Defaults to `0.2`.
+        metric: What is compared, after the last epoch: a name in the history of `fit`, as
+            `"val_loss"`, or a `keras_tuner.Objective`, which says also whether more is better.
+            Defaults to `None`, for the accuracy, and the loss if there is none or more than one;
+            on the validation data if there are any.
+        directory: Folder for studies. Defaults to `None`, for none that stays.
+        name: Of the study, a folder in `directory`. Defaults to `"comparison"`.
+        verbose: `1` for a progress bar, `0` for none. Defaults to `1`.
+
+    Returns:
+        `Comparison`, which prints as a table with a verdict, and plots the learning curves.
+        On a worker of a study over several machines `None`: the chief has it.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range, a label is twice, or the metric is unknown.
+        RuntimeError: If a run fails; says which.
+        ImportError: If KerasTuner is not installed.
+
+    Example:
+
+    >>> def build_model():
+    ...     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    ...     model.compile("sgd", "mse")
+    ...     return model
+    >>> x = np.random.default_rng(0).normal(size=(20, 4))
+    >>> comparison = keras_winit.compare(
+    ...     build_model, x, x.sum(1), ["zeros"], seeds=1, epochs=2, verbose=0
+    ... )
+    >>> sorted(comparison.initializers)
+    ['own', 'zeros']
+
+    Reference:
+
+    - [Bouthillier et al., 2021](https://arxiv.org/abs/2103.03098), on the spread between seeds
+    """
+    takes_initializer = _takes_initializer(build_model)
+    candidates, baseline = _candidates(initializers, takes_initializer)
+    seeds = _seeds(seeds)
+    epochs = _checks.integer("epochs", epochs, minimum=1)
+    if batch_size is not None:
+        batch_size = _checks.integer("batch_size", batch_size, minimum=1)
+    split = _split(x, validation_data, validation_split)
+    metric, higher_is_better = _metric(metric)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"`name` should be a text that is not empty. Received: name={name!r}.")
+    if verbose not in (0, 1):
+        raise ValueError(f"`verbose` should be 0 or 1. Received: verbose={verbose!r}.")
+
+    settings = f"epochs={epochs}, batch_size={batch_size}, validation_split={split}, data="
+    settings += _fingerprint(x, y, validation_data)
+    wanted = [
+        {"initializer": label, "seed": seed, "scheme": _text(scheme), "settings": settings}
+        for seed in seeds
+        for label, scheme in candidates.items()
+    ]
+
+    def train(values):
+        if values not in wanted:
+            raise ValueError(
+                "A worker should be started with the arguments and the data of its chief. "
+                f"Received: the run {values!r}, which is none of its own."
+            )
+        label, seed = values["initializer"], values["seed"]
+        check = _CheckEpoch(metric)
+        try:
+            keras.utils.set_random_seed(seed)
+            model = _build(build_model, candidates[label], takes_initializer, seed)
+            # Whatever was drawn so far, the samples come in the order of the seed.
+            keras.utils.set_random_seed(seed)
+            history = model.fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                validation_data=validation_data,
+                validation_split=split,
+                callbacks=[check],
+                verbose=0,
+            )
+        except Exception as error:
+            raise RuntimeError(
+                f"Initializer {label!r} failed with seed {seed}: "
+                f"{type(error).__name__}: {_checks.first_line(error)}"
+            ) from error
+        if check.error is not None:
+            raise check.error
+        return history.history
+
+    with tempfile.TemporaryDirectory() as temporary, _backends.kept_random_state():
+        folder = temporary if directory is None else directory
+        curves = study.run(wanted, train, folder, name, verbose)
+    if curves is None:
+        return None
+    if metric is None:
+        metric = comparison.default_metric(curves[0])
+        higher_is_better = comparison.is_higher_better(metric)
+    runs = tuple(
+        Run(values["initializer"], values["seed"], each)
+        for values, each in zip(wanted, curves, strict=True)
+    )
+    for run in runs:
+        run.curve(metric)
+    return Comparison(metric, higher_is_better, baseline, epochs, runs)
+
+
+class _CheckEpoch(keras.callbacks.Callback):
+    """Ends a run that has diverged, and one that has no such metric."""
+
+    def __init__(self, metric):
+        super().__init__()
+        self.metric = metric
+        self.error = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.metric is not None:
+            try:
+                comparison.find_metric(self.metric, logs)
+            except ValueError as error:
+                self.error = error
+        if self.error is not None or not np.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+
+def _takes_initializer(build_model):
+    """Returns whether a function takes one argument, or raises if it takes more."""
+    if not callable(build_model) or isinstance(build_model, keras.Layer):
+        raise TypeError(
+            "`build_model` should be a function that returns a compiled model, so that every run "
+            f"gets its own. Received: build_model={build_model!r}."
+        )
+    needed = [
+        parameter
+        for parameter in inspect.signature(build_model).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if len(needed) > 1 or any(each.kind is each.KEYWORD_ONLY for each in needed):
+        raise TypeError(
+            "`build_model` should take no argument, or the initializer alone. "
+            f"Received: build_model={build_model!r}, which needs "
+            f"{', '.join(repr(parameter.name) for parameter in needed)}."
+        )
+    return bool(needed)
+
+
+def _candidates(initializers, takes_initializer):
+    """Returns what is to be compared by label, and the label of the baseline among it."""
+    if isinstance(initializers, Mapping):
+        pairs = list(initializers.items())
+    elif isinstance(initializers, Sequence) and not isinstance(initializers, str):
+        pairs = [(None, scheme) for scheme in initializers]
+    else:
+        raise TypeError(
+            "`initializers` should be a list of schemes and initializers, or a dict of these by "
+            f"label. Received: initializers={initializers!r}."
+        )
+    if not pairs:
+        raise ValueError(
+            "`initializers` should hold an initializer at least. "
+            f"Received: initializers={initializers!r}."
+        )
+    candidates = {}
+    for label, scheme in pairs:
+        scheme = _scheme(scheme, takes_initializer)
+        if label is None:
+            label = scheme if isinstance(scheme, str) else plan.brief(scheme)
+        if not isinstance(label, str) or not label:
+            raise TypeError(
+                "The labels of `initializers` should be texts that are not empty. "
+                f"Received: {label!r}."
+            )
+        if label in candidates:
+            raise ValueError(
+                f"`initializers` should differ. Received: {label!r} twice. Give a dict with a "
+                "label for each."
+            )
+        candidates[label] = scheme
+    default = _KERAS if takes_initializer else _OWN
+    for label, scheme in candidates.items():
+        if isinstance(scheme, str) and scheme == default:
+            return candidates, label
+    if default in candidates:
+        raise ValueError(
+            f"{default!r} is the label of the baseline. Received: initializers={initializers!r}. "
+            "Choose another label."
+        )
+    return {default: default, **candidates}, default
+
+
+def _scheme(scheme, takes_initializer):
+    """Returns a scheme or initializer that is checked."""
+    if isinstance(scheme, plan.Plan):
+        raise TypeError(
+            "`initializers` should hold no plan, since it is for a single model. "
+            f"Received: a plan for model {scheme.model.name!r}."
+        )
+    if isinstance(scheme, str) and scheme in suggested.SCHEMES:
+        if takes_initializer:
+            raise ValueError(
+                "`initializers` should hold initializers only, where `build_model` takes one. "
+                f"Received: {scheme!r}, which is for whole models: it takes a `build_model` "
+                "without an argument."
+            )
+        return scheme
+    options = () if takes_initializer else suggested.SCHEMES
+    initializer = plan.as_initializer("initializers", scheme, options)
+    return scheme if isinstance(scheme, str) else initializer
+
+
+def _seeds(seeds):
+    if isinstance(seeds, (list, tuple, range)):
+        seeds = [_checks.integer("seeds", seed, minimum=0) for seed in seeds]
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError(f"`seeds` should be different ones. Received: seeds={seeds!r}.")
+        return seeds
+    return range(_checks.integer("seeds", seeds, minimum=1))
+
+
+def _split(x, validation_data, validation_split):
+    """Returns the fraction of the samples that is kept for validation."""
+    if isinstance(x, Iterator):
+        raise TypeError(
+            "`x` should be data that can be read once for each run. "
+            f"Received: x={x!r}, which can be read once only."
+        )
+    split = _checks.real("validation_split", validation_split)
+    if not 0 <= split < 1:
+        raise ValueError(
+            "`validation_split` should be at least 0 and less than 1. "
+            f"Received: validation_split={validation_split!r}."
+        )
+    if validation_data is not None:
+        return 0.0
+    if split and not all(map(_is_array, keras.tree.flatten(x))):
+        raise ValueError(
+            "`validation_data` should be given where `x` holds no arrays, or validation_split=0 to "
+            f"compare on the data of the training. Received: x of type {type(x).__name__}."
+        )
+    return split
+
+
+def _metric(metric):
+    """Returns the name of a metric and whether more of it is better."""
+    direction = getattr(metric, "direction", None)
+    if metric is None:
+        return None, None
+    if direction in ("min", "max") and isinstance(getattr(metric, "name", None), str):
+        return metric.name, direction == "max"
+    if not isinstance(metric, str):
+        raise TypeError(
+            "`metric` should be the name of a metric, or a `keras_tuner.Objective`. "
+            f"Received: metric={metric!r}."
+        )
+    higher_is_better = comparison.is_higher_better(metric)
+    if higher_is_better is None:
+        raise ValueError(
+            f"`metric` should say whether more of it is better. Received: metric={metric!r}. Give "
+            f'`keras_tuner.Objective("{metric}", "max")`, or "min".'
+        )
+    return metric, higher_is_better
+
+
+def _build(build_model, scheme, takes_initializer, seed):
+    """Returns a compiled model with the starting weights of a seed."""
+    if takes_initializer and isinstance(scheme, keras.Initializer):
+        scheme = with_gain(scheme).clone()  # with a seed of its own, unless it was given one
+    model = build_model(scheme) if takes_initializer else build_model()
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`build_model` should return a Keras model. Received: {model!r}.")
+    if not model.compiled:
+        raise ValueError("`build_model` should return a model that is compiled.")
+    if not takes_initializer:
+        initialize(model, scheme, seed=seed)
+    return model
+
+
+def _text(scheme):
+    """Returns a text that is the same for equal schemes."""
+    if isinstance(scheme, keras.Initializer):
+        return f"{type(scheme).__name__}({with_gain(scheme).get_config()!r})"
+    return scheme if isinstance(scheme, str) else plan.brief(scheme)
+
+
+def _is_array(value):
+    return hasattr(value, "__array__") or keras.ops.is_tensor(value)
+
+
+def _fingerprint(*data):
+    """Returns a text that is the same for equal data alone; of a data set its type is all."""
+    found = hashlib.blake2b(digest_size=8)
+    for leaf in keras.tree.flatten(data):
+        if _is_array(leaf) or isinstance(leaf, (bool, int, float, str)):
+            array = np.asarray(keras.ops.convert_to_numpy(leaf) if _is_array(leaf) else leaf)
+            found.update(f"{array.shape} {array.dtype}".encode())
+            array = array.astype("U") if array.dtype.hasobject else array
+            found.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        else:
+            found.update(type(leaf).__name__.encode())
+    return found.hexdigest()

@@ -1,0 +1,285 @@
+"""What a comparison found, from the learning curves of its runs."""
+
+import math
+import re
+import statistics
+from dataclasses import dataclass
+
+from keras_winit import _checks
+from keras_winit._show.plot import learning_curves, panels
+from keras_winit._show.result import Result, Table
+
+_FEWEST_SEEDS = 3  # below, two seeds of equal initializers are too often apart by chance
+_ENOUGH_SEEDS = 5  # from here on, all runs of equal initializers are hardly ever apart
+
+_HIGHER = (
+    "acc accuracy auc precision recall sensitivity specificity f1_score fbeta_score r2_score io_u "
+    "iou true_positives true_negatives"
+).split()
+_LOWER = (
+    "loss error crossentropy hinge poisson divergence log_cosh huber mse mae mape msle "
+    "false_positives false_negatives"
+).split()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        initializer: Label of the initializer.
+        seed: Its seed.
+        curves: Dict with a tuple of one number for each epoch, for the loss and every metric, as
+            in the history of `fit`. A run that diverged ends early or with no number.
+    """
+
+    initializer: str
+    seed: int
+    curves: dict
+
+    def curve(self, metric):
+        """Returns the values of a metric, or raises if there is none of that name."""
+        return self.curves[find_metric(metric, self.curves)]
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
+    """What `compare` has measured: prints as a table with a verdict, in a notebook as HTML.
+
+    The best initializer is first; the value of a run is that of the metric after the last epoch.
+    A run whose loss is no finite number any more has diverged, and counts as worse than any other:
+    where the median run has, there is no median.
+
+    Attributes:
+        metric: What was compared.
+        higher_is_better: Whether more of it is better.
+        baseline: Label of what all are to be measured by, the model's own initializers.
+        epochs: Number of epochs of a run.
+        runs: A `Run` for every initializer and seed.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> def build_model():
+    ...     copy = keras.models.clone_model(model)
+    ...     copy.compile("sgd", "mse")
+    ...     return copy
+    >>> comparison = keras_winit.compare(
+    ...     build_model, np.ones((8, 4)), np.ones(8), ["zeros"], seeds=1, epochs=1, verbose=0
+    ... )
+    >>> comparison.metric, comparison.baseline, len(comparison.runs)
+    ('val_loss', 'own', 2)
+    """
+
+    metric: str
+    higher_is_better: bool
+    baseline: str
+    epochs: int
+    runs: tuple
+
+    @property
+    def initializers(self):
+        """The labels of the initializers, the best first."""
+        labels = dict.fromkeys(run.initializer for run in self.runs)
+        return sorted(
+            labels, key=lambda label: (statistics.median(costs := self._costs(label)), max(costs))
+        )
+
+    @property
+    def best(self):
+        """The label of the initializer with the best median."""
+        return self.initializers[0]
+
+    @property
+    def verdict(self):
+        """Whether the best is better than the others, in a sentence; see `compare` for the rule."""
+        best, *others = self.initializers
+        costs = {label: self._costs(label) for label in (best, *others)}
+        num_seeds = len(costs[best])
+        if not others:
+            return f"Only {best!r} was run: there is nothing to compare it with."
+        if math.isinf(statistics.median(costs[best])):
+            return "No initializer is good: of each, at least half of the runs diverged."
+        if num_seeds < _FEWEST_SEEDS:
+            return (
+                f"No verdict: with fewer than {_FEWEST_SEEDS} seeds, a difference cannot be told "
+                "from the spread between seeds."
+            )
+        worse = [label for label in others if is_better(costs[best], costs[label])]
+        if not worse:
+            return f"No difference beyond the spread between seeds ({num_seeds} seeds)."
+        same = [label for label in others if label not in worse]
+        told = f"{best!r} is better than {_listed(worse)} beyond the spread between seeds"
+        return f"{told}; from {_listed(same)} it is not told apart." if same else f"{told}."
+
+    @property
+    def notes(self):
+        """The verdict, which is printed below the table."""
+        return (self.verdict,)
+
+    @property
+    def table(self):
+        """The numbers of every initializer, the best first."""
+        header = ["initializer", f"{self.metric} (median)", "lowest", "highest", "diverged"]
+        header.append(f"epochs to {self.baseline!r}")
+        rows = [list(summary.values()) for summary in self._summaries()]
+        seeds = len(self._costs(self.baseline))
+        title = f"{seeds} seed{'s' * (seeds > 1)}, {self.metric} after epoch {self.epochs}"
+        title += f", {'higher' if self.higher_is_better else 'lower'} is better"
+        return Table(header, rows, title)
+
+    def plot(self, metric=None, ax=None):
+        """Draws the learning curves: the median of the seeds, and a band from lowest to highest.
+
+        Args:
+            metric: What to draw, as `"loss"`. Defaults to `None`, for what was compared.
+            ax: Axes of matplotlib. Defaults to `None`, for a new figure of pyplot.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If there is no such metric.
+            ImportError: If matplotlib is not installed.
+        """
+        metric = self.metric if metric is None else metric
+        curves = {}
+        for run in self.runs:
+            values = list(run.curve(metric))
+            values += [math.nan] * (self.epochs - len(values))
+            curves.setdefault(run.initializer, []).append(values)
+        if ax is None:
+            (ax,) = panels(1)
+        learning_curves(ax, metric, {label: curves[label] for label in self.initializers})
+        return ax
+
+    def to_dict(self):
+        """Returns all of it as dicts, lists, strings and numbers, as for JSON.
+
+        What is not finite is `None`.
+        """
+        return {
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "baseline": self.baseline,
+            "epochs": self.epochs,
+            "best": self.best,
+            "verdict": self.verdict,
+            "initializers": self._summaries(),
+            "runs": [
+                {
+                    "initializer": run.initializer,
+                    "seed": run.seed,
+                    "value": _finite(self._sign * self._cost(run)),
+                    "curves": {
+                        name: [value if math.isfinite(value) else None for value in values]
+                        for name, values in run.curves.items()
+                    },
+                }
+                for run in self.runs
+            ],
+        }
+
+    def _cost(self, run):
+        """Returns the value of a run, turned so that less is better; infinite if it diverged."""
+        losses, values = run.curves["loss"], run.curve(self.metric)
+        if len(losses) < self.epochs or not all(map(math.isfinite, (*losses, values[-1]))):
+            return math.inf
+        return self._sign * values[-1]
+
+    @property
+    def _sign(self):
+        return -1 if self.higher_is_better else 1
+
+    def _costs(self, label):
+        return [self._cost(run) for run in self.runs if run.initializer == label]
+
+    def _summaries(self):
+        return [self._summary(label) for label in self.initializers]
+
+    def _summary(self, label):
+        costs = self._costs(label)
+        values = sorted(self._sign * cost for cost in costs if math.isfinite(cost))
+        return {
+            "initializer": label,
+            "median": _finite(self._sign * statistics.median(costs)),
+            "lowest": values[0] if values else None,
+            "highest": values[-1] if values else None,
+            "diverged": len(costs) - len(values),
+            "epochs_to_baseline": self._epochs_to_baseline(label),
+        }
+
+    def _epochs_to_baseline(self, label):
+        """Returns after how many epochs the median run is as good as the baseline at the end."""
+        goal = statistics.median(self._costs(self.baseline))
+        reached = []
+        for run in self.runs:
+            if run.initializer == label:
+                costs = (self._sign * value for value in run.curve(self.metric))
+                good = (at for at, cost in enumerate(costs, 1) if cost <= goal < math.inf)
+                reached.append(next(good, math.inf))
+        return _finite(statistics.median(reached))
+
+
+def is_better(costs, others):
+    """Returns whether runs are better than others, beyond the spread between seeds.
+
+    Args:
+        costs: A number for each seed, the less the better; infinite for a run that diverged.
+        others: The same for the others.
+    """
+    gap = min(others) - max(costs) if math.isfinite(max(costs)) else -math.inf
+    fewest = min(len(costs), len(others))
+    if fewest >= _ENOUGH_SEEDS:
+        return gap > 0
+    return fewest >= _FEWEST_SEEDS and gap > max(_spread(others), _spread(costs))
+
+
+def _spread(costs):
+    """Returns the range of the runs that did not diverge: the others are worse than any."""
+    finite = [cost for cost in costs if math.isfinite(cost)]
+    return max(finite) - min(finite) if finite else 0.0
+
+
+def is_higher_better(metric):
+    """Returns whether more of a metric is better, by the name Keras gives it; else `None`."""
+    name = re.sub(r"_\d+$", "", metric)
+    for endings, higher in ((_HIGHER, True), (_LOWER, False)):
+        if any(name == ending or name.endswith(f"_{ending}") for ending in endings):
+            return higher
+    return None
+
+
+def find_metric(metric, names):
+    """Returns which of the names in a history is that of a metric, or raises.
+
+    Keras counts the metrics without a name in a process: "auc" of one model is "auc_1" of the next.
+    """
+    if metric in names:
+        return metric
+    counted = [name for name in names if re.fullmatch(rf"{re.escape(metric)}_\d+", name)]
+    if len(counted) == 1:
+        return counted[0]
+    names = sorted(names)
+    raise ValueError(
+        f"`metric` should be one of {', '.join(map(repr, names))}. "
+        f"Received: metric={metric!r}.{_checks.did_you_mean(metric, names)}"
+    )
+
+
+def default_metric(names):
+    """Returns the one accuracy in a history, or the loss; of the validation if there is one."""
+    if any(name.startswith("val_") for name in names):
+        names = [name for name in names if name.startswith("val_")]
+    accuracies = [name for name in names if re.search(r"(^|_)acc(uracy)?$", name)]
+    if len(accuracies) == 1:
+        return accuracies[0]
+    return "val_loss" if "val_loss" in names else "loss"
+
+
+def _finite(value):
+    return value if math.isfinite(value) else None
+
+
+def _listed(labels):
+    return " and ".join(filter(None, [", ".join(map(repr, labels[:-1])), repr(labels[-1])]))

@@ -1,0 +1,416 @@
+"""Looks at the signal in a model before training: measures, judges, shows, and mends."""
+
+import dataclasses
+import html
+import itertools
+import math
+import textwrap
+import warnings
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from keras_winit import _network
+from keras_winit._calibrate import calibrate
+from keras_winit._diagnose import page as _report
+from keras_winit._diagnose import rules
+from keras_winit._diagnose.rules import Verb
+from keras_winit._measure.batch import take
+from keras_winit._measure.measure import Signal, measure
+from keras_winit._network import restart
+from keras_winit._network.transaction import all_or_nothing
+from keras_winit._plan import initialize
+from keras_winit._plan.plan import make_plan
+from keras_winit._show import whole_file
+from keras_winit._show.plot import overview
+from keras_winit._show.result import Result, Table, plain
+from keras_winit._show.table import to_html
+from keras_winit.initializers._class_prior import output_bias
+
+# Layers that a printed table shows: more are in `layers`.
+_MOST_ROWS = 60
+# Findings of one rule that are told one by one.
+_MOST_SHOWN = 3
+_HEADER = (
+    *("layer", "kind", "activation", "preactivation", "signal", "cosine", "dead", "saturated"),
+    *("gradient", "gradient / weight"),
+)
+_WRAPPER = textwrap.TextWrapper(
+    100, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Result):
+    """What `diagnose` has seen: prints as a table with findings, in a notebook as HTML.
+
+    Attributes:
+        signal: The numbers: a `Signal`.
+        findings: A `Finding` for everything that is wrong, errors first.
+        before: The `Diagnosis` before `fix`, or `None`.
+        warnings: Sentences on what `fix` has left and should be reset; `UserWarning`s as well.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(4, kernel_initializer="ones")
+    >>> model = keras.Sequential([keras.Input((8,)), layer])
+    >>> [finding.rule for finding in keras_winit.diagnose(model).findings]
+    ['identical_units']
+    """
+
+    signal: Signal
+    findings: tuple
+    before: "Diagnosis | None" = None
+    # Model, batch and loss, to mend and look again.
+    _again: tuple = field(default=(), compare=False)
+    warnings: tuple = ()
+
+    @property
+    def ok(self):
+        """Whether nothing is wrong that keeps the model from learning.
+
+        `False` with errors; `None` where there is none in what was seen, but some layers that
+        have, or may have, kernels were not looked at: `signal.coverage` tells which.
+        """
+        if any(finding.severity == "error" for finding in self.findings):
+            return False
+        return True if self.signal.coverage.is_complete else None
+
+    @property
+    def layers(self):
+        """The numbers of every call of a layer with a kernel, in the order of the calls."""
+        return self.signal.layers
+
+    @property
+    def lead(self):
+        """Texts above the table: the findings before `fix`."""
+        if self.before is None:
+            return ()
+        was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
+        return (f"Before: {self.before._verdict()}", *was, "After:")
+
+    @property
+    def notes(self):
+        """Texts below the table: the findings, the verdict, and what `fix` has left."""
+        return (*_texts(self.findings), self._verdict(), *self.warnings)
+
+    def _repr_html_(self):
+        before = ""
+        if self.before is not None:
+            was = _items(f"{each.severity}: {each.message}" for each in self.before.findings)
+            before = f"<p><b>Before:</b> {html.escape(self.before._verdict())}</p>{was}"
+        verdict = f"<p><b>{html.escape(self._verdict())}</b></p>"
+        items = _items(_texts(self.findings))
+        items += "".join(f"<p>{html.escape(warning)}</p>" for warning in self.warnings)
+        return f"{before}{verdict}{items}{to_html(*self.shown)}"
+
+    def _verdict(self):
+        coverage = self.signal.coverage
+        notes = [_report.verdict(self.findings, coverage).capitalize()]
+        notes.append(_report.looked_at(coverage))
+        if self.signal.is_drawn:
+            notes.append("seen on noise: give `x` for your data")
+        if self.signal.not_reached:
+            notes.append(f"not reached: {', '.join(self.signal.not_reached)}")
+        notes.append(_report.not_known(coverage))
+        return "; ".join(filter(None, notes)) + "."
+
+    @property
+    def table(self):
+        """The numbers of every call of a layer with a kernel, with both sides of a `fix`."""
+        signal = self.signal
+        batch = f"{signal.batch_size} samples" + (" of noise" if signal.is_drawn else "")
+        title = f"Signal in model {signal.model!r}, {batch}"
+        if signal.loss is not None:
+            title += f", loss {signal.loss.value:.4g}"
+        header, rows = [*_HEADER], [_row(layer) for layer in signal.layers]
+        if self.before is not None:
+            for name in ("signal", "gradient"):
+                place = header.index(name)
+                for row, old in zip(rows, map(_row, self.before.layers), strict=True):
+                    row.insert(place, old[_HEADER.index(name)])
+                header.insert(place, f"{name} before")
+        return Table(header, rows, title)
+
+    @property
+    def shown(self):
+        """The table that is printed, without the middle of a long one."""
+        columns, rows, title = self.table
+        left_out, half = len(rows) - _MOST_ROWS, _MOST_ROWS // 2
+        if left_out > 0:
+            middle = [f"... {left_out} layers more ...", *[None] * (len(columns) - 1)]
+            rows = [*rows[:half], middle, *rows[-half:]]
+        return Table(columns, rows, title)
+
+    def plot(self, ax=None):
+        """Draws signal and gradient over depth, dead and saturated units, and histograms.
+
+        Args:
+            ax: Three axes of matplotlib, or one for the first picture alone. Defaults to
+                `None`, for a new figure of pyplot.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return overview(
+            ax,
+            layers=[layer.layer for layer in self.layers],
+            samples=[layer.sample for layer in self.layers],
+            band=self._band(),
+            marked={finding.layer for finding in self.findings if finding.severity == "error"},
+            title=f"Signal in model {self.signal.model!r}",
+            **_report.curves(self.layers),
+        )
+
+    def _band(self):
+        """Returns the sizes of the signal (low, high) that give no finding, `None` without one."""
+        first = math.sqrt(self.layers[0].output.second_moment)
+        if not 0 < first < math.inf:
+            return None
+        factor = math.sqrt(rules.SIGNAL_LIMITS["warning"])
+        return first / factor, first * factor
+
+    def save(self, path):
+        """Writes a page of HTML that holds all of it and needs nothing else.
+
+        If anything fails, what was at the path stays.
+
+        Args:
+            path: Where to, `"report.html"` for example.
+
+        Raises:
+            FileNotFoundError: If the folder does not exist.
+        """
+        parts = [("", self)] if self.before is None else [("Before", self.before), ("After", self)]
+        sections = [
+            _report.Section(each.signal, each.findings, each._band(), title)
+            for title, each in parts
+        ]
+        page = _report.page(sections)
+
+        def write(path):  # a name may hold what UTF-8 cannot
+            path.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+        whole_file.write(path, write)
+
+    def to_dict(self):
+        """Returns all of it as numbers, strings, lists and dicts that JSON can hold."""
+        signal = plain(dataclasses.asdict(self.signal))
+        looked_at = signal.pop("coverage")
+        for each, unknown in zip(looked_at["unknown"], self.signal.coverage.unknown, strict=True):
+            each["call"] = _report.description(unknown)
+        result = {
+            "ok": self.ok,
+            "looked_at": looked_at,
+            "signal": signal,
+            "findings": [plain(dataclasses.asdict(finding)) for finding in self.findings],
+        }
+        if self.before is not None:
+            result["before"] = self.before.to_dict()
+            result["warnings"] = list(self.warnings)
+        return result
+
+    def fix(self, *, seed=None):
+        """Applies what the findings suggest to the model, in place, and looks again.
+
+        Kernels are drawn anew where they are the cause, with biases of hidden layers at zero
+        where these are, the last bias starts at the frequencies of the classes, and layers are
+        calibrated on the batch. What lies in the data, the loss or the architecture is left to
+        you. Use it before training: what was learned is lost. If anything fails, or is
+        interrupted, the model keeps all of its weights and initializers. What is left and belongs
+        to the weights that were, as the state of an optimizer, is a `UserWarning`.
+
+        Args:
+            seed: Integer or `None`, as in `initialize`.
+
+        Returns:
+            The new `Diagnosis`, which shows this one as well.
+
+        Raises:
+            ValueError: If there is nothing to apply.
+        """
+        model, batch, loss = self._again
+        actions = [finding.action for finding in self.findings if finding.action is not None]
+        if _output_bias(model, self.signal) is None:
+            actions = [action for action in actions if action.verb is not Verb.PRIOR]
+        if not actions:
+            fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
+            found = _report.verdict(self.findings, self.signal.coverage)
+            gap = _report.not_known(self.signal.coverage)
+            raise ValueError(
+                f"`fix` should have something to apply. Received: {found}, nothing of it in the "
+                f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
+            )
+        with all_or_nothing() as changes:
+            _apply(changes, model, batch, self.signal, actions, seed)
+            after = _diagnose(model, batch, loss)
+            left = (*_report.left_alone(after.signal.coverage), *restart.kept(model))
+            for warning in left:
+                warnings.warn(warning, stacklevel=2)
+            return dataclasses.replace(after, before=self, warnings=left)
+
+
+def diagnose(model, x=None, y=None, *, loss=None):
+    """Looks at the signal in a model before training and says what is wrong and how to mend it.
+
+    One forward and one backward pass in training mode, on one batch. At every layer with a
+    kernel it measures what the kernel gives, what is handed on after normalization and
+    activation, and the gradient; then it judges:
+
+    - `non_finite`, `vanishing_signal`, `exploding_signal`, `vanishing_gradient`,
+      `exploding_gradient`;
+    - `dead_units`, `saturated_units`, `samples_alike`, `tokens_alike`, `attention_logits`;
+    - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
+    - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`.
+
+    The verdict says what was looked at: layers of a class of your own are not, until
+    `describe_layer` tells their kernels. The model is left as it was: weights, moving statistics,
+    seeds, optimizer.
+
+    Args:
+        model: Built Keras model.
+        x: Batch: array, list, tuple or dict of arrays. Of a data set, loader or iterator the
+            first batch is taken, of many samples in arrays up to 256. Defaults to `None`, for
+            noise of the model's input shape, or tokens where an embedding reads.
+        y: Labels, where `x` does not bring them. Defaults to `None`: the gradient is then that
+            of a random projection of the outputs.
+        loss: Loss, its name or a function. Defaults to `None`, for that of the compiled model.
+
+    Returns:
+        `Diagnosis`, which prints as a table.
+
+    Raises:
+        ValueError: If the model is not built or has no kernel, or the batch is empty, not finite,
+            or does not fit the model or the loss.
+        TypeError: If an argument is of the wrong type.
+
+    Example:
+
+    >>> layers = [keras.layers.Dense(32, "relu") for _ in range(30)]
+    >>> model = keras.Sequential([keras.Input((16,)), *layers, keras.layers.Dense(3)])
+    >>> report = keras_winit.diagnose(model)
+    >>> report.ok, report.findings[0].rule
+    (False, 'vanishing_signal')
+    >>> report.fix(seed=1).ok
+    True
+
+    Reference:
+
+    - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4
+    - [Schoenholz et al., 2017](https://arxiv.org/abs/1611.01232), section 3
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
+    return _diagnose(model, take(model, x, y), loss)
+
+
+def _diagnose(model, batch, loss):
+    signal = measure(model, batch, loss)
+    return Diagnosis(signal, tuple(rules.judge(signal)), None, (model, batch, loss))
+
+
+def _apply(changes, model, batch, signal, actions, seed):
+    """Applies actions: first kernels are drawn, then their sizes are set, then the last bias."""
+    for verbs, mend in _MENDS.items():
+        asked = [action for action in actions if action.verb in verbs]
+        if asked:
+            mend(changes, model, batch, signal, asked, seed)
+
+
+def _draw(changes, model, batch, signal, actions, seed):
+    scheme, only = "suggested", None
+    if any(action.verb is Verb.UNBIAS for action in actions):
+        scheme = _without_biases(model, signal)
+    elif all(action.only for action in actions):
+        only = list(dict.fromkeys(path for action in actions for path in action.only))
+    initialize.initialize_within(changes, model, scheme, seed=seed, only=only)
+
+
+def _scale(changes, model, batch, signal, actions, seed):
+    calibrate.calibrate_within(changes, model, batch)
+
+
+def _start_at_prior(changes, model, batch, signal, actions, seed):
+    bias = _output_bias(model, signal)
+    changes.assign(bias, _prior(signal, bias.shape))
+
+
+_MENDS = {
+    (Verb.INITIALIZE, Verb.UNBIAS): _draw,
+    (Verb.CALIBRATE,): _scale,
+    (Verb.PRIOR,): _start_at_prior,
+}
+
+
+def _without_biases(model, signal):
+    """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
+    plan = make_plan(model, "suggested")
+    outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
+    keep = {id(c.weight.layer) for c in plan.choices if c.weight.path in outputs}
+    for choice in plan.choices:
+        weight = choice.weight
+        if choice.from_layer and weight.role == "bias" and id(weight.layer) not in keep:
+            plan[weight.path] = "zeros"
+    return plan
+
+
+def _output_bias(model, signal):
+    """Returns the bias of the last layer, `None` if there is none or more than one such layer."""
+    paths = {kernel.path for layer in signal.layers if layer.is_output for kernel in layer.kernels}
+    owners = {id(w.layer): w.layer for w in _network.weights_of(model) if w.path in paths}
+    return getattr(*owners.values(), "bias", None) if len(owners) == 1 else None
+
+
+def _prior(signal, shape):
+    """Returns the bias at which the output is the frequencies of the classes, or the mean."""
+    (output,) = (layer for layer in signal.layers if layer.is_output)
+    loss = signal.loss
+    activation = "linear" if loss.from_logits is None else "softmax"
+    if output.activation == "sigmoid" or loss.name == "binary_crossentropy":
+        activation = "sigmoid"
+    least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
+    return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")
+
+
+def _row(layer):
+    weight = next((kernel for kernel in layer.kernels if kernel.gradient is not None), None)
+    relative = None
+    if weight is not None and weight.norm > 0:
+        relative = weight.gradient / weight.norm
+    return [
+        layer.layer,
+        layer.kind,
+        layer.activation,
+        math.sqrt(layer.preactivation.second_moment),
+        math.sqrt(layer.output.second_moment),
+        layer.output.cosine,
+        layer.output.dead,
+        layer.saturated,
+        layer.gradient,
+        relative,
+    ]
+
+
+def _texts(findings):
+    """Yields a text for all findings of one rule that follow each other."""
+    for (severity, _), group in itertools.groupby(
+        findings, lambda each: (each.severity, each.rule)
+    ):
+        first, *others = group
+        parts = [f"{severity.upper()}: {first.rule}. {first.message}"]
+        parts.extend(f"  And: {other.message}" for other in others[: _MOST_SHOWN - 1])
+        if len(others) >= _MOST_SHOWN:
+            parts.append(f"  And {len(others) + 1 - _MOST_SHOWN} more.")
+        parts.append(f"  Why: {first.reason}")
+        parts.append(f"  Fix: {first.fix}")
+        parts.append(f"  See: {first.reference}")
+        yield "\n".join(map(_WRAPPER.fill, parts))
+
+
+def _items(texts):
+    items = "".join(f"<li>{html.escape(text)}</li>".replace("\n", "<br>") for text in texts)
+    return f"<ul>{items}</ul>" if items else ""

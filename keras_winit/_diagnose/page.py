@@ -1,0 +1,373 @@
+"""Writes one page of HTML about a diagnosis: strings and numbers in, one string out.
+
+The page needs nothing but itself: no script, no font, no picture from elsewhere. It suits a phone
+and a wide screen, light and dark.
+"""
+
+import html
+import itertools
+import math
+import operator
+import re
+from dataclasses import dataclass
+
+from keras_winit._show import chart, plot
+
+# Findings of a card that are seen at once.
+_MOST_SHOWN = 3
+_SEVERITIES = ("error", "warning")
+# Columns of the table of layers.
+_NUMBERS = ("signal", "gradient", "gradient / last", "dead", "saturated", "cosine")
+_WORDS = ("activation", "initializer")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One diagnosis on a page.
+
+    Attributes:
+        signal: A `Signal`.
+        findings: The `Finding`s about it.
+        band: (low, high), limits of a healthy signal, or `None`.
+        title: What tells it from the others of the page, as `"Before"`.
+    """
+
+    signal: object
+    findings: tuple
+    band: tuple | None = None
+    title: str = ""
+
+
+def page(sections):
+    """Returns a page of HTML that shows `Section`s one after the other."""
+    name = html.escape(sections[0].signal.model)
+    links = "".join(
+        f'<li><a href="#s{number}">{_heading(section)}</a></li>'
+        for number, section in enumerate(sections)
+    )
+    contents = f"<ul class='contents'>{links}</ul>" if len(sections) > 1 else ""
+    body = "\n".join(_section(section, f"s{number}") for number, section in enumerate(sections))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Signal in model {name}</title>
+<style>{_STYLE}{chart.STYLE}</style>
+</head>
+<body>
+<main>
+<h1>Signal in model <q>{name}</q></h1>
+{contents}
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def verdict(findings, coverage):
+    """Returns how many errors and warnings there are, in words."""
+    counts = [
+        (sum(finding.severity == severity for finding in findings), severity)
+        for severity in _SEVERITIES
+    ]
+    words = [f"{count} {severity}{'s' * (count > 1)}" for count, severity in counts if count]
+    if not words:
+        return "nothing wrong" if coverage.is_complete else "nothing wrong in what was seen"
+    return ", ".join(words)
+
+
+def looked_at(coverage):
+    """Returns how many of the layers with weights were looked at, in words."""
+    words = f"looked at {coverage.num_seen} of {_count(coverage.num_layers, 'layer')} with weights"
+    if coverage.num_without_kernels:
+        words += f", {coverage.num_without_kernels} without kernels"
+    return words
+
+
+def not_known(coverage):
+    """Returns the layers whose kernels are not known, with what would tell them, or ""."""
+    told = "; ".join(map(_not_known, coverage.unknown))
+    return told and f"not known: {told}"
+
+
+def left_alone(coverage):
+    """Returns the same as notes of a verb that leaves such layers as they are."""
+    told = not_known(coverage)
+    return (f"Left alone, since their kernels are {told}.",) if told else ()
+
+
+def _not_known(unknown):
+    weights = ", ".join(f"{each.name} {each.shape}" for each in unknown.weights)
+    told = f"{unknown.kind} ({len(unknown.layers)}), {weights}"
+    call = description(unknown)
+    return f"{told}: `{call}`" if call else f"{told}: belongs to another library"
+
+
+def description(unknown):
+    """Returns the call that tells the kernels of `UnknownLayers`, as far as it can be guessed.
+
+    A weight of one axis is taken for none. `None` where it cannot be told.
+    """
+    if unknown.is_foreign:
+        return None
+    kernels = ", ".join(
+        f"keras_winit.Kernel({each.argument!r}, {each.name!r})"
+        for each in unknown.weights
+        if len(each.shape) > 1
+    )
+    return f"keras_winit.describe_layer({unknown.kind}, [{kernels}])"
+
+
+def curves(layers):
+    """Returns what is drawn of `LayerSignal`s over depth, as arguments of `plot.overview`.
+
+    An output layer's signal is what it has before its activation, as softmax makes it small. Of
+    a signal that is not finite no fraction is known.
+    """
+    handed_on = [layer.preactivation if layer.is_output else layer.output for layer in layers]
+    known = [layer if math.isfinite(layer.output.second_moment) else None for layer in layers]
+    return {
+        "signal": [math.sqrt(summary.second_moment) for summary in handed_on],
+        "gradient": [layer.gradient for layer in layers],
+        "dead": [layer and layer.output.dead for layer in known],
+        "saturated": [layer and layer.saturated for layer in known],
+    }
+
+
+def _heading(section):
+    title = f"{html.escape(section.title)}: " if section.title else ""
+    return title + verdict(section.findings, section.signal.coverage)
+
+
+def _section(section, anchor):
+    layers, findings = section.signal.layers, section.findings
+    drawn = curves(layers)
+    names = [layer.layer for layer in layers]
+    # Errors come last, so that a layer with both is one with an error.
+    worst = {each.layer: each.severity for each in sorted(findings, key=_is_error)}
+    marked = {name for name, severity in worst.items() if severity == "error"}
+    well = "ok" if section.signal.coverage.is_complete else "warning"
+    look = next((each for each in _SEVERITIES if each in worst.values()), well)
+    cards = "".join(_cards(findings, names, anchor))
+    return f"""<section id="{anchor}">
+<h2 class="{look}">{_heading(section)}</h2>
+{_facts(section.signal)}
+{f"<h3>What is wrong</h3>{cards}" if cards else ""}
+<h3>Over depth</h3>
+{chart.sizes(names, drawn["signal"], drawn["gradient"], section.band, marked)}
+{chart.fractions(names, drawn["dead"], drawn["saturated"])}
+<h3>Layers</h3>
+{_table(layers, drawn, worst, anchor)}
+</section>"""
+
+
+def _is_error(finding):
+    return finding.severity == "error"
+
+
+def _facts(signal):
+    batch = _count(signal.batch_size, "sample")
+    facts = [("batch", f"{batch} of noise, not of data" if signal.is_drawn else batch)]
+    facts.append(("layers", looked_at(signal.coverage)))
+    facts.extend(("not known", each) for each in map(_not_known, signal.coverage.unknown))
+    for each in signal.inputs:
+        numbers = "tokens"
+        if not each.is_tokens:
+            std = math.sqrt(max(each.second_moment - each.mean**2, 0.0))
+            numbers = f"mean {_number(each.mean)}, standard deviation {_number(std)}"
+        facts.append((f"input {each.name}", f"shape {each.shape}, {numbers}"))
+    if signal.loss is not None:
+        value = f"{signal.loss.name} {_number(signal.loss.value)}"
+        if signal.loss.uniform is not None:
+            value += f"; an output that knows nothing has {_number(signal.loss.uniform)}"
+        facts.append(("loss", value))
+    if signal.not_reached:
+        facts.append(("not reached", ", ".join(signal.not_reached)))
+    if signal.problem:
+        facts.append(("graph not read", signal.problem))
+    items = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{_prose(value)}</dd>" for name, value in facts
+    )
+    return f"<dl>{items}</dl>"
+
+
+def _cards(findings, names, anchor):
+    """Yields a card for all findings of one rule that follow each other."""
+    places = {name: place for place, name in enumerate(names)}
+    of_rule = operator.attrgetter("severity", "rule", "reason", "fix", "reference")
+    for (severity, rule, reason, fix, reference), group in itertools.groupby(findings, of_rule):
+        items = [_item(finding, places, anchor) for finding in group]
+        shown, rest = "".join(items[:_MOST_SHOWN]), "".join(items[_MOST_SHOWN:])
+        if rest:
+            more = f"{len(items) - _MOST_SHOWN} more"
+            rest = f"<details><summary>{more}</summary>{rest}</details>"
+        yield f"""<article class="card {html.escape(severity)}">
+<h4><span class="badge">{html.escape(severity)}</span> {html.escape(rule.replace("_", " "))}</h4>
+{shown}{rest}
+<p><b>Why:</b> {_prose(reason)}</p>
+<p><b>Fix:</b> {_prose(fix)}</p>
+<p class="muted">{_prose(reference)}</p>
+</article>
+"""
+
+
+def _item(finding, places, anchor):
+    where = "the whole model"
+    if finding.layer is not None:
+        where = f"layer {html.escape(finding.layer)}"
+    if finding.layer in places:
+        where = f'<a href="#{anchor}-{places[finding.layer]}">{where}</a>'
+    value, limit = _number(finding.value), _number(finding.limit)
+    if value == limit:  # cosines close to 1
+        value, limit = _number(finding.value, 7), _number(finding.limit, 7)
+    return (
+        f"<div class='finding'><p>{_prose(finding.message)}</p>"
+        f"<p class='muted'><b>{value}</b> measured, <b>{limit}</b> is the limit, {where}</p></div>"
+    )
+
+
+def _table(layers, drawn, worst, anchor):
+    """Returns the table of layers, which scrolls by itself."""
+    header = "".join(f'<th scope="col">{each}</th>' for each in ("layer", *_NUMBERS))
+    header += "".join(f'<th scope="col" class="text">{each}</th>' for each in _WORDS)
+    relative = plot.relative(drawn["gradient"]).tolist()
+    rows = []
+    for place, layer in enumerate(layers):
+        severity = html.escape(worst.get(layer.layer, ""))
+        badge = f' <span class="badge">{severity}</span>' if severity else ""
+        name = html.escape(layer.layer).replace("/", "/<wbr>")
+        kernels = "; ".join(dict.fromkeys(kernel.initializer for kernel in layer.kernels))
+        numbers = (
+            _number(drawn["signal"][place]),
+            _number(layer.gradient),
+            _number(relative[place]),
+            _percent(drawn["dead"][place]),
+            _percent(drawn["saturated"][place]),
+            _number(layer.output.cosine),
+        )
+        rows.append(
+            f'<tr id="{anchor}-{place}" class="{severity}">'
+            f'<th scope="row">{place + 1} {name}{badge}'
+            f"<small>{html.escape(layer.kind)}</small></th>"
+            f"{''.join(f'<td>{each}</td>' for each in numbers)}"
+            f'<td class="text">{html.escape(layer.activation or "–")}</td>'
+            f'<td class="text">{html.escape(kernels)}</td></tr>\n'
+        )
+    return f"""<div class="scroll" role="region" aria-label="Table of layers" tabindex="0"><table>
+<thead><tr>{header}</tr></thead>
+<tbody>
+{"".join(rows)}</tbody></table></div>"""
+
+
+def _prose(text):
+    """Returns text as HTML, with its https addresses as links and its `code` as code."""
+    pattern = r"\[([^\]]+)\]\((https://[^\s)]+)\)|(https://[^\s<>\"']*[^\s<>\"'.,;:)\]])|`([^`]+)`"
+    parts, end = [], 0
+    for match in re.finditer(pattern, text):
+        parts.append(html.escape(text[end : match.start()]))
+        name, address, bare, code = match.groups()
+        if code:
+            parts.append(f"<code>{html.escape(code)}</code>")
+        else:
+            target, shown = html.escape(address or bare), html.escape(name or bare)
+            parts.append(f'<a href="{target}" rel="noopener noreferrer">{shown}</a>')
+        end = match.end()
+    return "".join([*parts, html.escape(text[end:])])
+
+
+def _number(value, digits=3):
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def _percent(value):
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _count(number, noun):
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+# Contrast with what lies behind: at least 4.5 for text and 3 for lines.
+LIGHT = {
+    "paper": "#ffffff",
+    "card": "#f4f6f8",
+    "text": "#1b1f24",
+    "muted": "#57606a",
+    "rule": "#d0d7de",
+    "link": "#0a58a8",
+    "error": "#b0002f",
+    "warning": "#7d5200",
+    "ok": "#10662b",
+    "signal": "#005f99",
+    "gradient": "#b84700",
+    "band": "#d9f2ea",
+}
+DARK = {
+    "paper": "#0f1318",
+    "card": "#1a2027",
+    "text": "#e6edf3",
+    "muted": "#a3adb8",
+    "rule": "#3a444f",
+    "link": "#7fb8ff",
+    "error": "#ff8fa0",
+    "warning": "#e8b84a",
+    "ok": "#5fd58d",
+    "signal": "#5ab4f0",
+    "gradient": "#ff9d57",
+    "band": "#12362d",
+}
+
+
+def _variables(colors):
+    return "".join(f"--{name}:{value};" for name, value in colors.items())
+
+
+_STYLE = f"""
+:root {{ color-scheme: light dark; {_variables(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0; background: var(--paper); color: var(--text);
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }}
+main {{ max-width: 1100px; margin: 0 auto; padding: 16px; }}
+h1 {{ font-size: 24px; line-height: 1.25; margin: 8px 0 16px; }}
+h1 q {{ quotes: none; font-family: ui-monospace, monospace; }}
+h2 {{ font-size: 20px; margin: 24px 0 8px; padding: 8px 12px; border-left: 6px solid; }}
+h3 {{ font-size: 18px; margin: 32px 0 8px; }}
+h4 {{ font-size: 16px; margin: 0 0 8px; }}
+p {{ margin: 8px 0; }}
+a {{ color: var(--link); }}
+code {{ font: 15px ui-monospace, monospace; }}
+h2.ok {{ color: var(--ok); }}
+h2.error, .card.error .badge, tr.error .badge {{ color: var(--error); }}
+h2.warning, .card.warning .badge, tr.warning .badge {{ color: var(--warning); }}
+.muted {{ color: var(--muted); font-size: 15px; }}
+.badge {{ border: 1px solid; border-radius: 4px; padding: 0 6px; font-size: 14px;
+  font-weight: 600; }}
+.contents {{ padding-left: 20px; }}
+dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 8px 0; }}
+dt {{ color: var(--muted); max-width: 35vw; }}
+dd {{ margin: 0; }}
+.card {{ background: var(--card); border-left: 6px solid var(--rule); border-radius: 4px;
+  margin: 12px 0; padding: 12px 16px; }}
+.card.error {{ border-color: var(--error); }}
+.card.warning {{ border-color: var(--warning); }}
+.finding p {{ margin: 4px 0; }}
+.finding + .finding {{ border-top: 1px solid var(--rule); }}
+summary {{ cursor: pointer; padding: 4px 0; }}
+.scroll {{ overflow: auto; max-height: 85vh; }}
+table {{ border-collapse: separate; border-spacing: 0; font-size: 14px; width: 100%; }}
+th, td {{ padding: 6px 10px; border-bottom: 1px solid var(--rule); text-align: right;
+  white-space: nowrap; font-variant-numeric: tabular-nums; }}
+th {{ position: sticky; background: var(--paper); }}
+thead th {{ top: 0; z-index: 1; white-space: normal; overflow-wrap: normal; }}
+tbody tr {{ scroll-margin-top: 72px; }}
+th:first-child {{ left: 0; text-align: left; white-space: normal;
+  min-width: min(40vw, 240px); max-width: 40vw; }}
+thead th:first-child {{ z-index: 2; }}
+tbody th {{ font-weight: 400; }}
+.text {{ text-align: left; }}
+tr:target > * {{ background: var(--card); }}
+small {{ display: block; font-size: 14px; color: var(--muted); }}
+"""

@@ -1,0 +1,100 @@
+"""Samples and tokens that can no longer be told apart."""
+
+import math
+
+from keras_winit._diagnose.rules.finding import INITIALIZE, UNBIAS
+from keras_winit._diagnose.rules.rule import above, maps, rule
+
+# Networks of sigmoid on digits learn from the start below, and wait for many epochs above.
+COSINE = {"error": 0.99997, "warning": 0.9999}
+
+
+@rule(
+    limits={"error": 2.0},
+    limit="the standard deviation of the logits over n keys is above √(2 log n) and above "
+    "{error:g} (error)",
+    reason="Logits that vary this much put all of the attention on one token, and the softmax is "
+    "flat there.",
+    reference="Giorlandino and Goldt, 2025, https://arxiv.org/abs/2505.24333; "
+    "Vaswani et al., 2017, section 3.2.1, https://arxiv.org/abs/1706.03762",
+    fix="Smaller maps of queries and keys: `initialize(model)`; or normalize both.",
+)
+def attention_logits(rule, signal, found):
+    for layer in signal.layers:
+        if layer.logit_std is None or layer.num_keys < 2:
+            continue
+        limit = max(math.sqrt(2 * math.log(layer.num_keys)), rule.limits["error"])
+        if layer.logit_std > limit:
+            yield rule.finding(
+                "error",
+                layer=layer.layer,
+                value=layer.logit_std,
+                limit=limit,
+                message=f"The attention logits at {layer.layer} have a standard deviation of "
+                f"{layer.logit_std:.3g} over {layer.num_keys} keys; the limit is {limit:.3g}.",
+                action=INITIALIZE,
+            )
+
+
+@rule(
+    limits=COSINE,
+    limit="the mean cosine of two tokens rises from at most 0.9 to above {warning:g} (warning) or "
+    "{error:g} (error)",
+    reason="Attention averages over tokens. Without shortcuts that count, all tokens of a sample "
+    "become the same vector: the rank collapses.",
+    reference="Dong et al., 2021, https://arxiv.org/abs/2103.03404; Noci et al., 2022, "
+    "https://arxiv.org/abs/2206.03126",
+    fix="Put shortcuts around attention, and normalize before it, not behind; "
+    "`initialize(model)` scales branches without normalization.",
+)
+def tokens_alike(rule, signal, found):
+    layers = [layer for layer in signal.layers if layer.token_cosine is not None]
+    if len(layers) < 2 or layers[0].token_cosine > 0.9:
+        return
+    start, last = layers[0].token_cosine, layers[-1]
+    severity, limit = above(last.token_cosine, rule.limits)
+    if severity:
+        is_plain_branch = last.branch is not None and not last.branch.normalized
+        yield rule.finding(
+            severity,
+            layer=last.layer,
+            value=last.token_cosine,
+            limit=limit,
+            message=f"Tokens become alike: their mean cosine is {start:z.2f} before "
+            f"{layers[0].layer} and {last.token_cosine:.7f} before {last.layer}; the limit is "
+            f"{limit:g}.",
+            action=INITIALIZE if is_plain_branch else None,
+        )
+
+
+@rule(
+    limits=COSINE,
+    limit="the mean cosine of two samples rises from at most 0.9 to above {warning:g} (warning) or "
+    "{error:g} (error)",
+    reason="All samples give nearly the same output, whatever the input. What tells them apart is "
+    "lost on the way, and a large variance between units hides it.",
+    reference="Schoenholz et al., 2017, section 3, https://arxiv.org/abs/1611.01232",
+    fix="`initialize(model)` centers the weights where that is the cause, with biases at zero; or "
+    "use a normalization layer, or shortcuts.",
+)
+def samples_alike(rule, signal, found):
+    layers = maps(signal)
+    hidden = [layer for layer in layers if not layer.is_output]
+    start = layers[0].preactivation.cosine if layers else None
+    if len(hidden) < 2 or start is None or start > 0.9:
+        return
+    # The last layer may be a gate on the side: the outputs have to be alike as well.
+    last = hidden[-1]
+    cosines = [each.preactivation.cosine for each in layers if each.is_output]
+    cosine = min(each for each in (last.output.cosine, *cosines, 1.0) if each is not None)
+    severity, limit = above(cosine, rule.limits)
+    if severity and last.output.cosine is not None:
+        yield rule.finding(
+            severity,
+            layer=last.layer,
+            value=cosine,
+            limit=limit,
+            message=f"Samples become alike: their mean cosine is {start:z.2f} at "
+            f"{layers[0].layer} and {cosine:.7f} from {last.layer} on; the limit is {limit:g}.",
+            action=UNBIAS,
+        )

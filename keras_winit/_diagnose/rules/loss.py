@@ -1,0 +1,80 @@
+"""The loss before training, beside that of an output that knows nothing, or the frequencies."""
+
+import math
+
+from keras_winit._diagnose.rules.finding import CALIBRATE, PRIOR, told
+from keras_winit._diagnose.rules.rule import above, log_noise, maps, rule
+from keras_winit._diagnose.rules.size import is_explained
+
+# Activations of an output whose bias can start at the prior.
+PRIORS = (None, "sigmoid", "softmax")
+
+
+@rule(
+    limits={"warning": 0.5},
+    limit="the loss is more than {warning:g} above that of the best constant output; for a "
+    "regression, more than {warning:.0%} of the loss of the output 0 (warning)",
+    reason="The frequencies of the classes, or the mean of the targets, are known. What the bias "
+    "of the last layer does not start with, the first steps have to learn.",
+    reference="Lin et al., 2017, section 4.1, https://arxiv.org/abs/1708.02002; Karpathy, 2019, "
+    "https://karpathy.github.io/2019/04/25/recipe/",
+    fix="Start the bias of the last layer at the log of the classes' frequencies, or at the mean "
+    "of the targets.",
+)
+def class_prior(rule, signal, found):
+    loss = signal.loss
+    if loss is None or loss.best is None or loss.uniform is None or told(found, "loss_mismatch"):
+        return
+    is_regression = loss.from_logits is None
+    if not is_regression and loss.best <= 0:  # of one class alone no frequencies are known
+        return
+    least = rule.limits["warning"] * (loss.uniform if is_regression else 1.0)
+    limit = loss.best + least
+    if loss.uniform - loss.best > least and loss.value > limit:
+        outputs = [layer for layer in signal.layers if layer.is_output]
+        is_known = len(outputs) == 1 and outputs[0].activation in PRIORS
+        yield rule.finding(
+            "warning",
+            layer=None,
+            value=loss.value,
+            limit=limit,
+            message=f"The loss is {loss.value:.3g} before training, and {loss.best:.3g} for the "
+            f"best constant output; the limit is {limit:.3g}.",
+            action=PRIOR if is_known else None,
+        )
+
+
+@rule(
+    # Logits of standard deviation 2 make about 2 more than the log of the number of classes.
+    limits={"warning": 2.0},
+    limit="the loss exceeds that of an output that knows nothing, log(classes), by more than "
+    "{warning:g} or log(classes), whichever is more (warning), or by 10 times that, beyond what "
+    "chance explains (error)",
+    reason="Before training a classifier should be unsure. Large logits make a large loss that the "
+    "first steps are spent on.",
+    reference="Karpathy, 2019, A recipe for training neural networks, "
+    "https://karpathy.github.io/2019/04/25/recipe/; "
+    "limit: Ben Braiek and Khomh, 2022, TheDeepChecker, https://arxiv.org/abs/2204.00694",
+    fix="Smaller weights in the last layer: `calibrate(model, x)`.",
+)
+def initial_loss(rule, signal, found):
+    loss = signal.loss
+    if loss is None or loss.uniform is None or loss.from_logits is None:
+        return
+    if told(found, "loss_mismatch", "input_not_standardized") or is_explained(found, 1):
+        return
+    excess = max(loss.uniform, rule.limits["warning"])
+    # The logits of a deep network are as large as chance makes its signal.
+    noise = math.exp(log_noise(maps(signal)) / 2)
+    limits = {"error": loss.uniform + 10 * excess * noise, "warning": loss.uniform + excess}
+    severity, limit = above(loss.value, limits)
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=None,
+            value=loss.value,
+            limit=limit,
+            message=f"The loss is {loss.value:.3g} before training, and {loss.uniform:.3g} for an "
+            f"output that knows nothing; the limit is {limit:.3g}.",
+            action=CALIBRATE,
+        )

@@ -1,0 +1,265 @@
+"""The size of the signal on its way forward, and of the gradient on its way back."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from keras_winit._diagnose.rules.finding import INITIALIZE, told
+from keras_winit._diagnose.rules.rule import above, below, log_noise, maps, rule, variance_by_chance
+
+# Second moment of the signal over that of the first layer.
+_SIGNAL = {"error": 1e4, "warning": 10.0}
+# What their output is like says nothing about the size of the signal: they weigh others.
+_GATES = ("sigmoid", "hard_sigmoid", "softmax")
+
+
+@rule(
+    limits=_SIGNAL,
+    limit="the second moment falls by more than {warning:g} (warning) or {error:g} times (error) "
+    "from the first layer on, beyond what chance explains; with normalization only the error",
+    reason="Each layer multiplies the signal by a constant. Where that is below one, little of the "
+    "input is left at the output, and the gradient shrinks alike.",
+    reference="He et al., 2015, section 2.2, https://arxiv.org/abs/1502.01852",
+    fix="`initialize(model)` gives every layer the variance that its activation asks for.",
+)
+def vanishing_signal(rule, signal, found):
+    drifted = drift(signal, -1, found)
+    if drifted and not told(found, "dead_units", severity=drifted.severity):
+        yield _of_drift(rule, drifted, "vanishes")
+
+
+@rule(
+    limits=_SIGNAL,
+    limit="the second moment grows by more than {warning:g} (warning) or {error:g} times (error) "
+    "from the first layer on, beyond what chance explains; with normalization only the error",
+    reason="Each layer or residual branch multiplies the signal by a constant. Where that is above "
+    "one, the outputs and the first steps are huge.",
+    reference="Hanin and Rolnick, 2018, section 2, https://arxiv.org/abs/1803.01719",
+    fix="`initialize(model)` scales the weights by activation, and residual branches by their "
+    "number.",
+)
+def exploding_signal(rule, signal, found):
+    drifted = drift(signal, 1, found)
+    if drifted:
+        yield _of_drift(rule, drifted, "explodes")
+
+
+def _of_drift(rule, drift, verb):
+    return rule.finding(
+        drift.severity,
+        layer=drift.layer,
+        value=drift.ratio,
+        limit=drift.limit,
+        message=f"The signal {verb}: at {drift.layer}, layer {drift.number} of {drift.depth}, its "
+        f"second moment is {drift.ratio:.2g} times that at {drift.first}; the limit is "
+        f"{drift.limit:g}.",
+        action=INITIALIZE,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """Where the signal has become too small or too large: the layer `number` of `depth`."""
+
+    severity: str
+    first: str
+    layer: str
+    number: int
+    depth: int
+    ratio: float
+    limit: float
+
+
+def drift(signal, direction, found=()):
+    """Returns the `Drift` of a signal that vanishes, -1, or explodes, 1, or else `None`.
+
+    What findings on the kernels explain does not count.
+    """
+    layers = [
+        layer for layer in maps(signal) if not layer.is_output and layer.activation not in _GATES
+    ]
+    if len(layers) < 2 or not layers[0].output.second_moment > 0:
+        return None
+    noises = itertools.accumulate(map(variance_by_chance, layers))
+    explained = itertools.accumulate(_explained(layers, found))
+    steps = list(enumerate(zip(noises, explained, layers[1:], strict=False), start=2))
+    for severity, limit in _limits(layers, _SIGNAL).items():
+        for number, (noise, known, layer) in steps:
+            if direction < 0 and layer.branch is not None:  # the shortcut passes the signal on
+                continue
+            ratio = layer.output.second_moment / layers[0].output.second_moment
+            change = direction * ((math.log(ratio) if ratio > 0 else -math.inf) - known)
+            if change > math.log(limit) + 3 * math.sqrt(noise):
+                return Drift(
+                    severity=severity,
+                    first=layers[0].layer,
+                    layer=layer.layer,
+                    number=number,
+                    depth=len(layers),
+                    ratio=ratio,
+                    limit=limit**direction,
+                )
+    return None
+
+
+def _explained(layers, found):
+    """Yields, from the second layer on, the log of what is known to have changed the signal."""
+    by_layer = {}
+    for each in found:
+        by_layer.setdefault(each.layer, []).append(each)
+    for before, layer in itertools.pairwise(layers):
+        here = by_layer.get(layer.layer, ())
+        old, new = before.output.second_moment, layer.output.second_moment
+        if told(here, "identical_units", severity="error") and min(old, new) > 0:
+            yield math.log(new / old)  # all that the layer does comes of it
+        else:
+            yield sum(math.log(each.value) for each in here if each.rule == "wrong_fan")
+
+
+def _limits(layers, limits):
+    """Returns the limits without that of warnings if there is a normalization: it starts anew."""
+    if any(layer.normalized for layer in layers):
+        return {"error": limits["error"]}
+    return limits
+
+
+@rule(
+    limits={"error": 1e-3, "warning": 1e-2},
+    limit="the gradient at the first layer has less than {warning:g} (warning) or {error:g} "
+    "(error) of the norm at the last, beyond what chance explains; with normalization only the "
+    "error",
+    reason="The first layers get steps that are so much smaller than the last ones' that they do "
+    "not learn.",
+    reference="Glorot and Bengio, 2010, section 4.2, "
+    "https://proceedings.mlr.press/v9/glorot10a.html; "
+    "limit: Zhang et al., 2021, AUTOTRAINER, https://doi.org/10.1109/ICSE43902.2021.00043",
+    fix="`initialize(model)`; in deep networks of bounded activations also a normalization layer "
+    "or shortcuts.",
+)
+def vanishing_gradient(rule, signal, found):
+    yield from _of_gradient(rule, signal, found, -1, "vanishes")
+
+
+@rule(
+    limits={"error": 1e3, "warning": 70.0},
+    limit="the gradient at the first layer has more than {warning:g} (warning) or {error:g} times "
+    "(error) the norm at the last, beyond what chance explains; with normalization only the error",
+    reason="The first layers get steps that are so much larger than the last ones' that any "
+    "learning rate is too large for them or too small for the rest.",
+    reference="Pascanu et al., 2013, section 2, https://arxiv.org/abs/1211.5063; "
+    "limit: Zhang et al., 2021, AUTOTRAINER, https://doi.org/10.1109/ICSE43902.2021.00043",
+    fix="`initialize(model)`; clip the gradient if it stays large.",
+)
+def exploding_gradient(rule, signal, found):
+    yield from _of_gradient(rule, signal, found, 1, "explodes")
+
+
+def _of_gradient(rule, signal, found, direction, verb):
+    """Yields what is wrong with the gradient at the first layer over that at the last.
+
+    Of several inputs or outputs it is the one with the largest gradient.
+    """
+    layers = [layer for layer in maps(signal) if layer.gradient is not None]
+    # Where the output or a branch starts at zero, nothing flows back in the first step, by design.
+    if len(layers) < 3 or _starts_at_zero(signal):
+        return
+    hidden = [layer for layer in layers if not layer.is_output] or layers[:1]
+    first = max([layer for layer in hidden if layer.is_first] or hidden[:1], key=_gradient)
+    last = max([layer for layer in layers if layer.is_output] or layers[-1:], key=_gradient)
+    if not _gradient(last) > 0:
+        return
+    ratio, noise = _gradient(first) / _gradient(last), math.exp(log_noise(layers[1:]) / 2)
+    beyond, limits = ratio / noise**direction, _limits(layers, rule.limits)
+    severity, limit = above(beyond, limits) if direction > 0 else below(beyond, limits)
+    if severity and not is_explained(found, direction, severity):
+        yield rule.finding(
+            severity,
+            layer=first.layer,
+            value=ratio,
+            limit=limit,
+            message=f"The gradient {verb}: its norm at {first.layer} is {ratio:.2g} times that at "
+            f"{last.layer}; the limit is {limit:g}.",
+            action=INITIALIZE,
+        )
+
+
+def is_explained(found, direction, severity="warning"):
+    """Whether it was told, as this severe at least, why sizes vanish, -1, or explode, 1."""
+    causes = ("dead_units", "vanishing_signal") if direction < 0 else ("exploding_signal",)
+    fans = [each for each in found if each.rule == "wrong_fan"]
+    fans = [each for each in fans if direction * math.log(each.value) > 0]
+    return (
+        told(found, *causes, severity=severity)
+        or told(fans, "wrong_fan", severity=severity)
+        or told(found, "identical_units", severity="error")
+    )
+
+
+def _gradient(layer):
+    """Returns the norm of the gradient by what comes out of a normalization, if there is one."""
+    if layer.normalized:
+        return layer.gradient * math.sqrt(layer.preactivation.variance)
+    return layer.gradient
+
+
+def _starts_at_zero(signal):
+    return any(
+        layer.is_output
+        and layer.kernels
+        and all(kernel.second_moment == 0 for kernel in layer.kernels)
+        for layer in signal.layers
+    )
+
+
+@rule(
+    limits={"factor": 1.5, "signal": _SIGNAL["warning"]},
+    limit="the signal vanishes or explodes, and kernels whose variance is more than {factor:g} "
+    "times off what their activation asks for explain {signal:g} times of it (warning)",
+    reason="An activation takes a known part of the signal, which the variance of the weights has "
+    "to make up for. Relu asks for 2 / fan_in and tanh for 2.5 / fan_in; Keras gives about "
+    "1 / fan_in.",
+    reference="He et al., 2015, section 2.2, https://arxiv.org/abs/1502.01852; "
+    "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515, for selu",
+    fix="`initialize(model)`, or `suggest_initializer` where the layers are made.",
+)
+def mismatched_activation(rule, signal, found):
+    for direction, name in ((-1, "vanishing_signal"), (1, "exploding_signal")):
+        if not told(found, name):
+            continue
+        limit = rule.limits["factor"]
+        misfits = _misfits(signal, found)
+        off = [each for each in misfits if direction * math.log(each[2]) > math.log(limit)]
+        total = abs(sum(math.log(factor) for *_, factor in off))
+        if total < math.log(rule.limits["signal"]):
+            continue
+        layer, kernel, factor = off[0]
+        yield rule.finding(
+            "warning",
+            layer=layer.layer,
+            value=factor,
+            limit=limit**direction,
+            message=f"{len(off)} layer{'s do' if len(off) > 1 else ' does'} not fit the "
+            f"activation: {kernel.path} has a variance of {factor * layer.asked:.2g} / fan_in, "
+            f"{layer.activation or 'a linear layer'} asks for {layer.asked:.2g} / fan_in. That is "
+            f"{factor:.2g} times it; the limit is {limit**direction:.2g}.",
+            action=INITIALIZE,
+        )
+
+
+def _misfits(signal, found):
+    """Yields layers and kernels, and how many times the variance is that the activation asks for.
+
+    Not those of which it was told what is wrong with them.
+    """
+    known = {
+        path
+        for each in found
+        if each.rule in ("identical_units", "wrong_fan")
+        for path in each.action.only
+    }
+    for layer in maps(signal):
+        kernel = layer.kernels[-1]
+        is_inside = layer.normalized or layer.branch is not None or layer.is_output
+        if layer.asked is None or is_inside or kernel.path in known or not kernel.second_moment:
+            continue
+        yield layer, kernel, kernel.second_moment * kernel.fan_in / layer.asked

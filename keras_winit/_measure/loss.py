@@ -1,0 +1,204 @@
+"""What a backward pass starts from, and what a loss should be before training."""
+
+import math
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_winit import _backends, _checks
+from keras_winit._network import snake_case
+from keras_winit._random import distributions
+
+ops = keras.ops
+
+_CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+_MEAN = "sum_over_batch_size"
+# Samples for each class from which the frequencies of the classes can be read.
+_SAMPLES_PER_CLASS = 5
+
+
+@dataclass(frozen=True)
+class LossSignal:
+    """The loss before training, and what it would be at two constant outputs.
+
+    Attributes:
+        name: Of the loss.
+        value: On the batch, without regularization.
+        uniform: Where all classes are equally likely, or the output is zero; or `None`.
+        best: At the best constant output: the entropy of the labels, or their variance.
+        prior: That constant, a probability per class or a mean per output.
+        from_logits: Whether the loss takes logits, `None` where it takes no probabilities.
+    """
+
+    name: str
+    value: float
+    uniform: float | None = None
+    best: float | None = None
+    prior: tuple | None = None
+    from_logits: bool | None = None
+
+
+class Objective:
+    """A scalar function of a model's outputs.
+
+    Args:
+        model: The model.
+        loss: Loss, name or function; `None` for that of the compiled model, and where there are
+            no labels for a random projection of the outputs.
+        batch: The `Batch`.
+    """
+
+    def __init__(self, model, loss, batch):
+        self.model, self.batch, self.value = model, batch, None
+        self.loss = None
+        if batch.y is None:
+            if loss is not None:
+                raise ValueError(
+                    f"`loss` should come with labels. Received: loss={loss!r} and y=None. "
+                    "Give `y`, or leave the loss out."
+                )
+            return
+        self.is_compiled = loss is None
+        self.loss = _single(loss if loss is not None else getattr(model, "loss", None))
+        if self.is_compiled and not getattr(model, "compiled", False):
+            raise ValueError(
+                f"`y` should come with a loss, and model {model.name!r} is not compiled. "
+                "Give `loss`, or compile the model."
+            )
+        if not self.is_compiled and not callable(self.loss):
+            raise TypeError(
+                f"`loss` should be a loss, its name or a function. Received: loss={loss!r}."
+            )
+
+    def __call__(self, outputs):
+        """Returns the scalar that gradients are taken of; remembers the value of the loss."""
+        if self.batch.y is None:
+            return self._projection(outputs)
+        y = keras.tree.map_structure(ops.convert_to_tensor, self.batch.y)
+        weight = self.batch.sample_weight
+        if weight is not None:
+            weight = keras.tree.map_structure(ops.convert_to_tensor, weight)
+        self._check_labels(outputs)
+        try:
+            if self.is_compiled:
+                total = self.model.compute_loss(
+                    x=self.batch.x, y=y, y_pred=outputs, sample_weight=weight, training=True
+                )
+                regularization = sum(ops.sum(each) for each in self.model.losses)
+                self.value = total - regularization
+                return total
+            weights = {} if weight is None else {"sample_weight": weight}
+            self.value = ops.mean(self.loss(y, outputs, **weights))
+            return self.value
+        except _backends.errors_of_shapes() as error:
+            shapes = keras.tree.map_structure(lambda each: tuple(each.shape), outputs)
+            labels = keras.tree.map_structure(np.shape, self.batch.y)
+            raise ValueError(
+                f"`y` should fit the loss {self.name!r} of outputs of shape {shapes}. "
+                f"Received: y of shape {labels}: {_checks.first_line(error)}"
+            ) from error
+
+    @property
+    def name(self):
+        """Names of all losses; where there is none, what takes its place."""
+        if self.batch.y is None:
+            return "random projection of the outputs"
+        return ", ".join(map(_name, keras.tree.flatten(self.loss))) or "losses of the layers"
+
+    @property
+    def from_logits(self):
+        """Whether the loss takes logits; `None` where it takes no probabilities."""
+        if not self.name.endswith("crossentropy"):
+            return None
+        has_config = isinstance(self.loss, keras.losses.Loss)
+        return bool(has_config and self.loss.get_config().get("from_logits", False))
+
+    def _projection(self, outputs):
+        total = 0.0
+        for number, output in enumerate(keras.tree.flatten(outputs)):
+            direction = distributions.normal(tuple(output.shape), seed=number, purpose="projection")
+            direction = ops.cast(ops.convert_to_tensor(direction), "float32")
+            total += ops.sum(ops.cast(output, "float32") * direction)
+        return total / math.sqrt(self.batch.size)
+
+    def _check_labels(self, outputs):
+        y = self.batch.y
+        if not isinstance(y, np.ndarray) or not ops.is_tensor(outputs):
+            return
+        if self.name == _CLASSIFICATION[0]:
+            most, y = outputs.shape[-1] - 1, self._classes(y)
+            expected = f"integers from 0 to {most}, as the model has {most + 1} outputs"
+        elif self.name == "binary_crossentropy":
+            most, expected = 1, "numbers from 0 to 1"
+        else:
+            return
+        wrong = y[(y < 0) | (y > most)] if y.dtype.kind in "biuf" else y
+        if wrong.size:
+            raise ValueError(
+                f"`y` should hold {expected}. "
+                f"Received: {wrong.ravel()[0].item()!r} among {y.size} labels."
+            )
+
+    def _classes(self, y):
+        """Returns the labels without those that the loss ignores."""
+        ignored = getattr(self.loss, "ignore_class", None)
+        return y if ignored is None else y[y != ignored]
+
+    def signal(self, outputs):
+        """Returns the `LossSignal`, `None` without labels; after a call, with concrete values."""
+        if self.value is None:
+            return None
+        value = float(ops.convert_to_numpy(ops.cast(self.value, "float32")))
+        expected = (None, None, None)
+        if isinstance(self.batch.y, np.ndarray) and ops.is_tensor(outputs):
+            expected = self._expected(self.batch.y, outputs.shape)
+        return LossSignal(self.name, value, *expected, self.from_logits)
+
+    def _expected(self, y, shape):
+        """Returns the loss at even and at the best constant outputs, and the latter."""
+        is_mean = getattr(self.loss, "reduction", _MEAN) == _MEAN
+        if self.batch.sample_weight is not None or not is_mean:
+            return None, None, None
+        if self.name in _CLASSIFICATION:
+            classes = shape[-1]
+            if self.name == _CLASSIFICATION[0]:
+                counts = np.bincount(self._classes(y).astype(int).ravel(), minlength=classes)
+            else:
+                counts = y.reshape(-1, classes).sum(0, dtype=float)
+            even = math.log(classes)
+            if counts.sum() < _SAMPLES_PER_CLASS * classes:
+                return even, None, None
+            prior = counts / counts.sum()
+            return even, -float(_x_log_x(prior).sum()), tuple(prior.tolist())
+        if self.name == "binary_crossentropy":
+            prior = y.reshape(len(y), -1).mean(0, dtype=float)
+            if len(y) < 2 * _SAMPLES_PER_CLASS:
+                return math.log(2), None, None
+            entropy = -(_x_log_x(prior) + _x_log_x(1 - prior)).mean()
+            return math.log(2), float(entropy), tuple(prior.tolist())
+        if self.name == "mean_squared_error" and y.ndim <= 2 and len(y) > 1:
+            flat = y.reshape(len(y), -1).astype(float)
+            best = float(flat.var(0).mean())
+            return float((flat**2).mean()), best, tuple(flat.mean(0).tolist())
+        return None, None, None
+
+
+def _name(loss):
+    if isinstance(loss, keras.losses.Loss):
+        return snake_case(type(loss).__name__)
+    return getattr(loss, "__name__", None) or str(loss)
+
+
+def _x_log_x(p):
+    return p * np.log(np.where(p > 0, p, 1.0))
+
+
+def _single(loss):
+    """Returns a loss by itself where it is the only one of a list or dict, by its name."""
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        (loss,) = loss
+    elif isinstance(loss, dict) and len(loss) == 1:
+        (loss,) = loss.values()
+    is_config = isinstance(loss, str) or (isinstance(loss, dict) and "class_name" in loss)
+    return keras.losses.get(loss) if is_config else loss

@@ -1,0 +1,289 @@
+"""Looks into a model while it runs: what every layer with a kernel makes of the signal.
+
+For the time of a run, `call` of layers and operations, and the activations that layers apply
+themselves, are replaced on the instances. What follows a layer is found by the tensors that go
+from one to the next, so shared layers, nested and subclassed models need nothing of their own.
+"""
+
+import contextlib
+from dataclasses import dataclass, field
+
+import keras
+
+from keras_winit import _network
+from keras_winit._activations import gains
+from keras_winit._measure import statistics
+
+ops = keras.ops
+
+
+@dataclass
+class Tapped:
+    """One call of a layer with a kernel; numbers are places in `Reductions`.
+
+    Attributes:
+        layer: The layer that was called.
+        owners: The layers inside of it, itself included, that hold kernels.
+        number: How many times it had been called before.
+        tap: Which tap its output went through, by their order; `None` if it gives no floats.
+        activation: Function or layer that is applied to its output, or `None`.
+        normalized: Whether a normalization comes between.
+        preactivation: `signal` of what the kernel gives; of a layer that runs others in a loop, of
+            what that gives.
+        output: `signal` of what is handed on, after normalization and activation.
+        saturated: Fraction of the output that is saturated, or `None`.
+        logit_std: That of the attention that it is the map of queries of, or `None`.
+        num_keys: Number of keys of that attention.
+        token_cosine: Mean cosine between the tokens that come into that attention.
+    """
+
+    layer: keras.Layer
+    owners: list
+    number: int
+    tap: int | None = None
+    activation: object = None
+    normalized: bool = False
+    preactivation: int | None = None
+    output: int | None = None
+    saturated: int | None = None
+    logit_std: int | None = None
+    num_keys: int | None = None
+    token_cosine: int | None = None
+    waiting: object = field(default=None, repr=False)
+
+
+class Taps:
+    """Watches the calls of a model inside of `with taps.on(tap)`.
+
+    Args:
+        model: The model.
+        graph: Its `Graph`, for activations that are functions in the code of a user's layer.
+        reductions: `Reductions` for the statistics. Defaults to `None`, for none: only to tap.
+
+    Attributes:
+        tapped: A `Tapped` for every call of a layer with a kernel in the last run, in the order
+            of the calls.
+    """
+
+    def __init__(self, model, graph, reductions=None):
+        self.model, self.graph, self.reductions = model, graph, reductions
+        self.tapped = []
+        # What a parameter of an activation is cannot be read while gradients are traced.
+        self._layers = list(_network.walk(model))
+        self._watched = list(_watchable(self._layers))
+        self._limits = {}
+        for _, _, activation in self._watched:
+            self._saturation(activation)
+
+    @contextlib.contextmanager
+    def on(self, tap):
+        """Replaces calls, and puts them back.
+
+        Args:
+            tap: Function of a `Tapped` and the float output of its kernel to what to go on with.
+        """
+        self._tap, self._num_taps = tap, 0
+        self.tapped, self._open, self._calls, self._produced = [], {}, {}, {}
+        with _network.restored(self.model):
+            for layer in self._layers:
+                # What runs again in the backward pass would be tapped twice.
+                vars(layer)["_remat_mode"] = None
+            for operation, owners, activation in self._watched:
+                replaced = vars(operation)
+                name = "quantized_call" if _network.is_quantized(operation) else "call"
+                call = getattr(operation, name)
+                if owners:
+                    replaced[name] = self._kernel_call(operation, owners, call)
+                    if activation is not None:
+                        replaced["activation"] = self._activation(operation, activation)
+                elif self.reductions is None:
+                    continue
+                elif _network.is_attention(operation):
+                    replaced[name] = self._attention_call(call)
+                else:
+                    replaced[name] = self._following_call(operation, activation, call)
+            yield self
+            self._finish()
+        self._produced = {}
+
+    def _kernel_call(self, layer, owners, call):
+        def watched(*args, **kwargs):
+            number = self._calls.get(id(layer), 0)
+            self._calls[id(layer)] = number + 1
+            tapped = Tapped(layer, owners, number)
+            self.tapped.append(tapped)
+            self._open[id(layer)] = tapped
+            output = call(*args, **kwargs)
+            del self._open[id(layer)]
+            if tapped.tap is None:
+                output = _replace_first(output, lambda x: self._begin(tapped, x))
+            return output
+
+        return watched
+
+    def _activation(self, layer, activation):
+        def watched(x):
+            tapped = self._open.get(id(layer))
+            if tapped is None or tapped.tap is not None or not _is_float(x):
+                return activation(x)
+            x = self._through_tap(tapped, x)
+            output = activation(x)
+            tapped.activation = activation
+            if self.reductions is not None:
+                tapped.preactivation = self._signal(x, layer)
+                self._take_output([tapped], output)
+            return output
+
+        return watched
+
+    def _through_tap(self, tapped, x):
+        tapped.tap = self._num_taps
+        self._num_taps += 1
+        return self._tap(tapped, x)
+
+    def _signal(self, x, layer):
+        return self.reductions.add(statistics.signal, x, unit_axis=_network.unit_axis(layer))
+
+    def _begin(self, tapped, x):
+        """Takes the output of a kernel, to which nothing has been applied yet."""
+        x = self._through_tap(tapped, x)
+        if self.reductions is not None:
+            tapped.preactivation = self._signal(x, tapped.layer)
+            self._pass_on(x, [tapped])
+        return x
+
+    def _pass_on(self, x, many):
+        for tapped in many:
+            tapped.waiting = x
+        # The tensor is kept, or another one could get its number.
+        self._produced[id(x)] = (x, many)
+
+    def _following_call(self, operation, activation, call):
+        def watched(*args, **kwargs):
+            output = call(*args, **kwargs)
+            if self._produced:
+                self._follow(operation, activation, keras.tree.flatten((args, kwargs)), output)
+            return output
+
+        return watched
+
+    def _follow(self, operation, activation, inputs, output):
+        many = []
+        for each in inputs:
+            _, found = self._produced.pop(id(each), (None, ()))
+            many.extend(found)
+        if not many or not ops.is_tensor(output):
+            return
+        if activation is None:
+            for tapped in many:
+                tapped.normalized |= _network.is_normalization(operation)
+            self._pass_on(output, many)
+            return
+        for tapped in many:
+            tapped.activation, tapped.waiting = activation, None
+        self._take_output(many, output)
+
+    def _take_output(self, many, output):
+        """Takes the statistics of what is handed on."""
+        place, saturated = self._signal(output, many[0].layer), None
+        limits = self._saturation(many[0].activation)
+        if limits is not None:
+            low, high = limits
+            saturated = self.reductions.add(statistics.beyond, output, low=low, high=high)
+        for tapped in many:
+            tapped.output, tapped.saturated = place, saturated
+
+    def _saturation(self, activation):
+        if activation is None:
+            return None
+        if id(activation) not in self._limits:
+            self._limits[id(activation)] = gains.saturation(activation)
+        return self._limits[id(activation)]
+
+    def _attention_call(self, call):
+        def watched(query, *args, **kwargs):
+            before = len(self.tapped)
+            output = call(query, *args, **kwargs)
+            inner = {each.layer.name: each for each in self.tapped[before:]}
+            maps = [inner.get(name) for name in ("query", "key")]
+            if all(each is not None and len(each.waiting.shape) == 4 for each in maps):
+                of_query, of_key = maps
+                of_query.logit_std = self.reductions.add(
+                    statistics.logit_std, of_query.waiting, of_key.waiting
+                )
+                of_query.num_keys = of_key.waiting.shape[1]
+                if len(query.shape) == 3 and query.shape[1] > 1:
+                    of_query.token_cosine = self.reductions.add(statistics.token_cosine, query)
+            return output
+
+        return watched
+
+    def _finish(self):
+        """Takes what was not followed by an activation that could be seen."""
+        if self.reductions is None:
+            return
+        for tapped in self.tapped:
+            output, tapped.waiting = tapped.waiting, None
+            if tapped.output is not None or output is None:
+                continue
+            layer = _network.distributed(tapped.layer)
+            around = self.graph.surroundings(layer, tapped.number)
+            if _network.fused_activation(layer) is not None:
+                # Applied out of sight, as in a cell.
+                tapped.activation = _network.fused_activation(layer)
+            elif around.normalized == tapped.normalized and not around.added:
+                # A function in the code of a user's layer.
+                tapped.activation = around.activation
+                if around.activation is not None:
+                    output = around.activation(output)
+            if tapped.activation is not None or tapped.normalized:
+                self._take_output([tapped], output)
+            else:
+                tapped.output = tapped.preactivation
+
+
+def _is_float(x):
+    return ops.is_tensor(x) and "float" in keras.backend.standardize_dtype(x.dtype)
+
+
+def _replace_first(output, function):
+    """Applies a function to the first float tensor of a structure."""
+    leaves = keras.tree.flatten(output)
+    for number, each in enumerate(leaves):
+        if _is_float(each):
+            leaves[number] = function(each)
+            return keras.tree.pack_sequence_as(output, leaves)
+    return output
+
+
+def _watchable(layers):
+    """Yields the layers and operations to watch, the holders of kernels in each, the activation.
+
+    That is the one that a layer applies where it can be replaced, or the one that it is.
+    """
+    hidden = set()
+    for layer in layers:
+        if _network.is_closed(layer):
+            hidden.update(id(each) for each in _network.walk(layer) if each is not layer)
+    for layer in layers:
+        if id(layer) in hidden:
+            continue
+        if _network.is_closed(layer):
+            owners = [each for each in _network.walk(layer) if _network.kernels_of(each)]
+            if owners:
+                yield layer, owners, None
+            continue
+        if _network.kernels_of(layer):
+            yield layer, [layer], _network.fused_activation(layer)
+            continue
+        yield from _followers([layer])
+        yield from _followers(
+            each for each in getattr(layer, "operations", ()) if not isinstance(each, keras.Layer)
+        )
+
+
+def _followers(operations):
+    for each in operations:
+        activation = _network.activation_of(each)
+        if activation is not None or _network.is_transparent(each) or _network.is_attention(each):
+            yield each, [], activation

@@ -1,0 +1,352 @@
+"""The graph of a model: every call of a layer or operation, and what follows it.
+
+The one module that reads Keras's own record of calls (`_keras_history`, `_inbound_nodes`), to
+which there is no public access.
+"""
+
+import inspect
+from dataclasses import dataclass, field
+
+import keras
+
+from keras_winit import _backends, _network
+
+
+@dataclass
+class Call:
+    """One call of a layer or operation; `operation` is `None` for an input of the model.
+
+    `variables` are those among its arguments.
+    """
+
+    operation: object
+    inputs: list
+    variables: list
+    consumers: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A residual branch: what is added to a shortcut.
+
+    Attributes:
+        number: Its place among the branches of the model, from 0.
+        depth: Number of layers with a kernel in it.
+        normalized: Whether there is a normalization layer in it.
+        is_zero: Whether it is multiplied by a weight that starts at zero, as in ReZero.
+        is_last: Whether the layer in question is the last one of the branch.
+    """
+
+    number: int
+    depth: int
+    normalized: bool
+    is_zero: bool
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies around a layer with a kernel.
+
+    Attributes:
+        activation: Function or layer that is applied to its output, `None` for linear.
+        normalized: Whether a normalization comes between the layer and that activation.
+        is_first: Whether no other kernel lies between an input of the model and it.
+        is_output: Whether no other kernel lies between it and an output of the model, nor an
+            addition to a shortcut.
+        branch: The innermost `Branch` it lies in, or `None`.
+        added: Whether an addition comes between the layer and that activation.
+    """
+
+    activation: object = None
+    normalized: bool = False
+    is_first: bool = False
+    is_output: bool = False
+    branch: Branch | None = None
+    added: bool = False
+
+
+class Graph:
+    """The calls of a model in topological order.
+
+    Args:
+        model: The model.
+        anew: Its `Weight`s, if it is to start anew: they count with what their layers start them
+            with. Defaults to `()`: all count with the values they have.
+
+    Attributes:
+        problem: Why the graph could not be read, or `None`.
+        depth: Largest number of layers with a kernel on a path.
+        num_branches: Number of residual branches.
+        normalized: Whether the model has a normalization layer.
+    """
+
+    def __init__(self, model, *, anew=()):
+        self._anew = {id(weight.variable): weight for weight in anew}
+        self.calls, self.problem = [], None
+        # The code of a user's `call` may draw random numbers and add losses.
+        with _backends.kept_random_state(), _network.restored(model), keras.StatelessScope():
+            try:
+                outputs = _Reader(self.calls).read_model(model)
+            except Exception as error:  # whatever the code of a user's `call` raises
+                self.calls, outputs = [], []
+                self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        self._outputs = set(outputs)
+        self.normalized = any(_network.is_normalization(layer) for layer in _network.walk(model))
+        self._index_layers()
+        self._index_paths()
+        self._index_branches()
+
+    def surroundings(self, layer, again=0):
+        """Returns the `Surroundings` of a layer, as far as the graph tells.
+
+        Args:
+            layer: The layer.
+            again: Which of its calls, from 0; the last one for all that come after.
+        """
+        fused = self._at_start(_network.fused_activation(layer))
+        numbers = self._calls_of_layer.get(id(layer))
+        if numbers is None:
+            return Surroundings(fused)
+        number = numbers[min(again, len(numbers) - 1)]
+        call = self.calls[number]
+        branch = self._branches.get(number)
+        is_first = self._count_kernels(self._ancestors[number]) == 1
+        if not _network.is_last_kernel(call.operation, layer):
+            return Surroundings(fused, is_first=is_first, branch=branch)
+        activation, normalized, is_output, added = fused, False, False, False
+        waiting, seen = [(number, True, False)], set()
+        while waiting:
+            current, is_alone, is_added = waiting.pop(0)
+            is_output |= is_alone and current in self._outputs
+            for consumer in self.calls[current].consumers:
+                operation = self.calls[consumer].operation
+                if consumer in seen:
+                    continue
+                seen.add(consumer)
+                applied = _network.activation_of(operation)
+                if applied is not None and activation is None:
+                    activation, added = applied, is_added
+                if applied is None and not _network.is_transparent(operation):
+                    continue
+                if activation is None:
+                    normalized |= _network.is_normalization(operation)
+                is_added_here = is_added or _network.is_addition(operation)
+                is_alone_here = is_alone and consumer not in self._additions
+                waiting.append((consumer, is_alone_here, is_added_here))
+        activation = self._at_start(activation)
+        return Surroundings(activation, normalized, is_first, is_output, branch, added)
+
+    def fed_by(self, layer):
+        """Returns for each call of a layer which one it has its inputs from, unit by unit.
+
+        `None` where that is more than one, or units have been mixed or moved in between.
+        """
+        return [self._source(number) for number in self._calls_of_layer.get(id(layer), ())]
+
+    def _source(self, number):
+        if self._only_layer(number) is None:  # which may hand its inputs on to several
+            return None
+        while len(self.calls[number].inputs) == 1:
+            (number,) = self.calls[number].inputs
+            if self._kernels >> number & 1:
+                return self._only_layer(number)
+            if not _network.keeps_units(self.calls[number].operation):
+                return None
+        return None
+
+    def _only_layer(self, number):
+        """Returns the layer with a kernel in a call, `None` if there are several."""
+        found = [
+            each
+            for each in _network.walk(self.calls[number].operation)
+            if _network.kernels_of(each)
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def _at_start(self, activation):
+        return _network.at_start(activation) if self._anew else activation
+
+    def vocabularies(self):
+        """Returns the number of tokens that each input is looked up among, by its place."""
+        inputs = [number for number, call in enumerate(self.calls) if call.operation is None]
+        found = {}
+        for place, number in enumerate(inputs):
+            readers = (self.calls[consumer].operation for consumer in self.calls[number].consumers)
+            sizes = [_network.vocabulary(reader) for reader in readers]
+            if any(sizes):
+                found[place] = min(filter(None, sizes))
+        return found
+
+    def _index_layers(self):
+        self._calls_of_layer, self._kernels = {}, 0
+        for number, call in enumerate(self.calls):
+            for previous in set(call.inputs):
+                self.calls[previous].consumers.append(number)
+            if isinstance(call.operation, keras.Layer):
+                for layer in _network.walk(call.operation):
+                    self._calls_of_layer.setdefault(id(layer), []).append(number)
+                    if _network.kernels_of(layer):
+                        self._kernels |= 1 << number
+
+    def _index_paths(self):
+        """Finds the calls that each call depends on, as the bits of a number, and the depth."""
+        self._ancestors, depths = [], []
+        for number, call in enumerate(self.calls):
+            ancestors = 1 << number
+            for previous in call.inputs:
+                ancestors |= self._ancestors[previous]
+            self._ancestors.append(ancestors)
+            depths.append(
+                max((depths[previous] for previous in call.inputs), default=0)
+                + (self._kernels >> number & 1)
+            )
+        self.depth = max(depths, default=0)
+
+    def _index_branches(self):
+        self._branches, self._additions = {}, set()
+        for addition, call in enumerate(self.calls):
+            branch = self._branch(call)
+            if not branch:
+                continue
+            members = [self.calls[number] for number in _numbers(branch)]
+            kernels = list(_numbers(branch & self._kernels))
+            properties = {
+                "number": len(self._additions),
+                "depth": len(kernels),
+                "normalized": any(_network.is_normalization(each.operation) for each in members),
+                "is_zero": any(map(self._is_zero, members)),
+            }
+            for number in kernels:
+                branch = Branch(**properties, is_last=number == kernels[-1])
+                self._branches.setdefault(number, branch)
+            self._additions.add(addition)
+        self.num_branches = len(self._additions)
+
+    def _is_zero(self, call):
+        """Whether a call multiplies by a weight that is zero, or starts at it."""
+        return any(
+            self._anew[id(variable)].starts_at_zero
+            if id(variable) in self._anew
+            else _network.is_zero(variable)
+            for variable in _network.multipliers(call.operation, call.variables)
+        )
+
+    def _branch(self, call):
+        """Returns the calls of the residual branch that a call adds to its shortcut, as bits."""
+        if not _network.is_addition(call.operation) or len(call.inputs) != 2:
+            return 0
+        first, second = (self._ancestors[number] for number in call.inputs)
+        if not first & second:
+            return 0
+        # What comes from elsewhere, such as an encoder, is no part of the branch.
+        fork = (first & second).bit_length() - 1
+        sides = [self._after(fork, side) for side in (first & ~second, second & ~first)]
+        sides.sort(key=self._count_kernels)
+        shortcut, branch = (self._count_kernels(side) for side in sides)
+        # A projection of the shortcut is one layer; two sides alike are no residual branch.
+        return sides[1] if shortcut <= 1 and branch > shortcut else 0
+
+    def _after(self, fork, calls):
+        """Returns those of the calls that depend on the call `fork`."""
+        return sum(1 << n for n in _numbers(calls) if self._ancestors[n] >> fork & 1)
+
+    def _count_kernels(self, calls):
+        return (calls & self._kernels).bit_count()
+
+
+def _numbers(bits):
+    """Yields the places of the bits that are set, the lowest first."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+class _Reader:
+    """Follows symbolic tensors back to their inputs, into nested models and layers of users."""
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def read_model(self, model):
+        """Appends the calls of a model and returns the numbers of those that are its outputs."""
+        inputs = symbolic_inputs(model)
+        if has_graph(model):
+            outputs = model.outputs
+        else:
+            outputs = (model.call if _network.is_composite(model) else model)(**inputs)
+        produced = {id(tensor): self._append(None, []) for tensor in keras.tree.flatten(inputs)}
+        return self._read(keras.tree.flatten(outputs), produced)
+
+    def _append(self, operation, inputs, variables=()):
+        self.calls.append(Call(operation, inputs, variables))
+        return len(self.calls) - 1
+
+    def _read(self, outputs, produced):
+        """Appends the calls between known tensors and `outputs`; not recursive in the depth."""
+        waiting = list(outputs)
+        while waiting:
+            tensor = waiting[-1]
+            if id(tensor) in produced:
+                waiting.pop()
+                continue
+            operation, node_number, _ = tensor._keras_history
+            node = operation._inbound_nodes[node_number]
+            missing = [each for each in node.input_tensors if id(each) not in produced]
+            if missing:
+                waiting.extend(missing)
+                continue
+            numbers = self._read_node(operation, node, produced)
+            produced.update(zip(map(id, node.output_tensors), numbers, strict=True))
+        return [produced[id(tensor)] for tensor in outputs]
+
+    def _read_node(self, operation, node, produced):
+        """Returns the numbers of the calls that give the node's outputs."""
+        inputs = [produced[id(tensor)] for tensor in node.input_tensors]
+        if node.is_input:
+            return [self._append(None, [])]
+        operation = _network.distributed(operation)
+        if isinstance(operation, keras.Model) and has_graph(operation):
+            known = dict(zip(map(id, operation.inputs), inputs, strict=True))
+            return self._read(operation.outputs, known)
+        if _network.is_composite(operation):
+            # The tensors of its own call stand in for what it computes.
+            before = len(self.calls)
+            try:
+                outputs = operation.call(*node.arguments.args, **node.arguments.kwargs)
+                return self._read(keras.tree.flatten(outputs), dict(produced))
+            except Exception:  # its code needs values: it stays one call
+                del self.calls[before:]
+        arguments = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+        variables = [each for each in arguments if isinstance(each, keras.Variable)]
+        number = self._append(operation, inputs, variables)
+        return [number] * len(node.output_tensors)
+
+
+def has_graph(model):
+    """Whether a model has been made of symbolic tensors: Functional, or a built Sequential."""
+    return isinstance(getattr(model, "outputs", None), list) and bool(model.outputs)
+
+
+def symbolic_inputs(model):
+    """Returns the symbolic inputs of a model, of a subclassed one by argument of its `call`."""
+    if has_graph(model):
+        return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    config = model.get_build_config()
+    if not config:
+        raise ValueError("the model has not kept the shape of its input")
+    parameters = inspect.signature(model.call).parameters
+    shapes = config.get("shapes_dict") or {next(iter(parameters)): config["input_shape"]}
+    shapes = {name.removesuffix("_shape"): shape for name, shape in shapes.items()}
+    for name, parameter in parameters.items():
+        is_required = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if is_required and name not in shapes:
+            raise ValueError(f"the model has not kept the shape of {name!r}; give it a `build`")
+    return {
+        name: keras.tree.map_shape_structure(keras.KerasTensor, shape)
+        for name, shape in shapes.items()
+    }

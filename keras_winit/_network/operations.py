@@ -1,0 +1,258 @@
+"""What a call of a layer or operation does to a signal."""
+
+import functools
+import inspect
+import itertools
+import re
+
+import keras
+import numpy as np
+
+from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
+from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, walk
+from keras_winit._network.told import authored
+
+layers = keras.layers
+initializers = keras.initializers
+
+_SLOPES = (1000,)  # shape of a draw whose mean is that of the slopes of a PReLU
+
+
+def applied_activation(function):
+    """Returns the function inside an `Activation` layer, and anything else as it is."""
+    while isinstance(function, layers.Activation):
+        function = function.activation
+    return function
+
+
+def activation_formula(layer):
+    """Returns (name, arguments) of the activation function that a Keras layer is.
+
+    `None` where the layer is none of Keras's activation layers.
+    """
+    if isinstance(layer, layers.ReLU):
+        names = ("negative_slope", "max_value", "threshold")
+        return "relu", {name: getattr(layer, name) for name in names}
+    if isinstance(layer, layers.LeakyReLU):
+        return "leaky_relu", {"negative_slope": layer.negative_slope}
+    if isinstance(layer, layers.ELU):
+        return "elu", {"alpha": layer.alpha}
+    if isinstance(layer, layers.PReLU):
+        slope = layer.alpha if layer.built else layer.alpha_initializer(_SLOPES, dtype="float32")
+        return "relu", {"negative_slope": float(np.mean(keras.ops.convert_to_numpy(slope)))}
+    if isinstance(layer, layers.Softmax):
+        return "softmax", {}
+    if isinstance(layer, layers.Identity):
+        return "linear", {}
+    return None
+
+
+def at_start(activation):
+    """Returns an activation as its layer starts it: a PReLU with the slopes its author gave."""
+    layer = applied_activation(activation)
+    if not isinstance(layer, layers.PReLU):
+        return activation
+    own = authored(layer, "alpha_initializer")
+    return layers.PReLU(own, shared_axes=layer.shared_axes, name=layer.name)
+
+
+def fused_activation(layer):
+    """Returns the activation that a layer with a kernel applies itself, `None` if linear."""
+    activation = applied_activation(getattr(layer, "activation", None))
+    return None if _is_linear(activation) else activation
+
+
+def activation_of(operation):
+    """Returns the activation that a call of a layer or operation is, `None` if it is none."""
+    if isinstance(operation, layers.Activation):
+        activation = applied_activation(operation)
+        return None if _is_linear(activation) else activation
+    if isinstance(operation, keras.Layer):
+        formula = activation_formula(operation)
+        return None if formula is None or formula[0] == "linear" else operation
+    name = snake_case(type(operation).__name__)
+    name = {"re_lu": "relu", "exp": "exponential"}.get(name, name)
+    if name not in (*FORMULAS, *NOT_ELEMENTWISE):
+        return None
+    function = getattr(keras.activations, name)
+    arguments = inspect.signature(function).parameters.keys() & vars(operation).keys()
+    return functools.partial(function, **{each: getattr(operation, each) for each in arguments})
+
+
+def _is_linear(activation):
+    return (
+        activation is None
+        or activation is keras.activations.linear
+        or isinstance(activation, layers.Identity)
+    )
+
+
+def snake_case(name):
+    """Returns a class name as Keras makes layer names of it."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+_NORMALIZATIONS = (
+    layers.BatchNormalization,
+    layers.LayerNormalization,
+    layers.GroupNormalization,
+    layers.RMSNormalization,
+    layers.UnitNormalization,
+)
+# Classes of Keras with weights of several axes that are no kernels: scales, slopes, statistics,
+# states.
+_WITHOUT_KERNELS = (
+    *_NORMALIZATIONS,
+    *(layers.Normalization, layers.SpectralNormalization, layers.PReLU, layers.RNN),
+    layers.STFTSpectrogram,
+)
+
+# What an activation may be looked for behind: it leaves the layer's output as it is, part by
+# part, or brings it to unit size.
+_TRANSPARENT = (
+    *_NORMALIZATIONS,
+    *(layers.Activation, layers.Identity, layers.Masking, layers.ActivityRegularization),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(layers.Reshape, layers.Flatten, layers.Permute, layers.RepeatVector),
+    *(layers.Concatenate, layers.Add, layers.Average, layers.Maximum),
+    *(
+        cls
+        for name, cls in vars(layers).items()
+        if name.startswith(("Cropping", "ZeroPadding", "UpSampling")) or "Pool" in name
+    ),
+)
+# What works on each unit by itself. (Flattened, the units of one place are still those.)
+_UNIT_BY_UNIT = (
+    *(layers.BatchNormalization, layers.Identity, layers.Masking, layers.ActivityRegularization),
+    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
+    *(layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, layers.Flatten),
+    layers.Activation,
+)
+_TRANSPARENT_NAMES = {
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Cast", "Concatenate", "Stack"),
+    *("Pad", "Add", "Mean", "Max", "MaxPool", "AveragePool", "AdaptiveAveragePool"),
+    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),  # of keras.applications
+}
+
+
+def is_normalization(operation):
+    """Whether a layer brings its input to unit size."""
+    return isinstance(operation, _NORMALIZATIONS)
+
+
+def may_have_kernels(layer, variables):
+    """Whether some of a layer's own variables may be kernels, although none is known.
+
+    In a class of the user's that derives from one of Keras's without kernels, as `Model`, those of
+    several axes may.
+    """
+    known = kernels_of(layer)
+    if known is None:
+        return any("float" in variable.dtype for variable in variables)
+    if known or is_described(type(layer)) or isinstance(layer, _WITHOUT_KERNELS):
+        return False
+    is_own = type(layer).__module__.split(".")[0] == "keras"
+    is_free = not is_own or isinstance(layer, FOREIGN)
+    return is_free and any(len(variable.shape) > 1 for variable in variables)
+
+
+def is_transparent(operation):
+    """Whether the activation of a layer may come behind this layer or operation."""
+    return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in _TRANSPARENT_NAMES
+
+
+def keeps_units(operation):
+    """Whether the units of what a layer or operation gives are those it is given, in order."""
+    name = type(operation).__name__
+    is_pool = "Pool" in name or name.startswith(("Cropping", "ZeroPadding", "UpSampling"))
+    return isinstance(operation, _UNIT_BY_UNIT) or is_pool or activation_of(operation) is not None
+
+
+def is_addition(operation):
+    """Whether a layer or operation adds two tensors."""
+    return isinstance(operation, layers.Add) or type(operation).__name__ in (
+        "Add",
+        "CustomScaleLayer",  # of InceptionResNetV2
+    )
+
+
+def distributed(operation):
+    """Returns the layer that a `TimeDistributed` applies, and anything else as it is."""
+    while isinstance(operation, layers.TimeDistributed):
+        operation = operation.layer
+    return operation
+
+
+def multipliers(operation, variables):
+    """Returns the weights that a call may multiply by: a gamma, or one of the user's."""
+    for layer in walk(operation) if isinstance(operation, keras.Layer) else ():
+        if kernels_of(layer) is None:
+            variables = [*variables, *layer.weights]
+        elif getattr(layer, "gamma", None) is not None:
+            variables = [*variables, layer.gamma]
+    return [variable for variable in variables if variable.name not in ("bias", "beta")]
+
+
+def is_zero(variable):
+    """Whether all values of a variable are zero."""
+    return not keras.ops.convert_to_numpy(variable).any()
+
+
+def is_composite(operation):
+    """Whether it is a layer of the user's that calls other layers and has no kernel itself."""
+    return (
+        isinstance(operation, keras.Layer)
+        and type(operation).__module__.split(".")[0] != "keras"
+        and len(list(itertools.islice(walk(operation), 2))) == 2
+        and not kernels_of(operation)
+    )
+
+
+def is_last_kernel(operation, layer):
+    """Whether the output of `layer` is that of the call of `operation` that contains it."""
+    if isinstance(operation, ATTENTION):  # attention
+        return layer.name == "attention_output"
+    return type(operation).__module__.split(".")[0] == "keras" or operation is layer
+
+
+def is_closed(layer):
+    """Whether a layer runs those inside of it in a loop or a map, out of sight."""
+    return isinstance(layer, (layers.RNN, layers.TimeDistributed))
+
+
+def is_quantized(operation):
+    """Whether Keras runs its `quantized_call` in place of its `call`."""
+    return getattr(operation, "quantization_mode", None) is not None
+
+
+def is_attention(layer):
+    """Whether a layer has maps of queries, keys and values inside of it."""
+    return isinstance(layer, ATTENTION)
+
+
+def vocabulary(operation):
+    """Returns the number of tokens that an embedding knows, `None` for anything else."""
+    return operation.input_dim if isinstance(operation, layers.Embedding) else None
+
+
+def unit_axis(layer):
+    """Returns the axis of a layer's output that its units are along."""
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+
+
+def unit_shape(layer):
+    """Returns the shape in which a number per unit multiplies the layer's last kernel.
+
+    `None` where the units are not those of the last axis of the output, in order.
+    """
+    known = kernels_of(layer)
+    if not known or isinstance(layer, (layers.EinsumDense, layers.Embedding)):
+        return None
+    shape = getattr(layer, known[-1].weight).shape
+    structured, axes = known[-1].structure(shape)
+    units = axes.batch + axes.output
+    sizes = [size if axis in units else 1 for axis, size in enumerate(structured)]
+    if known[-1].blocks > 1:  # the groups are side by side on the last axis of the kernel
+        sizes[-2:] = [sizes[-2] * sizes[-1]]
+    return tuple(sizes)

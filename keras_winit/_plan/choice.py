@@ -1,0 +1,28 @@
+"""What a scheme chooses for one weight."""
+
+from dataclasses import dataclass
+
+import keras
+
+from keras_winit._network import Weight
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one weight gets, and why.
+
+    Attributes:
+        weight: The `Weight`.
+        initializer: The initializer, `None` to leave the weight alone.
+        reason: One sentence.
+        reference: Where it comes from, or an empty string.
+        as_keras: Whether to draw it as Keras does when it builds the layer, wrong fans included.
+        from_layer: Whether it is what the layer gives it, as the scheme has nothing to say.
+    """
+
+    weight: Weight
+    initializer: keras.Initializer | None
+    reason: str
+    reference: str = ""
+    as_keras: bool = False
+    from_layer: bool = False

@@ -1,0 +1,298 @@
+"""Gives every weight of a model new values, all of them or none."""
+
+import math
+import random
+import warnings
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_winit import _backends, _checks, _network
+from keras_winit._diagnose import page
+from keras_winit._measure.coverage import coverage
+from keras_winit._network import restart
+from keras_winit._network.transaction import all_or_nothing
+from keras_winit._plan.plan import brief, fans, make_plan, matching
+from keras_winit._show.result import Result, Table
+from keras_winit._turn import turn
+from keras_winit.constraints import SparsityMask
+from keras_winit.initializers._fill import fill, in_config
+
+_CHUNK = 1 << 16
+_MOST_SHOWN = 5  # of the weights that a warning lists
+# Headers of the table, and fields of a row.
+_COLUMNS = {
+    "weight": "weight",
+    "shape": "shape",
+    "fan in": "fan_in",
+    "fan out": "fan_out",
+    "drawn with": "initializer",
+    "std before": "before",
+    "std": "after",
+    "why": "reason",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What happened to one weight.
+
+    Attributes:
+        weight: Its path.
+        shape: Its shape.
+        fan_in: Products that one output sums, `None` for other weights than kernels.
+        fan_out: Outputs that one input reaches, or `None`.
+        initializer: What it was drawn with, or "left alone".
+        before: Its standard deviation before, `None` for a weight without values.
+        after: Its standard deviation now.
+        reason: Why.
+        skipped: Whether it was left alone.
+    """
+
+    weight: str
+    shape: tuple
+    fan_in: float | None
+    fan_out: float | None
+    initializer: str
+    before: float | None
+    after: float | None
+    reason: str
+    skipped: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class Initialization(Result):
+    """What `initialize` has done: prints as a table, in a notebook as HTML.
+
+    Attributes:
+        model: Name of the model.
+        seed: The seed, also where none was given: with it the same weights are drawn again.
+        rows: A `Row` for every weight.
+        notes: Sentences on what is left to do.
+        warnings: Those of them on what was not reset and should be: `UserWarning`s as well.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, trainable=False)])
+    >>> [row.reason for row in keras_winit.initialize(model).skipped]
+    ['frozen', 'frozen']
+    """
+
+    model: str
+    seed: int
+    rows: tuple
+    notes: tuple
+    warnings: tuple = ()
+
+    @property
+    def skipped(self):
+        """The rows of the weights that were left alone."""
+        return tuple(row for row in self.rows if row.skipped)
+
+    @property
+    def table(self):
+        """What was done to every weight."""
+        rows = [[getattr(row, field) for field in _COLUMNS.values()] for row in self.rows]
+        return Table([*_COLUMNS], rows, f"Model {self.model!r}, initialized with seed {self.seed}")
+
+
+@turn()
+def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False, optimizer=False):
+    """Gives the weights of a model new starting values, in place.
+
+    Kernels are drawn by the axes and fans they really have: per gate, per group, per map of an
+    attention layer, transposed kernels the right way round. Biases, normalization (its
+    statistics included) and embeddings return to what their layer gives them, unless the scheme
+    says otherwise. Every weight has a stream of its own, keyed by the seed and its path: no two
+    are alike, adding a layer leaves the others as they were, and TensorFlow, JAX and torch get
+    the same values. (Numbers in automatic layer names count from the first of the model.)
+
+    Afterwards the layers' initializer attributes are those that were used, and so are the configs
+    that are saved (but for attention layers whose maps were drawn differently, as `"mimetic"` does:
+    their config has room for one). What their authors gave is remembered as long as the layers
+    live: a scheme gives the same whatever came before it, and `"own"` what the authors wrote. A
+    saved file, and a copy made of a config, hold what was used last. Shared weights are drawn
+    once. If anything fails, or is interrupted, the model keeps all of its weights and initializers.
+
+    Before another training, as in cross-validation, give `optimizer=True`: then all is as in a
+    fresh model but for the learning rate. What was to be reset and is not is a `UserWarning`: the
+    state of the optimizer, and weights that `"own"` leaves, since no layer says how to draw them.
+
+    Args:
+        model: Built Keras model or layer.
+        scheme: One of
+
+            - `"suggested"`: the right weights by activation, depth and shortcuts; see `suggest`;
+            - a `Plan` that `suggest` made, edited or not;
+            - `"own"`: a reset; what each layer's own initializers would draw;
+            - `"keras"`: the defaults of Keras;
+            - `"pytorch"`: the defaults of torch, biases included;
+            - `"critical"`: weights and biases at the edge of chaos, for deep plain networks;
+            - `"fixup"`, `"zero_last"`, `"gpt2"`: residual branches that start at zero and are
+              scaled with depth, that start at zero, that are scaled with depth;
+            - `"mimetic"`: attention as that of trained vision transformers, for small data sets;
+              the rest as suggested;
+            - any initializer, by name, class or instance, for all kernels; `"looks_linear"` for
+              those that a rectifier follows, as first, last or between by what their inputs are,
+              and for the others as suggested.
+
+            Defaults to `"suggested"`.
+        seed: Integer or `None`, for one that `keras.utils.set_random_seed` governs.
+        only: Name, path or pattern (`"encoder/*"`) of layers or weights, or a list of them;
+            all others are left alone. Defaults to `None`, for all.
+        frozen: Whether weights that are not trainable because their layer is not, or because
+            LoRA froze them, are drawn as well. Defaults to `False`.
+        optimizer: Whether the optimizer starts anew as well, and with it the metrics and the seed
+            generators of dropout and the like. (On torch a dropout without a seed asks torch.)
+            The learning rate stays what it is now. Defaults to `False`.
+
+    Returns:
+        `Initialization`, which lists every weight and what was left alone for what reason.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model is not built, the scheme or a name is unknown, an initializer
+            does not fit a weight, or the optimizer cannot start anew.
+        RuntimeError: If a weight does not have the values that were assigned to it.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [keras.Input((8,)), keras.layers.Dense(4, "relu", name="hidden"), keras.layers.Dense(2)]
+    ... )
+    >>> result = keras_winit.initialize(model, "orthogonal", seed=7)
+    >>> result.rows[0].initializer, result.rows[0].fan_in
+    ('Orthogonal()', 8)
+    """
+    optimizer = _checks.flag("optimizer", optimizer)
+    with all_or_nothing() as changes:
+        result = initialize_within(
+            changes, model, scheme, seed=seed, only=only, frozen=frozen, optimizer=optimizer
+        )
+        for warning in result.warnings:
+            warnings.warn(warning, stacklevel=3)  # beyond `turn`
+        return result
+
+
+def initialize_within(
+    changes, model, scheme="suggested", *, seed=None, only=None, frozen=False, optimizer=False
+):
+    """Does what `initialize` does, as a part of `Changes` that are made together."""
+    if seed is None:
+        seed = random.randint(1, 10**9)
+    seed = _checks.integer("seed", seed)
+    _checks.flag("frozen", frozen)
+    plan = make_plan(model, scheme)
+    choices = plan.choices
+    chosen = choices if only is None else matching(choices, only, argument="only")
+    chosen = {id(choice) for choice in chosen}
+    keys = _network.stable_paths(model, [choice.weight for choice in choices])
+    rows, done, left = [], [], []
+    for choice, key in zip(choices, keys, strict=True):
+        if id(choice) not in chosen:
+            continue
+        reason = _reason_to_skip(choice, frozen)
+        if reason is None:
+            before, after = _draw(choice, f"{seed}/{key}", changes)
+            told = in_config(choice.weight, choice.initializer, as_keras=choice.as_keras)
+            done.append((choice.weight, told))
+        else:
+            before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
+            if not choice.weight.is_frozen and choice.weight.may_change:
+                left.append(f"{choice.weight.path} ({reason})")
+        rows.append(_row(choice, before, after, reason))
+    for weight, told in done:
+        _network.tell_initializer(weight, told, changes)
+    _network.tell_attention(model, changes)
+    asked = coverage([choice.weight for choice in choices if id(choice) in chosen])
+    if optimizer:
+        restart.restart(model, changes)
+    is_reset = isinstance(scheme, str) and scheme == "own"
+    warned = (*(_not_reset(left) if is_reset else ()), *restart.kept(model))
+    notes = (*page.left_alone(asked), *warned)
+    return Initialization(model.name, seed, tuple(rows), notes, warned)
+
+
+def _reason_to_skip(choice, frozen):
+    if choice.initializer is None:
+        return choice.reason
+    if not frozen and choice.weight.is_frozen:
+        return "frozen"
+    if isinstance(choice.weight.variable.constraint, SparsityMask):
+        return "its SparsityMask belongs to the zeros it has"
+    return None
+
+
+def _row(choice, before, after, reason):
+    weight = choice.weight
+    return Row(
+        weight.path,
+        tuple(int(size) for size in weight.variable.shape),
+        *fans(weight),
+        brief(None if reason else choice.initializer),
+        before,
+        after,
+        reason or choice.reason,
+        skipped=reason is not None,
+    )
+
+
+def _draw(choice, seed, changes):
+    """Draws and assigns one weight; returns its standard deviation before and after."""
+    variable = choice.weight.variable
+    before = _std(changes.keep(variable))
+    try:
+        values = fill(choice.weight, choice.initializer, seed, as_keras=choice.as_keras)
+        after = _std(values)
+        if not math.isfinite(after):
+            raise ValueError("the values drawn are not all finite.")
+    except (TypeError, ValueError) as error:
+        weight = choice.weight
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"Layer {weight.layer.name!r} ({type(weight.layer).__name__}), {weight.name} of shape "
+            f"{tuple(variable.shape)}, with {brief(choice.initializer)}: {error} "
+            "Leave it out with `only`, or give it an initializer of its own in a plan."
+        ) from error
+    variable.assign(keras.ops.cast(_backends.tensor(values), variable.dtype))
+    sample = _sample(values)
+    del values
+    held = _sample(keras.ops.convert_to_numpy(variable))
+    if abs(held - sample).max() > 2**-7 * abs(sample).max():  # 16-bit types round
+        raise RuntimeError(f"Weight {choice.weight.path!r} did not take the values assigned to it.")
+    return before, after
+
+
+def _sample(values):
+    """Returns up to some thousand of the values."""
+    values = np.ravel(values)
+    return values[:: 1 + values.size // 1024].astype(np.float32)
+
+
+@np.errstate(invalid="ignore", over="ignore")  # of weights that are not finite it is not a number
+def _std(values):
+    """Returns the standard deviation, without a copy of the values; `None` if there are none."""
+    values = np.ravel(values)
+    if not values.size:
+        return None
+    dtype = np.result_type(values.dtype, np.float32)
+    shift, total, squares = values[0].astype(dtype), 0.0, 0.0  # constants then have exactly none
+    for start in range(0, values.size, _CHUNK):
+        part = values[start : start + _CHUNK].astype(dtype) - shift
+        total += float(part.sum())
+        squares += float(np.dot(part, part))
+    return math.sqrt(max(squares / values.size - (total / values.size) ** 2, 0.0))
+
+
+def _not_reset(left):
+    """Returns a sentence on the weights that a reset has left, in a tuple."""
+    if not left:
+        return ()
+    shown = left[:_MOST_SHOWN]
+    if len(left) > _MOST_SHOWN:
+        shown.append(f"and {len(left) - _MOST_SHOWN} more")
+    return (
+        f"Not reset, and so with the values they had: {', '.join(shown)}. For a complete reset "
+        "build the model anew.",
+    )

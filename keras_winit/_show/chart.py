@@ -1,0 +1,201 @@
+"""Draws over depth what was measured, as SVG with text in HTML beside it.
+
+The SVG is stretched to the width of the screen, its lines and the text are not. The style of the
+page has to hold `STYLE` and the colors that it names.
+"""
+
+import html
+import itertools
+import math
+
+import numpy as np
+
+from keras_winit._show import plot
+
+# Layers of which each has a dot, and shows its numbers under the pointer.
+_MANY = 200
+# Units of the drawing; at the top there is room for the marks of errors.
+_WIDTH, _HEIGHT, _TOP = 1000, 200, 14
+
+
+def sizes(names, signal, gradient, band=None, marked=()):
+    """Returns the chart of signal and gradient, on one axis of logarithms.
+
+    Args:
+        names: Names of the layers, in the order of calls.
+        signal: Root mean square of what each of them hands on.
+        gradient: Norm of the gradient by the preactivation of each, or `None`; drawn relative to
+            the last.
+        band: (low, high), limits of a healthy signal, or `None`.
+        marked: Names of layers with an error.
+    """
+    curves = {"signal": plot.as_array(signal), "gradient": plot.relative(gradient)}
+    low, high = map(math.log10, plot.log_limits(*curves.values(), band or ()))
+
+    def height(value):
+        share = (high - math.log10(value)) / (high - low)
+        return _HEIGHT * min(max(share, 0.0), 1.0)
+
+    exponents = range(math.ceil(low), math.floor(high) + 1)
+    ticks = [(height(10.0**each), _power(each)) for each in exponents[:: -(-len(exponents) // 5)]]
+    keys = [("line signal", "signal, root mean square"), ("line gradient", "gradient / last")]
+    behind, lines = "", []
+    if band is not None and 0 < band[0] < band[1] < math.inf:
+        top, bottom = height(band[1]), height(band[0])
+        behind = f'<path class="band" d="M0 {top:.1f}h{_WIDTH}V{bottom:.1f}H0z"/>'
+        keys.append(("band", "healthy signal"))
+    for row, (name, values) in enumerate(curves.items()):
+        zero, broken = plot.edges(values)
+        values = np.ma.masked_where(zero | broken, values).tolist()
+        lines.append(_line(name, [None if v is None else height(v) for v in values]))
+        distance = 5 + 9 * row
+        for at, y, what in (
+            (zero, _HEIGHT - distance, "zero, at the lower edge"),
+            (broken, distance, "not finite, at the upper edge"),
+        ):
+            if at.any():
+                lines.append(_marks(f"edge {name}", at.nonzero()[0], len(names), f"{y}h0"))
+                keys.append((f"edge {name}", f"{name} {what}"))
+    wrong = [place for place, name in enumerate(names) if name in marked]
+    if wrong:
+        lines.append(_marks("wrong", wrong, len(names), f"{-_TOP}v{_TOP - 4}"))
+        keys.append(("wrong", "layer with an error"))
+    lines.append(_pointed(names, curves, _number))
+    return _chart("Size of signal and gradient", len(names), keys, ticks, behind, lines)
+
+
+def fractions(names, dead, saturated):
+    """Returns the chart of the fractions of dead and of saturated units, `None` for no such."""
+    curves = {"dead": ("signal", dead), "saturated": ("gradient", saturated)}
+    curves = {name: each for name, each in curves.items() if any(v is not None for v in each[1])}
+    keys = [(f"line {look}", name) for name, (look, _) in curves.items()]
+    lines = [
+        _line(look, [None if v is None else _HEIGHT * (1 - v) for v in values])
+        for look, values in curves.values()
+    ]
+    values = {name: plot.as_array(values) for name, (_, values) in curves.items()}
+    lines.append(_pointed(names, values, "{:.0%}".format))
+    ticks = [(_HEIGHT * (1 - each), f"{each:.0%}") for each in (0.0, 0.5, 1.0)]
+    return _chart("Dead and saturated units", len(names), keys, ticks, "", lines)
+
+
+def _chart(title, number, keys, ticks, behind, lines):
+    legend = "".join(
+        f'<li><svg class="key" viewBox="0 0 30 12" aria-hidden="true">{_key(look)}</svg>{name}</li>'
+        for look, name in keys
+    )
+    grid = "".join(f"M0 {y:.1f}h{_WIDTH}" for y, _ in ticks)
+    scale = "".join(
+        f'<span style="top:{(y + _TOP) / (_HEIGHT + _TOP):.2%}">{text}</span>' for y, text in ticks
+    )
+    depth = "".join(
+        f'<span style="left:{(each - 0.5) / number:.2%}">{each}</span>' for each in _places(number)
+    )
+    return f"""<figure>
+<figcaption>{title}<ul class="legend">{legend}</ul></figcaption>
+<div class="chart"><div class="scale">{scale}</div>
+<svg viewBox="0 {-_TOP} {_WIDTH} {_HEIGHT + _TOP}" preserveAspectRatio="none" role="img">
+<title>{title}, layer by layer; the numbers are in the table of layers</title>
+{behind}<path class="grid" d="{grid}"/>
+{"".join(lines)}</svg>
+<div class="depth">{depth}</div></div>
+<p class="axis muted">layer, in the order of calls</p>
+</figure>"""
+
+
+def _key(look):
+    """Returns what stands in the legend for what looks so."""
+    kind, _, name = look.partition(" ")
+    if kind == "line":
+        return f'<path class="{look}" d="M1 6h28"/><path class="dots {name}" d="M15 6h0"/>'
+    path = {"edge": "M15 6h0", "band": "M0 0h30v12h-30z", "wrong": "M15 0v12"}[kind]
+    return f'<path class="{look}" d="{path}"/>'
+
+
+def _x(place, number):
+    return f"{_WIDTH * (place + 0.5) / number:.1f}"
+
+
+def _line(look, heights):
+    """Returns a line with gaps where the height is `None`, and dots at its points."""
+    number = len(heights)
+    line, dots, pen = [], [], "M"
+    for place, y in enumerate(heights):
+        if y is None:
+            pen = "M"
+            continue
+        at = f"{_x(place, number)} {y:.1f}"
+        line.append(f"{pen}{at}")
+        is_alone = pen == "M" and heights[place + 1 : place + 2] in ([], [None])
+        if number <= _MANY or is_alone:
+            dots.append(f"M{at}h0")
+        pen = "L"
+    return (
+        f'<path class="line {look}" d="{"".join(line)}"/>'
+        f'<path class="dots {look}" d="{"".join(dots)}"/>'
+    )
+
+
+def _marks(look, places, number, path):
+    """Returns the same small path at several layers."""
+    path = "".join(f"M{_x(place, number)} {path}" for place in places)
+    return f'<path class="{look}" d="{path}"/>'
+
+
+def _pointed(names, curves, write):
+    """Returns what shows the numbers of the layer under the pointer, unless there are many."""
+    number = len(names)
+    columns = {key: values.tolist() for key, values in curves.items()}
+    parts = []
+    for place, name in enumerate(names if number <= _MANY else ()):
+        values = [(key, values[place]) for key, values in columns.items()]
+        text = ", ".join(f"{key} {write(value)}" for key, value in values if value is not None)
+        parts.append(
+            f'<rect x="{_WIDTH * place / number:.1f}" y="{-_TOP}" width="{_WIDTH / number:.1f}" '
+            f'height="{_HEIGHT + _TOP}" pointer-events="all">'
+            f"<title>{place + 1} {html.escape(name)}: {text}</title></rect>"
+        )
+    return "".join(parts)
+
+
+def _places(number):
+    """Returns the numbers of up to six layers, at round distances."""
+    steps = (factor * 10**power for power in itertools.count() for factor in (1, 2, 5))
+    step = next(step for step in steps if number / step <= 5)
+    return [1, *(each for each in range(step, number + 1, step) if each > 1)]
+
+
+def _power(exponent):
+    return f"{10.0**exponent:g}" if -2 <= exponent <= 3 else f"10<sup>{exponent}</sup>"
+
+
+def _number(value):
+    return f"{value:.3g}"
+
+
+STYLE = """
+figure { margin: 16px 0 24px; }
+figcaption { font-weight: 600; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 0 16px; margin: 4px 0 8px;
+  padding: 0; font-size: 14px; font-weight: 400; }
+.key { width: 30px; height: 12px; margin-right: 6px; }
+.chart { display: grid; grid-template-columns: 48px 1fr; margin-right: 16px; }
+.chart svg { display: block; width: 100%; height: 240px; border-bottom: 1px solid var(--muted); }
+.scale, .depth { position: relative; font-size: 14px; line-height: 1; color: var(--muted); }
+.scale span { position: absolute; right: 6px; transform: translateY(-50%); }
+.scale sup { font-size: 14px; line-height: 0; vertical-align: 5px; }
+.depth { grid-column: 2; height: 24px; }
+.depth span { position: absolute; top: 6px; transform: translateX(-50%);
+  white-space: nowrap; }
+.axis { margin: 0; text-align: center; }
+path, rect { vector-effect: non-scaling-stroke; fill: none; }
+.grid { stroke: var(--rule); stroke-width: 1px; }
+.band { fill: var(--band); }
+path.wrong { stroke: var(--error); stroke-width: 3px; }
+.line { stroke-width: 2px; stroke-linejoin: round; }
+.dots { stroke-width: 6px; stroke-linecap: round; }
+.edge { stroke-width: 7px; stroke-linecap: square; }
+.signal { stroke: var(--signal); }
+.gradient { stroke: var(--gradient); }
+.line.gradient { stroke-dasharray: 6 4; }
+"""

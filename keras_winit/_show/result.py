@@ -1,0 +1,100 @@
+"""What all results share: a table with what is said of it, as text, HTML, dict and data frame."""
+
+import functools
+import html
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_winit._show import table
+
+
+class Table(NamedTuple):
+    """A table of a result.
+
+    Attributes:
+        columns: Names of the columns.
+        rows: A list of values for each row.
+        title: Line above.
+    """
+
+    columns: list
+    rows: list
+    title: str = ""
+
+
+class Result:
+    """Base of what the functions of this package return.
+
+    Attributes:
+        table: A `Table`, which a subclass gives.
+        shown: What is printed of it; all of it unless a subclass leaves some out.
+        lead: Texts above the table.
+        notes: Texts below the table.
+    """
+
+    lead = notes = ()
+
+    @property
+    def shown(self):
+        """The part of the table that is printed."""
+        return self.table
+
+    def __repr__(self):
+        parts = [*self.lead, table.text(*self.shown), *self.notes]
+        return table.printable("\n".join(parts))
+
+    def _repr_html_(self):
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return table.to_html(*self.shown) + notes
+
+    def to_dict(self):
+        """Returns title, rows and notes as strings, numbers, lists and dicts that JSON can hold.
+
+        What is not finite is `None`.
+        """
+        columns, rows, title = self.table
+        rows = [dict(zip(columns, row, strict=True)) for row in rows]
+        return plain({"title": title, "rows": rows, "notes": self.notes})
+
+    def to_frame(self):
+        """Returns the table as a data frame of pandas.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "`to_frame` needs pandas. Install it with `pip install pandas`."
+            ) from error
+        return pandas.DataFrame(self.table.rows, columns=self.table.columns)
+
+
+@functools.singledispatch
+def plain(value):
+    """Returns a value as strings, numbers, lists and dicts that JSON can hold."""
+    return value
+
+
+@plain.register
+def _(value: dict):
+    return {key: plain(each) for key, each in value.items()}
+
+
+@plain.register(list)
+@plain.register(tuple)
+def _(value):
+    return [plain(each) for each in value]
+
+
+@plain.register
+def _(value: np.ndarray):
+    return plain(value.tolist())
+
+
+@plain.register
+def _(value: float):
+    return value if math.isfinite(value) else None

@@ -1,0 +1,125 @@
+"""Fits tables and texts to the width of a terminal."""
+
+import itertools
+import re
+import textwrap
+
+from keras_winit._show import table as _table
+
+# A column of text can be this narrow before another one is left out.
+_NARROW = 40
+_NARROWEST = 8
+_FILL = {"break_long_words": False, "break_on_hyphens": False}
+
+
+class Printable:
+    """A stream to which control characters of a text, but for line feeds, are written as escapes.
+
+    Args:
+        stream: The stream behind it, which does all else.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        return self._stream.write(_table.printable(text))
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Also breaks lines within the path of a weight, and before the arguments of a class."""
+
+    wordsep_simple_re = re.compile(r"(\s+)|(?<=[/(])(?=\w)")
+
+
+def table(header, rows, title="", *, width, notes=(), drop=()):
+    """Returns a table as `_table.text` does, which is no wider than a terminal.
+
+    If it is too wide as it is, then first some columns become numbered notes below it, next some
+    columns are left out, which is said, and at last cells of text go over several lines.
+
+    Args:
+        header: Names of the columns.
+        rows: Lists of values.
+        title: Line above.
+        width: Columns of the terminal.
+        notes: Names of columns that become one note for each row, said once where rows agree.
+        drop: Names of columns that may be left out, the first one first.
+    """
+    lines = [fill(title, width, indent=2)] if title else []
+    whole = _table.text(header, rows)
+    if max(map(len, whole.splitlines())) <= width:
+        return "\n".join([*lines, whole])
+    values = list(zip(*rows, strict=True)) or [()] * len(header)
+    columns = dict(zip(header, values, strict=True))
+    below = _move_to_notes(columns, notes)
+    left_out = []
+    for name in drop:
+        if _total([min(each, _NARROW) for each in _widths(columns).values()]) <= width:
+            break
+        if columns.pop(name, None) is not None:
+            left_out.append(name)
+    if left_out:
+        names = ", ".join(name for name in header if name in left_out)
+        below.append(f"Not shown in {width} columns: {names}. `--wide` shows them.")
+    below = [fill(each, width, indent=4) for each in below]
+    return "\n".join([*lines, *_lines(columns, width), *below])
+
+
+def fill(text, width, indent=7):
+    """Returns text with every line of it wrapped; lines that were wrapped before are joined."""
+    lines = re.sub(r"\n {7}(?=\S)", " ", text).splitlines()
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent=" " * indent, **_FILL) for line in lines
+    )
+
+
+def _move_to_notes(columns, names):
+    """Replaces the columns of these names by one of numbers; returns what the numbers mean."""
+    moved = [columns.pop(name) for name in names if name in columns]
+    if not moved:
+        return []
+    texts = ["; ".join(filter(None, parts)) for parts in zip(*moved, strict=True)]
+    numbers = {text: f"[{i}]" for i, text in enumerate(dict.fromkeys(filter(None, texts)), 1)}
+    columns[names[0]] = [numbers.get(text) for text in texts]
+    return [f"{number} {text}" for text, number in numbers.items()]
+
+
+def _widths(columns):
+    return {
+        name: max([len(name), *(len(_table.cell(value)) for value in values)])
+        for name, values in columns.items()
+    }
+
+
+def _total(widths):
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _lines(columns, width):
+    widths = _widths(columns)
+    texts = [name for name, values in columns.items() if not _table.is_numeric(values)]
+    while texts and _total(widths.values()) > width:
+        widest = max(texts, key=widths.get)
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    rows = zip(*columns.values(), strict=True)
+    cells = [list(columns), ["-" * each for each in widths.values()]]
+    cells.extend([_table.cell(value) for value in row] for row in rows)
+    lines = []
+    for row in cells:
+        wrapped = [
+            _Wrapper(size, break_on_hyphens=False).wrap(cell) or [""]
+            for cell, size in zip(row, widths.values(), strict=True)
+        ]
+        for parts in itertools.zip_longest(*wrapped, fillvalue=""):
+            aligned = [
+                part.ljust(size) if name in texts else part.rjust(size)
+                for part, (name, size) in zip(parts, widths.items(), strict=True)
+            ]
+            lines.append("  ".join(aligned).rstrip())
+    return lines

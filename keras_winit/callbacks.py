@@ -1,0 +1,240 @@
+"""A callback that watches the signal while a model trains."""
+
+import contextlib
+import csv
+import math
+import os
+import warnings
+from pathlib import Path
+
+import keras
+
+from keras_winit import _backends, _checks
+from keras_winit._measure.batch import take
+from keras_winit._measure.measure import measure
+from keras_winit._show.plot import history, panels
+
+_FRACTIONS = ("cosine", "between_samples", "dead", "saturated")
+_SIZES = ("signal", "preactivation", "gradient", "gradient_of_weights", "weights")
+STATISTICS = (*_SIZES[:2], *_FRACTIONS, *_SIZES[2:])
+
+
+class SignalMonitor(keras.callbacks.Callback):
+    """Records the signal at every layer while a model trains, every so many batches.
+
+    What `diagnose` measures, on one and the same batch: before training (where the model is built
+    by then), after every `every` batches, and at the end. The training itself is not changed by
+    it. A record costs about as much as `diagnose`.
+
+    `history` holds a dict for every record and call of a layer with a kernel, with `step` (number
+    of batches so far), `layer` and
+
+    - `signal`, `preactivation`: root mean square of what is handed on, of what the kernel gives;
+    - `cosine`, `between_samples`: mean cosine of two samples; their share of the variance;
+    - `dead`, `saturated`: fraction of the units, of the outputs;
+    - `gradient`: norm of the gradient by the preactivation;
+    - `gradient_of_weights`, `weights`: norms of the gradient by the kernels, and of these.
+
+    `None` stands for what does not apply.
+
+    Args:
+        x: Batch to measure on, as in `diagnose`. Of a data set the first batch is taken when
+            training starts: give it one of its own. Defaults to `None`, for noise.
+        y: Its labels. Defaults to `None`, for gradients of a random projection of the outputs.
+        every: Positive integer, number of batches between two records. Defaults to `100`.
+        csv_path: File, in a folder that exists, to write the records to as well, as they come. A
+            monitor writes it anew; a second `fit` with the same monitor appends, with steps from 0
+            again, while `history` holds the last. Defaults to `None`.
+        log_dir: Folder for TensorBoard to read them from; takes the package `tensorboard`.
+            Defaults to `None`.
+
+    If a file cannot be written any more, as on a full disk, a warning says so and the training
+    goes on, with the records in `history`.
+
+    Raises:
+        TypeError: If `every` is no integer, or a path is none.
+        ValueError: If `every` is below 1 or a file cannot be written; when training starts, if
+            the batch does not fit.
+        ImportError: If `log_dir` is given and `tensorboard` is not installed.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> monitor = keras_winit.SignalMonitor(every=2)
+    >>> _ = model.fit(np.ones((16, 4)), np.ones(16), batch_size=4, verbose=0, callbacks=[monitor])
+    >>> [record["step"] for record in monitor.history[::2]]
+    [0, 2, 4]
+    """
+
+    def __init__(self, x=None, y=None, *, every=100, csv_path=None, log_dir=None):
+        super().__init__()
+        self.x, self.y = x, y
+        self.every = _checks.integer("every", every, minimum=1)
+        if csv_path is not None:
+            _check_file(csv_path)
+        if log_dir is not None and _path("log_dir", log_dir).is_file():
+            raise ValueError(
+                f"`log_dir` should be a folder. Received: log_dir={log_dir!r}, a file."
+            )
+        self.csv_path, self.log_dir = csv_path, log_dir
+        self.history = []
+        self._writer_class = None if log_dir is None else _writer_class(log_dir)
+        self._writer = None
+        self._is_begun = False
+        self._written = set()
+
+    def on_train_begin(self, logs=None):
+        self.history, self._step, self._before_epoch, self._batch = [], 0, 0, None
+        self._close()  # a training that failed did not
+        self._written = {
+            each for each in ("csv_path", "log_dir") if getattr(self, each) is not None
+        }
+        if "log_dir" in self._written:
+            with self._writing("log_dir"):
+                self._writer = self._writer_class(str(self.log_dir))
+        if "csv_path" in self._written and not (self._is_begun and Path(self.csv_path).exists()):
+            self._write("w", [("step", "layer", *STATISTICS)])
+            self._is_begun = True
+        if self.model.built:  # else its first batch builds it
+            self._record()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._before_epoch = self._step
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras may run several batches before it calls this.
+        before, self._step = self._step, self._before_epoch + batch + 1
+        if self._step // self.every > before // self.every:
+            self._record()
+
+    def on_train_end(self, logs=None):
+        if not self.history or self.history[-1]["step"] != self._step:
+            self._record()
+        self._close()
+
+    def _close(self):
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with self._writing("log_dir"):
+                writer.close()
+
+    @contextlib.contextmanager
+    def _writing(self, name):
+        """Has an error end what is written, and not the training."""
+        try:
+            yield
+        except Exception as error:  # TensorBoard has those of its file system
+            self._written.discard(name)
+            warnings.warn(
+                f"SignalMonitor cannot write to `{name}` any more. Received: "
+                f"{name}={getattr(self, name)!r}, {type(error).__name__}: {error}. The training "
+                "goes on, and `history` holds the records.",
+                stacklevel=2,
+            )
+
+    def plot(self, statistic="signal", ax=None):
+        """Draws a statistic of every layer over the batches.
+
+        Args:
+            statistic: A key of the records in `history`. Defaults to `"signal"`.
+            ax: Axes of matplotlib. Defaults to `None`, for a new figure of pyplot.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If there is no such statistic, or nothing has been recorded.
+            ImportError: If matplotlib is not installed.
+        """
+        _checks.option("statistic", statistic, STATISTICS)
+        if not self.history:
+            raise ValueError(
+                "`plot` should come after training. Received: no records; "
+                "give the monitor to `fit(callbacks=[monitor])` first."
+            )
+        layers = list(dict.fromkeys(record["layer"] for record in self.history))
+        steps = list(dict.fromkeys(record["step"] for record in self.history))
+        values = {(each["step"], each["layer"]): each[statistic] for each in self.history}
+        rows = [[values.get((step, layer)) for layer in layers] for step in steps]
+        if ax is None:
+            (ax,) = panels(1)
+        history(ax, steps, layers, rows, statistic, is_fraction=statistic in _FRACTIONS)
+        return ax
+
+    def _record(self):
+        model = self.model  # with it, Keras brings back the weights that JAX trains on copies of
+        with _backends.kept_random_state():
+            if self._batch is None:
+                self._batch = take(model, self.x, self.y)
+            signals = measure(model, self._batch).layers
+        records = [_record(self._step, signal) for signal in signals]
+        self.history.extend(records)
+        if "csv_path" in self._written:
+            self._write("a", [record.values() for record in records])
+        if "log_dir" in self._written:
+            with self._writing("log_dir"):
+                self._log(records)
+
+    def _write(self, mode, rows):
+        with self._writing("csv_path"), Path(self.csv_path).open(mode, newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    def _log(self, records):
+        for record in records:
+            for name in STATISTICS:
+                if record[name] is not None:
+                    tag = f"{name}/{record['layer']}"
+                    self._writer.add_scalar(tag, record[name], step=self._step)
+        self._writer.flush()
+
+
+def _record(step, layer):
+    gradients = [kernel.gradient for kernel in layer.kernels if kernel.gradient is not None]
+    output = layer.output
+    return {
+        "step": step,
+        "layer": layer.layer,
+        "signal": math.sqrt(output.second_moment),
+        "preactivation": math.sqrt(layer.preactivation.second_moment),
+        "cosine": output.cosine,
+        "between_samples": output.between_samples,
+        "dead": output.dead,
+        "saturated": layer.saturated,
+        "gradient": layer.gradient,
+        "gradient_of_weights": math.hypot(*gradients) if gradients else None,
+        "weights": math.hypot(*(kernel.norm for kernel in layer.kernels)),
+    }
+
+
+def _path(name, value):
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"`{name}` should be a path. Received: {name}={value!r}.")
+    return Path(value)
+
+
+def _check_file(csv_path):
+    path = _path("csv_path", csv_path)
+    problem = None
+    if not path.parent.is_dir():
+        problem = f"but the folder {str(path.parent)!r} does not exist. Make it first."
+    elif path.is_dir():
+        problem = "a folder. Add the name of a file."
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        problem = "which you may not write. Use another folder."
+    if problem:
+        raise ValueError(
+            "`csv_path` should be a file that can be written, in a folder that exists. "
+            f"Received: csv_path={csv_path!r}, {problem}"
+        )
+
+
+def _writer_class(log_dir):
+    try:
+        from tensorboard.summary import Writer
+    except ImportError as error:
+        raise ImportError(
+            f"`log_dir` takes the package tensorboard. Received: log_dir={log_dir!r}. "
+            'Install it with `pip install "keras-winit[tensorboard]"`, or use `csv_path`.'
+        ) from error
+    return Writer

@@ -1,0 +1,1051 @@
+"""The verdict on a model: every disease is found with its cause, and health is left in peace."""
+
+import functools
+import math
+import re
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import keras_winit
+from keras_winit._diagnose.rules import RULES, Action, judge
+from keras_winit._network.graph import Branch
+
+layers = keras.layers
+# `functools.partial` binds arguments that a network of the tables is to be built with.
+with_ = functools.partial
+
+
+def normal(stddev):
+    return keras.initializers.RandomNormal(stddev=stddev)
+
+
+def logits_loss():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def digits(number=96):
+    x, y = load_digits(return_X_y=True)
+    x = (x - x.mean(0)) / np.maximum(x.std(0), 0.1)
+    return x[:number].astype("float32"), y[:number]
+
+
+def dense(activation, depth, initializer="glorot_uniform", width=32, **arguments):
+    """A plain network for the digits; a function makes an initializer for each layer."""
+
+    def layer():
+        chosen = initializer if isinstance(initializer, str) else initializer()
+        return layers.Dense(width, activation, kernel_initializer=chosen, **arguments)
+
+    hidden = [layer() for _ in range(depth)]
+    model = keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(10)])
+    return model, *digits(), logits_loss()
+
+
+def initialized(build, scheme="suggested"):
+    model, *rest = build()
+    keras_winit.initialize(model, scheme, seed=1)
+    return model, *rest
+
+
+def residual(blocks, make_branch, width=16):
+    inputs = keras.Input((64,))
+    x = layers.Dense(width)(inputs)
+    for _ in range(blocks):
+        x = layers.Add()([x, make_branch(x)])
+    return keras.Model(inputs, layers.Dense(10)(x)), *digits(48), logits_loss()
+
+
+def two_layers(x):
+    hidden = layers.Dense(x.shape[-1], "relu", kernel_initializer="he_normal")(x)
+    return layers.Dense(x.shape[-1], kernel_initializer="he_normal")(hidden)
+
+
+class Gain(layers.Layer):
+    def build(self, shape):
+        self.alpha = self.add_weight(shape=(), initializer="zeros", name="alpha")
+
+    def call(self, x):
+        return x * self.alpha
+
+
+def rezero(x):
+    return Gain()(layers.Dense(x.shape[-1], "relu", kernel_initializer="he_normal")(x))
+
+
+def shared_initializer():
+    initializer = keras.initializers.HeNormal(seed=1)
+    return dense("relu", 4, lambda: initializer)
+
+
+def images(*rest, number=16, classes=4):
+    """A model of images of noise, and its batch."""
+    model = keras.Sequential([keras.Input((12, 12, 16)), *rest])
+    return model, noise(number, 12, 12, 16), np.arange(number) % classes, logits_loss()
+
+
+def depthwise(normalized=False):
+    rest = []
+    for _ in range(7):
+        rest.append(layers.DepthwiseConv2D(3, padding="same", depthwise_initializer="he_normal"))
+        if normalized:
+            rest.append(layers.BatchNormalization())
+        rest.append(layers.ReLU())
+    return images(*rest, layers.GlobalAveragePooling2D(), layers.Dense(4))
+
+
+def attention(depth, shortcut=False):
+    inputs = x = keras.Input((16, 24))
+    for _ in range(depth):
+        attended = layers.MultiHeadAttention(2, 12)(x, x)
+        x = layers.Add()([x, attended]) if shortcut else attended
+    x = layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(inputs, layers.Dense(3)(x))
+    return model, noise(8, 16, 24), np.arange(8) % 3, logits_loss()
+
+
+def attention_times(logits, values, depth):
+    """Layers of attention whose maps before and behind the softmax are multiplied."""
+    model, *rest = attention(depth, shortcut=True)
+    for layer in model.layers:
+        if isinstance(layer, layers.MultiHeadAttention):
+            for inner in (layer.query_dense, layer.key_dense):
+                inner.kernel.assign(logits * inner.kernel)
+            for inner in (layer.value_dense, layer.output_dense):
+                inner.kernel.assign(values * inner.kernel)
+    return model, *rest
+
+
+def with_value(value):
+    """A network one weight of which is not finite."""
+    model, *rest = dense("relu", 2, "he_normal")
+    kernel = keras.ops.convert_to_numpy(model.layers[1].kernel).copy()
+    kernel[3, 5] = value
+    model.layers[1].kernel.assign(kernel)
+    return model, *rest
+
+
+def binary(positives, activation="sigmoid", from_logits=False):
+    """Imbalanced classes, with small logits."""
+    out = layers.Dense(1, activation, kernel_initializer=normal(0.01))
+    hidden = layers.Dense(16, "relu", kernel_initializer="he_normal")
+    y = np.zeros((200, 1), "float32")
+    y[:positives] = 1
+    loss = keras.losses.BinaryCrossentropy(from_logits=from_logits)
+    return keras.Sequential([keras.Input((8,)), hidden, out]), noise(200, 8), y, loss
+
+
+def last_layer(stddev):
+    model, *rest = dense("relu", 1, "he_normal")
+    model.layers[-1].kernel.assign(stddev * noise(32, 10))
+    return model, *rest
+
+
+def classifier(activation, from_logits):
+    out = layers.Dense(10, activation, kernel_initializer=normal(0.1))
+    hidden = layers.Dense(32, "relu", kernel_initializer="he_normal")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    return keras.Sequential([keras.Input((64,)), hidden, out]), *digits(), loss
+
+
+def pixels(scale):
+    model, x, y, loss = dense("relu", 2, "he_normal")
+    return model, scale * np.random.default_rng(0).uniform(size=x.shape).astype("float32"), y, loss
+
+
+def standardized(model, x, y, loss):
+    return model, (x - x.mean(0)) / x.std(0), y, loss
+
+
+def with_logits(model, x, y, loss):
+    model.layers[-1].activation = keras.activations.linear
+    return model, x, y, logits_loss()
+
+
+# What makes a rule fire, what does not, and how it is mended where `fix` cannot do it.
+CASES = {
+    "non_finite": (with_(with_value, np.nan), with_(with_value, 1.0)),
+    "loss_mismatch": (
+        with_(classifier, "softmax", True),
+        with_(classifier, "softmax", False),
+        with_logits,
+    ),
+    "input_not_standardized": (with_(pixels, 255), with_(pixels, 1), standardized),
+    "identical_units": (with_(dense, "relu", 2, "zeros"), with_(dense, "relu", 2)),
+    "twin_kernels": (shared_initializer, with_(dense, "relu", 4, "he_normal")),
+    "wrong_fan": (depthwise, with_(depthwise, normalized=True)),
+    "dead_units": (
+        with_(dense, "relu", 2, "he_normal", bias_initializer=keras.initializers.Constant(-5)),
+        with_(dense, "relu", 40, "he_normal"),
+    ),
+    "saturated_units": (
+        with_(dense, "tanh", 3, with_(normal, 1.0)),
+        with_(dense, "tanh", 3, "lecun_normal"),
+    ),
+    "attention_logits": (
+        with_(attention_times, 10, 1, depth=2),
+        with_(attention, 2, shortcut=True),
+    ),
+    "tokens_alike": (
+        with_(attention_times, 1e-6, 4, depth=5),
+        with_(attention, 5, shortcut=True),
+    ),
+    "samples_alike": (with_(dense, "sigmoid", 8), with_(dense, "sigmoid", 2)),
+    "vanishing_signal": (with_(dense, "relu", 24), with_(dense, "relu", 24, "he_normal")),
+    "exploding_signal": (
+        with_(residual, 20, two_layers),
+        with_(initialized, with_(residual, 20, two_layers)),
+    ),
+    "vanishing_gradient": (
+        with_(dense, "sigmoid", 6),
+        with_(initialized, with_(dense, "sigmoid", 6)),
+    ),
+    "exploding_gradient": (
+        with_(dense, "tanh", 24, with_(normal, 0.6)),
+        with_(dense, "tanh", 24, "lecun_normal"),
+    ),
+    "mismatched_activation": (with_(dense, "relu", 24), with_(dense, "tanh", 24)),
+    "class_prior": (with_(binary, 4), with_(binary, 80)),
+    "initial_loss": (with_(last_layer, 1.0), with_(last_layer, 0.1)),
+}
+
+# Keras says so itself.
+pytestmark = pytest.mark.filterwarnings(
+    r'ignore:"`sparse_categorical_crossentropy` received `from_logits=True`:UserWarning'
+)
+
+
+def look(case):
+    model, x, y, loss = case
+    return keras_winit.diagnose(model, x, y, loss=loss)
+
+
+@functools.cache
+def diagnosis_of(rule, place):
+    keras.utils.set_random_seed(0)
+    return look(CASES[rule][place]())
+
+
+def names(report):
+    return [finding.rule for finding in report.findings]
+
+
+def test_every_rule_has_a_sick_and_a_healthy_network():
+    assert set(CASES) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_rule_fires_on_a_sick_network(rule):
+    assert rule in names(diagnosis_of(rule, 0))
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_rule_is_silent_on_a_healthy_network(rule):
+    assert rule not in names(diagnosis_of(rule, 1))
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_what_a_finding_suggests_makes_it_silent(rule):
+    keras.utils.set_random_seed(0)
+    sick, _, *mend = CASES[rule]
+    case = sick()
+    report = look(case)
+    finding = next(each for each in report.findings if each.rule == rule)
+    assert (finding.action is None) == bool(mend)
+    after = look(mend[0](*case)) if mend else report.fix(seed=1)
+    assert rule not in names(after)
+    assert after.ok
+
+
+def shows(text, number):
+    """Whether a text has a number, rounded to two digits or to a percent."""
+    found = re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?%?", text)
+    numbers = [float(each.rstrip("%")) / (100 if each.endswith("%") else 1) for each in found]
+    return any(math.isclose(each, number, rel_tol=0.06, abs_tol=0.006) for each in numbers)
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_finding_shows_its_number_and_its_limit_and_explains_itself(rule):
+    for finding in diagnosis_of(rule, 0).findings:
+        message = finding.message
+        assert (
+            "not finite" in message if finding.value == math.inf else shows(message, finding.value)
+        )
+        assert shows(message[message.index("limit") :], finding.limit)
+        assert finding.severity in ("error", "warning")
+        assert finding.layer is None or finding.layer in message.replace("/kernel", "")
+        for text in (message, finding.reason, finding.fix):
+            assert text[0].isupper() or text[0] in "`0123456789"
+            assert text.endswith((".", "`."))
+            assert "  " not in text
+            assert "\n" not in text
+        assert (
+            "https://" in finding.reference
+            or "http://" in finding.reference
+            or "Keras 3" in (finding.reference)
+        )
+
+
+# What the literature knows as sick, and the first cause that is to be named.
+SICK = {
+    "relu_glorot_30": (with_(dense, "relu", 30), "vanishing_signal"),
+    "sigmoid_10": (with_(dense, "sigmoid", 10), "samples_alike"),
+    "softplus_10": (with_(dense, "softplus", 10), "samples_alike"),
+    "tanh_50_small": (with_(dense, "tanh", 50, with_(normal, 0.01)), "vanishing_signal"),
+    "tanh_50_large": (with_(dense, "tanh", 50, with_(normal, 1.0)), "saturated_units"),
+    "residual_50": (with_(residual, 50, two_layers), "exploding_signal"),
+    "zeros": (with_(dense, "relu", 3, "zeros"), "identical_units"),
+    "ones": (with_(dense, "relu", 3, "ones"), "identical_units"),
+    "shared_initializer": (shared_initializer, "twin_kernels"),
+    "depthwise": (depthwise, "wrong_fan"),
+    "biases_of_minus_5": (CASES["dead_units"][0], "dead_units"),
+    "softmax_twice": (with_(classifier, "softmax", True), "loss_mismatch"),
+    "logits_as_probabilities": (with_(classifier, None, False), "loss_mismatch"),
+    "pixels_to_255": (with_(pixels, 255), "input_not_standardized"),
+    "nan": (with_(with_value, np.nan), "non_finite"),
+    "infinity": (with_(with_value, np.inf), "non_finite"),
+    "attention_12": (with_(attention, 12), "tokens_alike"),
+    "large_queries": (with_(attention_times, 10, 1, depth=2), "attention_logits"),
+    "imbalanced": (with_(binary, 4), "class_prior"),
+    "imbalanced_logits": (with_(binary, 4, None, True), "class_prior"),
+    "large_last_layer": (with_(last_layer, 1.0), "initial_loss"),
+}
+MILD = ("twin_kernels", "class_prior", "initial_loss")
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_first_finding_is_the_cause(name):
+    keras.utils.set_random_seed(0)
+    build, rule = SICK[name]
+    report = look(build())
+    assert names(report)[0] == rule
+    assert report.ok == (rule in MILD)
+
+
+# What is found in all, where more comes of one cause.
+ONE_CAUSE = {
+    "depthwise": {"wrong_fan"},  # of which the signal vanishes, and the gradient
+    "relu_glorot_30": {"vanishing_signal", "mismatched_activation"},
+    "residual_50": {"exploding_signal"},
+    "biases_of_minus_5": {"dead_units"},
+    "ones": {"identical_units"},
+}
+
+
+@pytest.mark.parametrize("name", ONE_CAUSE)
+def test_one_cause_is_told_once(name):
+    keras.utils.set_random_seed(0)
+    assert set(names(look(SICK[name][0]()))) == ONE_CAUSE[name]
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_loss_is_the_entropy_of_the_labels_once_the_bias_starts_at_the_prior(from_logits):
+    report = look(binary(4, None if from_logits else "sigmoid", from_logits)).fix()
+    entropy = -(0.02 * math.log(0.02) + 0.98 * math.log(0.98))
+    assert report.signal.loss.value == pytest.approx(entropy, abs=1e-3)
+
+
+def test_prior_of_a_class_that_is_not_in_the_batch_is_not_zero():
+    model, x, y, _ = last_layer(0.01)
+    report = keras_winit.diagnose(model, x, np.where(y < 9, 0, 1), loss=logits_loss()).fix()
+    bias = keras.ops.convert_to_numpy(model.layers[-1].bias)
+    assert names(report) == []
+    np.testing.assert_allclose(bias[2:], math.log(0.5 / 96), rtol=1e-5)
+
+
+def test_mean_of_the_targets_is_the_prior_of_a_regression():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(16, "relu"), layers.Dense(2)])
+    y = noise(100, 2) * 2 + np.array([30.0, -10.0], "float32")
+    report = keras_winit.diagnose(model, noise(100, 8, seed=1), y, loss="mse")
+    assert names(report) == ["class_prior"]
+    assert names(report.fix()) == []
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model.layers[-1].bias), y.mean(0), 1e-5)
+
+
+def test_prior_before_a_sigmoid_is_what_it_takes_to_the_mean():
+    hidden, out = layers.Dense(16, "relu"), layers.Dense(2, "sigmoid")
+    model = keras.Sequential([keras.Input((8,)), hidden, out])
+    y = 0.05 + 0.005 * noise(100, 2)
+    keras_winit.diagnose(model, noise(100, 8, seed=1), y, loss="mse").fix()
+    mean = y.mean(0)
+    expected = np.log(mean / (1 - mean))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(out.bias), expected, rtol=1e-5)
+
+
+def image_net():
+    rest = []
+    for filters in (8, 12):
+        rest += [layers.Conv2D(filters, 3, padding="same", use_bias=False)]
+        rest += [layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D(padding="same")]
+    return images(*rest, layers.GlobalAveragePooling2D(), layers.Dense(4))
+
+
+def separable():
+    rest = []
+    for _ in range(2):
+        rest += [layers.DepthwiseConv2D(3, padding="same"), layers.BatchNormalization()]
+        rest += [layers.ReLU(6.0), layers.Conv2D(8, 1), layers.BatchNormalization()]
+        rest += [layers.ReLU(6.0)]
+    return images(*rest, layers.GlobalAveragePooling2D(), layers.Dense(4))
+
+
+def squeeze_and_excitation():
+    inputs = keras.Input((12, 12, 16))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(16, 3)(inputs)))
+    gate = layers.Dense(4, "relu")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Multiply()([x, layers.Dense(16, "sigmoid")(gate)])
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    return model, noise(16, 12, 12, 16), np.arange(16) % 4, logits_loss()
+
+
+def u_net():
+    def convolution(x):
+        return layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+
+    inputs = keras.Input((12, 12, 16))
+    wide = convolution(convolution(inputs))
+    up = layers.Conv2DTranspose(16, 2, strides=2)(convolution(layers.MaxPooling2D()(wide)))
+    x = convolution(layers.Concatenate()([up, wide]))
+    model = keras.Model(inputs, layers.Conv2D(1, 1, activation="sigmoid")(x))
+    mask = (noise(8, 12, 12, 1, seed=1) > 0).astype("float32")
+    return model, noise(8, 12, 12, 16), mask, "binary_crossentropy"
+
+
+def generator():
+    rest = [keras.Input((16,)), layers.Dense(3 * 3 * 16, use_bias=False)]
+    rest += [layers.BatchNormalization(), layers.LeakyReLU(), layers.Reshape((3, 3, 16))]
+    rest.append(layers.Conv2DTranspose(8, 4, 2, padding="same", use_bias=False))
+    rest += [layers.BatchNormalization(), layers.LeakyReLU()]
+    rest.append(layers.Conv2DTranspose(3, 3, padding="same", activation="tanh"))
+    return keras.Sequential(rest), noise(16, 16), None, None
+
+
+def discriminator():
+    rest = []
+    for filters in (8, 16):
+        rest += [layers.Conv2D(filters, 5, 2, padding="same"), layers.LeakyReLU()]
+    model, x, *_ = images(*rest, layers.Flatten(), layers.Dense(1))
+    return model, x, np.ones((16, 1)), keras.losses.BinaryCrossentropy(from_logits=True)
+
+
+def tokens(*shape):
+    return np.random.default_rng(0).integers(1, 200, size=shape).astype("int32")
+
+
+def transformer(depth=1, before=True):
+    inputs = keras.Input((12,), dtype="int32")
+    x = layers.Embedding(200, 16)(inputs)
+    for _ in range(depth):
+        for attends in (True, False):
+            y = layers.LayerNormalization()(x) if before else x
+            if attends:
+                y = layers.MultiHeadAttention(2, 8)(y, y)
+            else:
+                y = layers.Dense(16)(layers.Dense(32, "gelu")(y))
+            x = layers.Add()([x, y])
+            x = x if before else layers.LayerNormalization()(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    y = np.arange(24) % 2
+    model = keras.Model(inputs, layers.Dense(2, "softmax")(x))
+    return model, tokens(24, 12), y, "sparse_categorical_crossentropy"
+
+
+def recurrent():
+    cells = [layers.Bidirectional(layers.LSTM(8, return_sequences=True)), layers.GRU(8)]
+    rest = [layers.Embedding(200, 16), *cells, layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((12,), dtype="int32"), *rest])
+    return model, tokens(24, 12), np.arange(24)[:, None] % 2, "binary_crossentropy"
+
+
+def autoencoder():
+    sizes = [layers.Dense(size, "relu") for size in (32, 8, 32)]
+    model = keras.Sequential([keras.Input((64,)), *sizes, layers.Dense(64, "sigmoid")])
+    x = load_digits().data[:96].astype("float32") / 16
+    return model, x, x, "binary_crossentropy"
+
+
+def frozen_base():
+    base = [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.ReLU()]
+    base = keras.Sequential([keras.Input((12, 12, 16)), *base, layers.GlobalAveragePooling2D()])
+    base.trainable = False
+    return images(base, layers.Dense(4))
+
+
+def siamese():
+    encoder = keras.Sequential([keras.Input((64,)), layers.Dense(32, "relu"), layers.Dense(16)])
+    inputs = [keras.Input((64,)), keras.Input((64,))]
+    distance = layers.Subtract()([encoder(each) for each in inputs])
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(keras.ops.abs(distance)))
+    x, _ = digits()
+    return model, [x, x[::-1]], np.arange(96)[:, None] % 2, "binary_crossentropy"
+
+
+def two_outputs():
+    inputs = keras.Input((64,))
+    x = layers.Dense(32, "relu")(layers.Dense(32, "relu")(inputs))
+    model = keras.Model(inputs, [layers.Dense(10, "softmax")(x), layers.Dense(1)(x)])
+    model.compile(loss=["sparse_categorical_crossentropy", "mse"])
+    x, y = digits()
+    return model, x, [y, 1000.0 * y[:, None]], None
+
+
+def mixture():
+    inputs = keras.Input((64,))
+    gates = layers.Dense(32, "softmax")(inputs)
+    experts = [layers.Dense(16, "relu")(inputs) for _ in range(2)]
+    x = sum(gates[:, place : place + 1] * each for place, each in enumerate(experts))
+    return keras.Model(inputs, layers.Dense(10)(x)), *digits(), logits_loss()
+
+
+class Modulation(layers.Layer):
+    """A kernel of zeros that is no end of a branch, as in diffusion transformers."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.dense = layers.Dense(units, kernel_initializer="zeros")
+
+    def build(self, x_shape, condition_shape):
+        self.dense.build(condition_shape)
+
+    def call(self, x, condition):
+        return x * (1 + self.dense(condition))
+
+
+def modulated():
+    inputs, condition = keras.Input((64,)), keras.Input((4,))
+    x = layers.Dense(32, "silu")(inputs)
+    x = layers.Dense(32, "silu")(Modulation(32)(x, condition))
+    x_digits, y = digits()
+    model = keras.Model([inputs, condition], layers.Dense(10)(x))
+    return model, [x_digits, noise(96, 4)], y, logits_loss()
+
+
+def multi_label():
+    out = layers.Dense(20, "sigmoid")
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(32, "relu"), out])
+    y = (noise(96, 20, seed=1) > 1).astype("float32")
+    return model, digits()[0], y, "binary_crossentropy"
+
+
+def one_hot():
+    x = np.eye(50, dtype="float32")[np.arange(96) * 7 % 50]
+    rest = [layers.Dense(16, "relu"), layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((50,)), *rest])
+    return model, x, np.arange(96)[:, None] % 2, "binary_crossentropy"
+
+
+def regression(scale, shift=0.0):
+    rest = [layers.Dense(32, "relu"), layers.Dense(32, "relu"), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((12,)), *rest])
+    return model, noise(96, 12), noise(96, 1, seed=1) * scale + shift, "mse"
+
+
+def rescaled():
+    model, _, y, loss = images(
+        layers.Rescaling(1 / 255),
+        layers.Conv2D(8, 3, activation="relu"),
+        layers.Flatten(),
+        layers.Dense(4),
+    )
+    x = np.random.default_rng(0).uniform(0, 255, size=(16, 12, 12, 16)).astype("float32")
+    return model, x, y, loss
+
+
+def normalized_pixels():
+    rest = [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.ReLU(), layers.Flatten()]
+    model, _, y, loss = images(*rest, layers.Dense(4, kernel_initializer=normal(0.01)))
+    x = np.random.default_rng(0).uniform(0, 255, size=(16, 12, 12, 16)).astype("float32")
+    return model, x, y, loss
+
+
+def application():
+    model = keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, classes=10)
+    return model, noise(8, 32, 32, 3), np.arange(8), "sparse_categorical_crossentropy"
+
+
+HEALTHY = {
+    **{
+        f"{activation}_{depth}": with_(initialized, with_(dense, activation, depth))
+        for activation, depth in (("tanh", 30), ("selu", 30), ("gelu", 30), ("sigmoid", 10))
+    },
+    **{
+        f"residual_{scheme}": with_(initialized, with_(residual, 12, two_layers), scheme)
+        for scheme in ("suggested", "fixup", "zero_last")
+    },
+    "rezero": with_(residual, 8, rezero),
+    "batch_normalization": image_net,
+    "separable": separable,
+    "squeeze_and_excitation": squeeze_and_excitation,
+    "u_net": u_net,
+    "generator": generator,
+    "discriminator": discriminator,
+    "transformer": transformer,
+    "transformer_normalized_behind": with_(transformer, before=False),
+    "recurrent": recurrent,
+    "autoencoder": autoencoder,
+    "frozen_base": frozen_base,
+    "siamese": siamese,
+    "two_outputs": two_outputs,
+    "mixture": mixture,
+    "modulated": modulated,
+    "multi_label": multi_label,
+    "one_hot": one_hot,
+    "single_layer": with_(dense, "relu", 0),
+    "two_layers_of_sigmoid": with_(dense, "sigmoid", 2),
+    "regression": with_(regression, 1.0),
+    "regression_1000": with_(regression, 1000.0),
+    "pixels_to_1": with_(pixels, 1),
+    "pixels_rescaled": rescaled,
+    "pixels_before_normalization": normalized_pixels,
+    "imbalanced_15": with_(binary, 30),
+}
+if keras.backend.backend() != "jax":  # which compiles each of its many shapes, for minutes
+    HEALTHY["application"] = application
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_network_is_left_in_peace(name):
+    keras.utils.set_random_seed(1)
+    assert look(HEALTHY[name]()).findings == ()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("width", [32, 64, 128])
+@pytest.mark.parametrize("is_noise", [False, True], ids=["digits", "noise"])
+def test_40_layers_of_relu_with_he_are_no_error(width, is_noise, seed):
+    keras.utils.set_random_seed(seed)
+    model, x, y, loss = dense("relu", 40, "he_normal", width)
+    x = noise(*x.shape) if is_noise else x
+    report = look((model, x, y, loss))
+    assert report.ok
+    # By chance the last of so many layers may be large.
+    assert set(names(report)) <= {"initial_loss"}
+
+
+# Rules need no model: the numbers of a healthy network are changed to both sides of a limit.
+
+
+@functools.cache
+def signal_of(attends):
+    keras.utils.set_random_seed(0)
+    case = attention(2, shortcut=True) if attends else dense("relu", 3, "he_normal")
+    return look(case).signal
+
+
+def changed(signal, place, kernel=None, output=None, preactivation=None, **changes):
+    """Returns a signal with other numbers of the layer at a place, its kernel and its summaries."""
+    layer = signal.layers[place]
+    if kernel:
+        changes["kernels"] = (replace(layer.kernels[0], **kernel),)
+    if output:
+        changes["output"] = replace(layer.output, **output)
+    if preactivation:
+        changes["preactivation"] = replace(layer.preactivation, **preactivation)
+    new = [*signal.layers]
+    new[place] = replace(layer, **changes)
+    return replace(signal, layers=tuple(new))
+
+
+# The log of the signal's size varies by chance with variance 5 / fan_in a layer, here of 64 and 32.
+THREE_DEVIATIONS = 3 * math.sqrt(5 / 64 + 5 / 32)
+
+
+def with_signal(signal, ratio):
+    first = signal.layers[0].output.second_moment
+    return changed(signal, 2, output={"second_moment": ratio * first})
+
+
+def with_gradient(signal, ratio):
+    last = signal.layers[3].gradient
+    return changed(signal, 0, gradient=ratio * last)
+
+
+def with_dead(signal, fraction):
+    """As many units are off for all samples, and the others for half of them."""
+    dead = {"dead": fraction, "zero": (1 + fraction) / 2}
+    return changed(signal, 1, output=dead, preactivation={"common": 0.0})
+
+
+def with_saturated(signal, fraction):
+    return changed(signal, 1, saturated=fraction)
+
+
+def with_repeated(signal, fraction):
+    return changed(signal, 1, kernel={"repeated": fraction})
+
+
+def with_cosine(signal, cosine):
+    """The output is of second moment 1, and so is the preactivation of the last layer."""
+    number = signal.layers[2].output.num_samples
+    common = (cosine * (number - 1) + 1) / number
+    summary = {"second_moment": 1.0, "common": common}
+    return changed(changed(signal, 2, output=summary), 3, preactivation=summary)
+
+
+def with_input(signal, size):
+    kernel = signal.layers[0].kernels[0]
+    moment = size * kernel.fan_in * kernel.second_moment
+    return changed(signal, 0, preactivation={"second_moment": moment})
+
+
+def with_loss(signal, value, **changes):
+    return replace(signal, loss=replace(signal.loss, value=value, **changes))
+
+
+def with_prior(signal, value):
+    return with_loss(signal, value, best=1.0, prior=(0.9, 0.1))
+
+
+def with_variance(signal, factor):
+    """Variances by Keras's fans, in a network whose signal vanishes, that are off by a factor."""
+    signal = with_signal(signal, 1e-3)
+    for place in range(3):
+        moment = signal.layers[place].kernels[0].second_moment
+        asked = {"asked": moment / factor, "asked_by_keras": moment}
+        signal = changed(signal, place, kernel=asked)
+    return signal
+
+
+def with_misfit(signal, factor):
+    """Variances in a network whose signal vanishes that are off by a factor, over three layers."""
+    signal = with_signal(signal, 1e-3)
+    for place in range(3):
+        layer = signal.layers[place]
+        moment = factor ** (1 / 3) * layer.asked / layer.kernels[0].fan_in
+        signal = changed(signal, place, kernel={"second_moment": moment})
+    return signal
+
+
+def of_attention(place, name):
+    """Returns what puts a number of the layer at a place into the signal of attention."""
+    return lambda _, number: changed(signal_of(True), place, **{name: number})
+
+
+def with_few_keys(_, logit_std):
+    return changed(signal_of(True), 0, logit_std=logit_std, num_keys=3)
+
+
+# Rule, how a number gets into a signal, what is "above" or "below" which limits, and what chance
+# multiplies them by.
+SIGNAL_NOISE, GRADIENT_NOISE = math.exp(THREE_DEVIATIONS), math.exp(1.5 * math.sqrt(15 / 32))
+LIMITS = [
+    ("vanishing_signal", with_signal, "below", {"warning": 0.1, "error": 1e-4}, 1 / SIGNAL_NOISE),
+    ("exploding_signal", with_signal, "above", {"warning": 10, "error": 1e4}, SIGNAL_NOISE),
+    (
+        "vanishing_gradient",
+        with_gradient,
+        "below",
+        {"warning": 1e-2, "error": 1e-3},
+        1 / GRADIENT_NOISE,
+    ),
+    ("exploding_gradient", with_gradient, "above", {"warning": 70, "error": 1e3}, GRADIENT_NOISE),
+    ("dead_units", with_dead, "above", {"warning": 0.25, "error": 0.5}, 1),
+    ("saturated_units", with_saturated, "above", {"error": 0.5}, 1),
+    ("samples_alike", with_cosine, "above", {"warning": 0.9999, "error": 0.99997}, 1),
+    (
+        "tokens_alike",
+        of_attention(4, "token_cosine"),
+        "above",
+        {"warning": 0.9999, "error": 0.99997},
+        1,
+    ),
+    ("attention_logits", of_attention(0, "logit_std"), "above", {"error": 2.3548}, 1),
+    ("attention_logits", with_few_keys, "above", {"error": 2}, 1),
+    ("identical_units", with_repeated, "above", {"warning": 0.1, "error": 0.5}, 1),
+    ("input_not_standardized", with_input, "above", {"warning": 20, "error": 1e3}, 1),
+    ("input_not_standardized", with_input, "below", {"warning": 1e-4, "error": 1e-8}, 1),
+    ("wrong_fan", with_variance, "below", {"warning": 1 / 1.5}, 1),
+    ("mismatched_activation", with_misfit, "below", {"warning": 0.1}, 1),
+    ("initial_loss", with_loss, "above", {"warning": 2 * math.log(10)}, 1),
+    ("class_prior", with_prior, "above", {"warning": 1.5}, 1),
+]
+
+
+def severity(rule, signal):
+    return next((each.severity for each in judge(signal) if each.rule == rule), None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "put", "side", "limits", "chance"),
+    LIMITS,
+    ids=[f"{rule}-{side}-{[*limits.values()][0]:.3g}" for rule, _, side, limits, _ in LIMITS],
+)
+def test_verdict_changes_at_the_limit(rule, put, side, limits, chance):
+    signal = signal_of(False)
+    expected = None
+    for beyond, limit in limits.items():
+        limit *= chance
+        # Of a cosine it is the distance from 1 that counts.
+        step = 0.01 * (1 - limit if 0.99 < limit < 1 else limit)
+        step = step if side == "above" else -step
+        assert severity(rule, put(signal, limit - step)) == expected
+        assert severity(rule, put(signal, limit + step)) == beyond
+        expected = beyond
+
+
+def test_the_code_that_a_finding_prints_mends_data_with_constant_pixels():
+    x, _ = load_digits(return_X_y=True)
+    x = np.append(100 * x[:200], np.full((200, 1), 0.1), 1).astype("float32")
+    constant = np.ptp(x, 0) == 0
+    assert constant.sum() > 3
+    model = keras.Sequential([keras.Input((65,)), layers.Dense(6, "relu"), layers.Dense(3)])
+    findings = keras_winit.diagnose(model, x).findings
+    finding = next(each for each in findings if each.rule == "input_not_standardized")
+    scope = {"x": x}
+    exec(re.search(r"`(x = [^`]*)`", finding.fix)[1], scope)
+    mended = scope["x"]
+    # Rounding in the mean of a constant is divided by itself at most.
+    assert np.abs(mended[:, constant]).max() <= 1
+    np.testing.assert_allclose(mended[:, ~constant].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(mended[:, ~constant].std(0), 1, rtol=1e-5)
+    assert "input_not_standardized" not in names(keras_winit.diagnose(model, mended))
+
+
+def test_layers_off_by_a_little_are_no_misfits():
+    signal = with_misfit(signal_of(False), 1 / 1.45**3)  # and 24 of them would make 1e-4
+    signal = replace(signal, layers=signal.layers[:3] * 8 + signal.layers[3:])
+    assert severity("vanishing_signal", signal) == "warning"
+    assert severity("mismatched_activation", signal) is None
+
+
+def test_units_of_samples_that_are_alike_may_be_off_together():
+    signal = with_dead(signal_of(False), 0.6)
+    output = signal.layers[1].output
+    assert severity("dead_units", signal) == "error"
+    # Half of 32 units are off by chance for all samples, four standard errors more at most.
+    alike = changed(
+        signal, 1, preactivation={"common": signal.layers[1].preactivation.second_moment}
+    )
+    assert severity("dead_units", alike) is None
+    assert severity("dead_units", changed(alike, 1, output={"dead": 1.0, "zero": 1.0})) == "error"
+    assert output.num_samples == 96
+
+
+def test_units_that_are_on_for_some_positions_are_not_dead_for_zeros_in_the_data():
+    signal = changed(signal_of(False), 1, output={"dead": 0.1, "zero": 0.9})
+    assert severity("dead_units", signal) is None
+
+
+def test_normalization_takes_any_input_and_starts_the_signal_anew():
+    signal = signal_of(False)
+    for rule, change in [
+        ("input_not_standardized", with_input(signal, 1e5)),
+        ("vanishing_signal", with_signal(signal, 1e-3)),
+        ("exploding_gradient", with_gradient(signal, 300)),
+    ]:
+        assert severity(rule, change) is not None
+        assert severity(rule, changed(change, 0, normalized=True)) is None
+
+
+def test_size_of_gates_and_of_what_attention_multiplies_is_no_signal():
+    large = {"output": {"second_moment": 1e9}}
+    gate = changed(signal_of(False), 0, **large)
+    query = changed(changed(signal_of(True), 0, **large), 2, branch=None)
+    assert severity("vanishing_signal", gate) == "error"
+    assert severity("vanishing_signal", changed(gate, 0, activation="sigmoid")) is None
+    assert [layer.name for layer in query.layers[:3]] == ["query", "key", "value"]
+    assert severity("vanishing_signal", query) is None
+
+
+def test_signal_vanishes_in_no_branch_beside_a_shortcut():
+    signal = with_signal(signal_of(False), 1e-9)
+    branch = Branch(number=0, depth=2, normalized=False, is_zero=False, is_last=False)
+    assert severity("vanishing_signal", changed(signal, 2, branch=branch)) is None
+    signal = changed(with_signal(signal_of(False), 1e9), 2, branch=branch)
+    assert severity("exploding_signal", signal) == "error"
+
+
+def test_gradient_is_that_of_the_largest_of_several_outputs():
+    signal = with_gradient(signal_of(False), 1e4)
+    other = replace(signal.layers[3], gradient=signal.layers[0].gradient)
+    assert severity("exploding_gradient", signal) == "error"
+    for layers_ in ((other, *signal.layers[3:]), (*signal.layers[3:], other)):
+        both = replace(signal, layers=(*signal.layers[:3], *layers_))
+        assert severity("exploding_gradient", both) is None
+
+
+def test_no_gradient_is_expected_behind_an_output_that_starts_at_zero():
+    signal = with_gradient(signal_of(False), 0.0)
+    assert severity("vanishing_gradient", signal) == "error"
+    zeros = {"second_moment": 0.0, "repeated": 1.0}
+    assert severity("vanishing_gradient", changed(signal, 3, kernel=zeros)) is None
+
+
+def test_loss_is_no_finding_where_its_cause_is_one():
+    loss = with_loss(signal_of(False), 50.0)
+    assert severity("initial_loss", loss) == "warning"
+    for cause in (
+        with_input(loss, 1e5),
+        with_signal(loss, 1e7),
+        with_loss(loss, 50, from_logits=False),
+    ):
+        assert judge(cause)
+        assert severity("initial_loss", cause) is None
+
+
+def test_loss_far_beyond_chance_is_an_error():
+    noise_of_logits = math.exp(1.5 * math.sqrt(5 / 64 + 3 * 5 / 32))
+    limit = math.log(10) * (1 + 10 * noise_of_logits)
+    found = [severity("initial_loss", with_loss(signal_of(False), limit * x)) for x in (0.99, 1.01)]
+    assert found == ["warning", "error"]
+
+
+def test_tokens_of_branches_alone_are_mended_by_weights():
+    signal = of_attention(4, "token_cosine")(None, 1.0)
+    for change, action in [({}, Action("initialize")), ({"branch": None}, None)]:
+        (finding,) = judge(changed(signal, 4, **change))
+        assert (finding.rule, finding.action) == ("tokens_alike", action)
+
+
+def test_wrong_fan_is_told_only_where_it_is_the_cause():
+    # The signal vanishes, and these variances are too large.
+    assert severity("wrong_fan", with_variance(signal_of(False), 4.0)) is None
+
+
+def test_wrong_fan_explains_why_a_variance_does_not_fit():
+    signal = with_misfit(signal_of(False), 1e-3)
+    assert severity("mismatched_activation", signal) == "warning"
+    for place in range(3):
+        moment = signal.layers[place].kernels[0].second_moment
+        asked = {"asked": 10 * moment, "asked_by_keras": moment}
+        signal = changed(signal, place, kernel=asked)
+    assert severity("wrong_fan", signal) == "warning"
+    assert severity("mismatched_activation", signal) is None
+
+
+def test_signal_that_fans_explain_in_part_vanishes_as_well():
+    for factor, expected in [(1 / 16, None), (1 / 4, "warning")]:
+        signal = with_variance(signal_of(False), factor)  # of 1 / 1000 they explain its square
+        assert severity("wrong_fan", signal) == "warning"
+        assert severity("vanishing_signal", signal) == expected
+
+
+def test_signal_that_vanishes_in_dead_units_is_told_of_with_them():
+    dead = {"second_moment": 0.0, "dead": 1.0, "zero": 1.0}
+    signal = changed(signal_of(False), 2, output=dead)
+    assert (severity("dead_units", signal), severity("vanishing_signal", signal)) == ("error", None)
+    half = with_dead(with_signal(signal_of(False), 1e-6), 0.3)
+    assert severity("dead_units", half) == "warning"
+    assert severity("vanishing_signal", half) == "error"
+
+
+@pytest.mark.parametrize(
+    ("cause", "consequence", "by_signal", "by_gradient"),
+    [
+        ("vanishing_signal", "vanishing_gradient", {"error": 1e-6, "warning": 1e-2}, 1e-6),
+        ("exploding_signal", "exploding_gradient", {"error": 1e6, "warning": 1e2}, 1e6),
+    ],
+)
+def test_gradient_is_told_of_where_it_is_worse_than_the_signal(
+    cause, consequence, by_signal, by_gradient
+):
+    for worse, ratio in by_signal.items():
+        signal = with_gradient(with_signal(signal_of(False), ratio), by_gradient)
+        assert severity(cause, signal) == worse
+        assert severity(consequence, signal) == (None if worse == "error" else "error")
+
+
+def test_gradient_vanishes_in_spite_of_a_fan_that_makes_the_signal_explode():
+    signal = with_gradient(with_variance(signal_of(False), 4.0), 1e-6)
+    signal = with_signal(signal, 1e7)
+    assert severity("wrong_fan", signal) == "error"
+    assert severity("vanishing_gradient", signal) == "error"
+
+
+def test_samples_are_alike_where_the_outputs_are_so_too():
+    signal = with_cosine(signal_of(False), 1.0)
+    assert severity("samples_alike", signal) == "error"
+    output = {"common": signal.layers[3].preactivation.second_moment / 2}
+    assert severity("samples_alike", changed(signal, 3, preactivation=output)) is None
+
+
+def test_a_cosine_of_nearly_zero_has_no_sign():
+    signal = with_cosine(signal_of(False), 1.0)
+    first = signal.layers[0].preactivation
+    common = (1 - 0.001 * (first.num_samples - 1)) / first.num_samples * first.second_moment
+    (finding,) = judge(changed(signal, 0, preactivation={"common": common}))
+    assert "their mean cosine is 0.00 at" in finding.message
+
+
+def test_input_that_was_drawn_is_not_judged():
+    signal = with_input(signal_of(False), 1e5)
+    assert severity("input_not_standardized", replace(signal, is_drawn=True)) is None
+
+
+def test_zeros_are_meant_where_what_is_next_to_them_varies():
+    zeros = {"second_moment": 0.0, "repeated": 1.0}
+    inside = changed(signal_of(False), 1, kernel={**zeros, "gradient": 0.0})
+    learns = changed(signal_of(False), 1, kernel={**zeros, "gradient": 0.1})
+    output = changed(signal_of(False), 3, kernel={**zeros, "gradient": 0.0})
+    found = [severity("identical_units", each) for each in (inside, learns, output)]
+    assert found == ["error", None, None]
+
+
+def test_of_one_class_alone_no_frequencies_are_known():
+    one_class = with_loss(signal_of(False), 2.0, best=0.0, prior=(1.0,))
+    assert severity("class_prior", one_class) is None
+
+
+def test_prior_is_set_where_the_output_takes_it():
+    signal = with_prior(signal_of(False), 1.6)
+    actions = {
+        activation: next(
+            each.action
+            for each in judge(changed(signal, 3, activation=activation))
+            if each.rule == "class_prior"
+        )
+        for activation in (None, "relu")
+    }
+    assert actions == {None: Action("prior"), "relu": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({"kernel": {"second_moment": math.nan}}, 1, "A value of {layer}/kernel is not finite"),
+        ({"output": {"second_moment": math.inf}}, 2, "The signal at {layer} is not finite"),
+        ({"gradient": math.inf}, 2, "The gradient at {layer} is not finite"),
+    ],
+)
+def test_only_the_first_number_that_is_not_finite_is_named(change, place, message):
+    signal = changed(signal_of(False), 0, gradient=math.nan)
+    signal = changed(signal, place, **change)
+    (finding,) = judge(signal)
+    layer = signal.layers[place].layer
+    assert finding.layer == layer
+    assert finding.message.startswith(message.format(layer=layer))
+
+
+def test_loss_that_is_not_finite_is_named():
+    (finding,) = judge(with_loss(signal_of(False), math.inf))
+    assert finding.message.startswith("The loss is not finite")
+
+
+def test_errors_come_first_and_causes_before_what_comes_of_them():
+    signal = with_cosine(with_gradient(signal_of(False), 1e-9), 1.0)
+    signal = with_loss(changed(signal, 1, kernel={"twin": "other/kernel"}), 5.0)
+    found = [(each.severity, each.rule) for each in judge(signal)]
+    assert found == [
+        ("error", "samples_alike"),
+        ("error", "vanishing_gradient"),
+        ("warning", "twin_kernels"),
+        ("warning", "initial_loss"),
+    ]
+
+
+def test_800_layers_are_judged():
+    signal = signal_of(False)
+    hidden = [replace(signal.layers[1], layer=f"layer_{number}") for number in range(800)]
+    kernel = replace(hidden[0].kernels[0], second_moment=1e3)
+    hidden = [replace(layer, kernels=(kernel,)) for layer in hidden]
+    last = replace(hidden[-1], output=replace(hidden[-1].output, second_moment=1e300))
+    signal = replace(signal, layers=(signal.layers[0], *hidden[:-1], last, signal.layers[-1]))
+    found = [each.rule for each in judge(signal)]
+    assert found == ["exploding_signal", "mismatched_activation"]

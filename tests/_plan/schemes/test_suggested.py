@@ -1,0 +1,625 @@
+import itertools
+import math
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_winit
+from keras_winit._plan.plan import brief, make_plan
+from keras_winit._plan.schemes import suggested
+
+layers = keras.layers
+ops = keras.ops
+
+
+def network(*hidden, shape=(6,), output=None):
+    """Returns a model of hidden layers and an output."""
+    output = output or layers.Dense(3, name="output")
+    return keras.Sequential([keras.Input(shape), *hidden, output])
+
+
+def deep(activation, depth, **arguments):
+    """Returns a plain network of that many kernels, the output included."""
+    names = ["first", *[None] * (depth - 3), "layer"]
+    return network(*[layers.Dense(6, activation, name=name, **arguments) for name in names])
+
+
+def deep_convolutions(depth, activation="relu"):
+    names = ["strided", *[None] * (depth - 3), "layer"]
+    hidden = [
+        layers.Conv2D(2, 3, 2 if name == "strided" else 1, "same", activation=activation, name=name)
+        for name in names
+    ]
+    return network(*hidden, layers.GlobalAveragePooling2D(), shape=(4, 4, 2))
+
+
+def residual(block, blocks=4, head=True, width=6):
+    """Returns a model of a stem and blocks, which are functions of (x, number of the block)."""
+    inputs = keras.Input((width,))
+    x = layers.Dense(width, name="stem")(inputs)
+    for number in range(blocks):
+        x = block(x, number)
+    return keras.Model(inputs, layers.Dense(3, name="output")(x) if head else x)
+
+
+def branch(depth, *end, activation="relu"):
+    """Returns a block whose branch has that many kernels, and the layers of the classes `end`."""
+
+    def block(x, number):
+        y = x
+        for place in range(1, depth + 1):
+            last = place == depth
+            y = layers.Dense(6, None if last else activation, name=f"block{number}_{place}")(y)
+        for build in end:
+            y = build(name=f"block{number}_end")(y)
+        return x + y
+
+    return block
+
+
+class ReZero(layers.Layer):
+    def build(self, shape):
+        self.alpha = self.add_weight(shape=(), initializer="zeros", name="alpha")
+
+    def call(self, x):
+        return self.alpha * x
+
+
+class ZeroGamma(layers.BatchNormalization):
+    def __init__(self, **arguments):
+        super().__init__(gamma_initializer="zeros", **arguments)
+
+
+def separable(x, number):
+    y = layers.SeparableConv1D(3, 2, padding="same", name=f"block{number}")(
+        layers.Reshape((2, 3))(x)
+    )
+    return x + layers.Flatten()(y)
+
+
+def attention(x, number):
+    x = layers.Reshape((2, 3))(x)
+    return layers.Flatten()(x + layers.MultiHeadAttention(2, 2, name=f"block{number}")(x, x))
+
+
+def normalized_attention(x, number):
+    x = layers.Reshape((2, 3))(x)
+    y = layers.LayerNormalization()(x)
+    return layers.Flatten()(x + layers.MultiHeadAttention(2, 2, name=f"block{number}")(y, y))
+
+
+def sine(z):
+    return ops.sin(30.0 * z)
+
+
+def given(model, scheme="suggested"):
+    """Returns what each weight of a model gets, as it prints: weight path -> initializer."""
+    plan = make_plan(model, scheme)
+    return {path: brief(initializer) for path, initializer in plan.items()}
+
+
+def given_to(weight, model, scheme="suggested"):
+    (found,) = (
+        initializer
+        for path, initializer in given(model, scheme).items()
+        if f"/{path}".endswith(f"/{weight}")
+    )
+    return found
+
+
+# The decision list of `suggest`: a network for every line, and one that just misses it.
+
+KERNEL = "layer/kernel"
+CENTERED = "ActivationScaling(activation='{}', centered=True)"
+
+
+def in_normalized(layer):
+    return network(layer, layers.LayerNormalization(), layers.Dense(4))
+
+
+def cell(**arguments):
+    return network(layers.RNN(layers.SimpleRNNCell(4, name="layer", **arguments)), shape=(3, 2))
+
+
+def attending():
+    inputs = keras.Input((5, 4))
+    x = layers.Activation("relu")(layers.MultiHeadAttention(2, 2, name="layer")(inputs, inputs))
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+DECISIONS = {
+    # Biases, normalization and embeddings get what their layer gives them.
+    "bias": (lambda: network(layers.Dense(4, "relu", name="layer")), "layer/bias", "Zeros()"),
+    "own bias": (
+        lambda: network(layers.Dense(4, bias_initializer="ones", name="layer")),
+        "layer/bias",
+        "Ones()",
+    ),
+    "gamma": (lambda: network(layers.BatchNormalization(name="layer")), "layer/gamma", "Ones()"),
+    "embedding": (
+        lambda: network(layers.Embedding(9, 4, name="layer"), layers.Flatten(), shape=(2,)),
+        "layer/embeddings",
+        "RandomUniform()",
+    ),
+    # Recurrent kernels are orthogonal.
+    "recurrent": (
+        lambda: cell(recurrent_initializer="zeros"),
+        "layer/recurrent_kernel",
+        "Orthogonal()",
+    ),
+    # Gates, attention, functions across units: Glorot.
+    "gates": (
+        lambda: network(layers.RNN(layers.LSTMCell(4, name="layer")), shape=(3, 2)),
+        KERNEL,
+        "GlorotUniform()",
+    ),
+    "tanh cell": (cell, KERNEL, "GlorotUniform()"),
+    "relu cell": (lambda: cell(activation="relu"), KERNEL, "HeNormal()"),
+    "query": (attending, "query/kernel", "GlorotUniform()"),
+    "attention output": (attending, "attention_output/kernel", "GlorotUniform()"),
+    "query in a branch": (
+        lambda: residual(attention),
+        "block1/query/kernel",
+        "GlorotUniform()",
+    ),
+    # One map and no other in each of four branches: 1 / branches.
+    "attention output in a branch": (
+        lambda: residual(attention),
+        "block1/attention_output/kernel",
+        "VarianceScaling(scale=0.25)",
+    ),
+    "attention output in a normalized branch": (
+        lambda: residual(normalized_attention),
+        "block1/attention_output/kernel",
+        "GlorotUniform()",
+    ),
+    "softmax": (
+        lambda: network(layers.Dense(4, "softmax", name="layer")),
+        KERNEL,
+        "GlorotUniform()",
+    ),
+    # Residual branches.
+    "first of two in a branch": (
+        lambda: residual(branch(2)),
+        "block1_1/kernel",
+        "VarianceScaling(scale=0.5)",  # 2 (4^(-1/2))²
+    ),
+    "last in a branch": (lambda: residual(branch(2)), "block1_2/kernel", "Zeros()"),
+    "second of three in a branch": (
+        lambda: residual(branch(3), 9),
+        "block1_2/kernel",
+        "VarianceScaling(scale=0.6667)",  # 2 (9^(-1/4))²
+    ),
+    "tanh in a branch": (
+        lambda: residual(branch(2, activation="tanh")),
+        "block1_1/kernel",
+        "VarianceScaling(scale=0.634)",  # 2.536 / 4
+    ),
+    "branch of one": (
+        lambda: residual(branch(1)),
+        "block1_1/kernel",
+        "VarianceScaling(scale=0.25)",
+    ),
+    "depthwise kernel in a branch": (
+        lambda: residual(separable),
+        "block1/depthwise_kernel",
+        "LecunNormal()",
+    ),
+    "pointwise kernel in a branch": (
+        lambda: residual(separable),
+        "block1/pointwise_kernel",
+        "VarianceScaling(scale=0.25)",
+    ),
+    "branch that is the output": (
+        lambda: residual(branch(2), head=False),
+        "block3_2/kernel",
+        "Zeros()",
+    ),
+    "normalized branch": (
+        lambda: residual(branch(2, layers.BatchNormalization)),
+        "block1_2/kernel",
+        "LecunNormal()",
+    ),
+    "branch that is zero": (
+        lambda: residual(branch(2, ReZero)),
+        "block1_2/kernel",
+        "LecunNormal()",
+    ),
+    "outside of branches": (lambda: residual(branch(2)), "stem/kernel", "LecunNormal()"),
+    # Outputs.
+    "output": (network, "output/kernel", "GlorotUniform()"),
+    "tanh output": (
+        lambda: network(output=layers.Dense(3, "tanh", name="layer")),
+        KERNEL,
+        "GlorotUniform()",
+    ),
+    "relu output": (
+        lambda: network(output=layers.Dense(3, "relu", name="layer")),
+        KERNEL,
+        "HeNormal()",
+    ),
+    "selu output": (
+        lambda: network(output=layers.Dense(3, "selu", name="layer")),
+        KERNEL,
+        "LecunNormal()",
+    ),
+    # Sigmoid and the like.
+    "first sigmoid": (
+        lambda: network(layers.Dense(4, "sigmoid", name="layer")),
+        KERNEL,
+        "LecunNormal()",
+    ),
+    "sigmoid": (
+        lambda: network(layers.Dense(5), layers.Dense(4, "sigmoid", name="layer")),
+        KERNEL,
+        CENTERED.format("sigmoid"),
+    ),
+    "softplus": (
+        lambda: network(layers.Dense(5), layers.Dense(4, "softplus", name="layer")),
+        KERNEL,
+        CENTERED.format("softplus"),
+    ),
+    "normalized sigmoid": (
+        lambda: in_normalized(layers.Dense(4, "sigmoid", name="layer")),
+        KERNEL,
+        "GlorotUniform()",
+    ),
+    "sigmoid beside shortcuts": (
+        lambda: residual(
+            lambda x, n: branch(1)(layers.Dense(6, "sigmoid", name=f"layer{n or ''}")(x), n)
+        ),
+        KERNEL,
+        "GlorotUniform()",
+    ),
+    # Steep: of sin(30 z) the mean squared slope is 450, and 2 / 30² what Siren draws.
+    "sin(30 z)": (
+        lambda: network(layers.Dense(5), layers.Dense(4, sine, name="layer")),
+        KERNEL,
+        "VarianceScaling(scale=0.002222)",
+    ),
+    "sin(30 z), first": (
+        lambda: network(layers.Dense(4, sine, name="layer")),
+        KERNEL,
+        "Siren(first=True)",
+    ),
+    "21 sin(30 z)": (lambda: deep(sine, 21), KERNEL, "VarianceScaling(scale=0.002222)"),
+    "sin(z)": (
+        lambda: network(layers.Dense(5), layers.Dense(4, ops.sin, name="layer")),
+        KERNEL,
+        "VarianceScaling(scale=2.313)",
+    ),
+    # Deep rectifiers.
+    "31 relu": (lambda: deep("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
+    "31 leaky_relu": (lambda: deep("leaky_relu", 31), KERNEL, "Orthogonal(gain=1.387)"),
+    "31 convolutions": (lambda: deep_convolutions(31), KERNEL, "DeltaOrthogonal(gain=1.414)"),
+    "31 convolutions, with stride": (
+        lambda: deep_convolutions(31),
+        "strided/kernel",
+        "Orthogonal(gain=1.414)",
+    ),
+    "30 relu": (lambda: deep("relu", 30), KERNEL, "HeNormal()"),
+    "31 elu": (lambda: deep("elu", 31), KERNEL, "VarianceScaling(scale=1.551)"),
+    "31 relu, normalized": (
+        lambda: keras.Sequential([deep("relu", 31), layers.LayerNormalization()]),
+        KERNEL,
+        "HeNormal()",
+    ),
+    # Deep gelu, silu and mish: the critical point.
+    "21 silu": (lambda: deep("silu", 21), KERNEL, "VarianceScaling(scale=1.988)"),
+    "21 silu, bias": (lambda: deep("silu", 21), "layer/bias", "RandomNormal(stddev=0.7451)"),
+    "21 silu, first": (
+        lambda: deep("silu", 21),
+        "first/kernel",
+        "VarianceScaling(scale=13.77)",  # 14.32 - 0.5551
+    ),
+    "21 gelu": (lambda: deep("gelu", 21), KERNEL, "VarianceScaling(scale=1.983)"),
+    "21 mish": (lambda: deep("mish", 21), KERNEL, "VarianceScaling(scale=2.014)"),
+    "20 silu": (lambda: deep("silu", 20), KERNEL, "VarianceScaling(scale=2.811)"),
+    "20 silu, bias": (lambda: deep("silu", 20), "layer/bias", "Zeros()"),
+    "21 silu without bias": (
+        lambda: deep("silu", 21, use_bias=False),
+        KERNEL,
+        "VarianceScaling(scale=2.811)",
+    ),
+    # Deep tanh and the like: orthogonal at the critical point.
+    "21 tanh": (lambda: deep("tanh", 21), KERNEL, "Orthogonal(gain=1.025)"),  # sqrt(1.05)
+    "21 tanh, first": (lambda: deep("tanh", 21), "first/kernel", "VarianceScaling(scale=0.02579)"),
+    "21 tanh, bias": (lambda: deep("tanh", 21), "layer/bias", "Zeros()"),
+    "21 softsign": (lambda: deep("softsign", 21), KERNEL, "Orthogonal(gain=1.05)"),
+    "21 tanh convolutions": (
+        lambda: deep_convolutions(21, "tanh"),
+        KERNEL,
+        "DeltaOrthogonal(gain=1.025)",
+    ),
+    "20 tanh": (lambda: deep("tanh", 20), KERNEL, "VarianceScaling(scale=2.536)"),
+    "31 selu": (lambda: deep("selu", 31), KERNEL, "LecunNormal()"),
+    # Anything else: gain² / fan_in.
+    "relu": (lambda: network(layers.Dense(4, "relu", name="layer")), KERNEL, "HeNormal()"),
+    "selu": (lambda: network(layers.Dense(4, "selu", name="layer")), KERNEL, "LecunNormal()"),
+    "linear": (lambda: network(layers.Dense(4, name="layer")), KERNEL, "LecunNormal()"),
+    "gelu": (
+        lambda: network(layers.Dense(4, "gelu", name="layer")),
+        KERNEL,
+        "VarianceScaling(scale=2.352)",
+    ),
+    "normalized relu": (
+        lambda: in_normalized(layers.Dense(4, "relu", name="layer")),
+        KERNEL,
+        "HeNormal()",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DECISIONS)
+def test_suggest_decides_by_its_list(case):
+    build, weight, expected = DECISIONS[case]
+    assert given_to(weight, build()) == expected
+
+
+def test_the_docstring_prints_the_limits_of_the_list():
+    text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
+    assert f"relu and the like in a plain network of more than {suggested.VERY_DEEP} layers" in text
+    assert f"in a plain network of more than {suggested.DEEP} layers: the critical point" in text
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: deep("silu", 21), lambda: residual(branch(2)), attending]
+)
+def test_every_kernel_has_a_reason_and_a_reference(build):
+    for choice in make_plan(build(), "suggested").choices:
+        if choice.weight.kernel is not None:
+            assert choice.reason
+            assert re.search(r", (19|20)\d\d", choice.reference)
+
+
+# Schemes by name.
+
+
+def test_critical_is_the_edge_of_chaos_for_every_layer():
+    model = network(
+        layers.Dense(4, "gelu", name="first"),
+        layers.Dense(4, name="second"),
+        layers.Activation("gelu"),
+        layers.Dense(4, "relu", name="third"),
+    )
+    found = [each for path, each in given(model, "critical").items()]
+    assert found == [
+        *("VarianceScaling(scale=3.389)", "RandomNormal(stddev=0.4158)"),  # 3.56155 - 0.17292
+        *("VarianceScaling(scale=1.983)", "RandomNormal(stddev=0.4158)"),
+        *("HeNormal()", "Zeros()"),
+        *("LecunNormal()", "Zeros()"),
+    ]
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
+def test_critical_refuses_activations_without_a_critical_point(activation):
+    model = network(layers.Dense(4, activation))
+    before = model.get_weights()
+    message = f"Model {model.name!r}, scheme 'critical': `activation` should have a critical"
+    with pytest.raises(ValueError, match=message):
+        keras_winit.initialize(model, "critical")
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [
+        ("fixup", ["VarianceScaling(scale=0.5)", "Zeros()", "Zeros()"]),
+        ("zero_last", ["HeNormal()", "Zeros()", "LecunNormal()"]),
+        ("gpt2", ["HeNormal()", "VarianceScaling(scale=0.25)", "LecunNormal()"]),
+    ],
+)
+@pytest.mark.parametrize("end", [(), (layers.BatchNormalization,)])
+def test_schemes_for_branches(scheme, expected, end):
+    model = residual(branch(2, *end))
+    names = ("block1_1", "block1_2", "output")
+    assert [given_to(f"{name}/kernel", model, scheme) for name in names] == expected
+    assert given_to("stem/kernel", model, scheme) == "LecunNormal()"
+    assert given_to("block1_1/bias", model, scheme) == "Zeros()"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [
+        ("fixup", "VarianceScaling(scale=0.25)"),
+        ("zero_last", "Zeros()"),
+        ("gpt2", "VarianceScaling(scale=0.25)"),
+    ],
+)
+def test_in_attention_only_the_output_is_scaled(scheme, expected):
+    plan = given(residual(attention), scheme)
+    outputs = {each for path, each in plan.items() if path.endswith("attention_output/kernel")}
+    others = {each for path, each in plan.items() if re.search("(query|key|value)/kernel", path)}
+    assert outputs == {expected}
+    assert others == {"LecunNormal()"}
+
+
+@pytest.mark.parametrize("scheme", ["fixup", "zero_last", "gpt2"])
+def test_schemes_for_branches_refuse_models_without(scheme):
+    class Branching(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            return self.dense(x if ops.sum(x) > 0 else -x)
+
+    with pytest.raises(ValueError, match='no residual branch was found.*Use "suggested" instead'):
+        keras_winit.initialize(network(layers.Dense(4)), scheme)
+    model = Branching()
+    model(np.ones((2, 4), "float32"))
+    with pytest.raises(ValueError, match=r"no residual branch was found in the model \(.*bool"):
+        keras_winit.initialize(model, scheme)
+
+
+# Branches that start at zero learn.
+
+ENDS = {"": (), "norm": (layers.BatchNormalization,), "rezero": (ReZero,), "gamma": (ZeroGamma,)}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("scheme", ["suggested", "fixup", "zero_last"])
+def test_no_branch_has_two_zeros_in_series(scheme, end):
+    starts_at_zero = end in ("rezero", "gamma")
+    left_at_zero = 0 if starts_at_zero or (scheme, end) == ("suggested", "norm") else 1
+    plan = given(residual(branch(2, *ENDS[end])), scheme)
+    for number in range(4):
+        kernels = [plan[f"block{number}_{place}/kernel"] for place in (1, 2)]
+        assert kernels.count("Zeros()") == left_at_zero
+
+
+@pytest.mark.parametrize(
+    ("scheme", "end"), [("suggested", ""), ("fixup", ""), ("suggested", "rezero")]
+)
+def test_two_steps_of_training_change_a_kernel_or_scale_of_every_branch(scheme, end):
+    model = residual(branch(2, *ENDS[end]), blocks=2)
+    keras_winit.initialize(model, scheme, seed=1)
+    before = model.get_weights()
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((8, size)).astype("float32") for size in (6, 3))
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    changed = [
+        weight.path
+        for weight, old in zip(model.weights, before, strict=True)
+        if weight.name != "bias" and not np.array_equal(ops.convert_to_numpy(weight), old)
+    ]
+    for number in range(2):
+        assert any(path.startswith(f"block{number}") for path in changed)
+
+
+# Signals in deep networks. A layer of width n multiplies the second moment of its signal by a
+# random number, whose logarithm has a mean of -κ/2n and a variance of κ/n, with κ = E f⁴/(E f²)²
+# - 1, and two less for orthogonal weights, which keep the length of each sample. For relu κ = 5.
+
+WIDTH = 64
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return np.random.default_rng(0).standard_normal((32, WIDTH)).astype("float32")
+
+
+def plain(activation, depth):
+    hidden = [[layers.Dense(WIDTH), layers.Activation(activation)] for _ in range(depth)]
+    return network(*itertools.chain(*hidden), shape=(WIDTH,))
+
+
+def preactivations(model, x):
+    """Returns what each kernel of a model gives, the output's left out."""
+    kernels = [layer.output for layer in model.layers if isinstance(layer, layers.Dense)]
+    outputs = keras.Model(model.inputs[0], kernels[:-1])(x)
+    return [ops.convert_to_numpy(output) for output in outputs]
+
+
+def log_growth(model, scheme, x, seeds=(1, 2, 3)):
+    """Returns ln of the second moments of the last and the first signal, averaged over seeds."""
+    ratios = []
+    for seed in seeds:
+        keras_winit.initialize(model, scheme, seed=seed)
+        first, *_, last = preactivations(model, x)
+        ratios.append(math.log(np.mean(last**2) / np.mean(first**2)))
+    return np.mean(ratios)
+
+
+def test_60_relu_layers_keep_the_signal(batch):
+    model, variance = plain("relu", 60), 59 * 3 / WIDTH
+    growth = log_growth(model, "suggested", batch)
+    assert abs(growth + variance / 2) < 4 * math.sqrt(variance / 3)
+    assert log_growth(model, "keras", batch, [1]) < -30  # 59 ln 2 = 41 were lost
+
+
+def test_200_tanh_layers_keep_the_signal_and_what_tells_samples_apart(batch):
+    model = plain("tanh", 200)
+    keras_winit.initialize(model, "suggested", seed=1)
+    first, *_, last = preactivations(model, batch)
+    assert np.mean(first**2) == pytest.approx(0.0258, rel=0.1)
+    assert 0.5 < np.mean(last**2) / np.mean(first**2) < 2
+
+    def distances(signal):
+        return np.linalg.norm(signal[:, None] - signal[None], axis=-1)[np.triu_indices(20, 1)]
+
+    # A Gaussian of the same variance leaves 1e-5 of the distances in most directions.
+    ratio = distances(last[:20]) / distances(first[:20])
+    assert ratio.min() > 0.3
+    assert ratio.max() < 3
+
+
+@pytest.mark.parametrize(
+    ("widen", "shape"),
+    [
+        (lambda width: layers.Dense(width), (24,)),
+        (lambda width: layers.Conv1D(width, 3, padding="same"), (15, 24)),
+    ],
+    ids=["dense", "convolution"],
+)
+def test_30_tanh_layers_keep_the_size_of_units_where_they_widen(widen, shape):
+    widths = [24] * 10 + [72] * 10 + [144] * 10
+    hidden = [[widen(width), layers.Activation("tanh")] for width in widths]
+    model = network(*itertools.chain(*hidden), layers.Flatten(), shape=shape)
+    keras_winit.initialize(model, "suggested", seed=1)
+    kernels = [layer.output for layer in model.layers if "filters" in layer.get_config()]
+    kernels = kernels or [layer.output for layer in model.layers if hasattr(layer, "units")][:-1]
+    x = np.random.default_rng(1).normal(size=(64, *shape)).astype("float32")
+    signals = keras.Model(model.inputs[0], [kernels[0], kernels[29]])(x)
+    first, last = (np.mean(ops.convert_to_numpy(signal) ** 2) for signal in signals)
+    # Six times fewer, if only the length were kept.
+    assert 0.6 < last / first < 1.2
+
+
+def test_40_silu_layers_keep_the_critical_signal(batch):
+    model, variance = plain("silu", 40), 39 * 5 / WIDTH
+    keras_winit.initialize(model, "critical", seed=1)
+    assert np.mean(preactivations(model, batch)[0] ** 2) == pytest.approx(14.32, rel=0.1)
+    assert abs(log_growth(model, "critical", batch) + variance / 2) < 4 * math.sqrt(variance / 3)
+
+
+def test_10_sigmoid_layers_keep_samples_apart_if_centered(batch):
+    def cosine(scheme):
+        keras_winit.initialize(model, scheme, seed=1)
+        features = 1 / (1 + np.exp(-preactivations(model, batch)[-1]))
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        return (features @ features.T)[np.triu_indices(len(features), 1)].mean()
+
+    model = plain("sigmoid", 10)
+    assert cosine("suggested") < 0.9  # 0.852 is that of independent samples
+    assert cosine(keras_winit.initializers.ActivationScaling("sigmoid")) > 0.9999
+
+
+def test_sines_keep_signal_and_gradient_as_siren_does():
+    places = np.random.default_rng(1).uniform(-1, 1, size=(200, 2)).astype("float32")
+    sines = [layers.Dense(128, sine) for _ in range(6)]
+    model = network(*sines, shape=(2,))
+    report = keras_winit.diagnose(model, places)
+    assert "exploding_gradient" in [finding.rule for finding in report.findings]
+    keras_winit.initialize(model, seed=1)
+    report = keras_winit.diagnose(model, places)
+    assert not [finding for finding in report.findings if finding.severity == "error"]
+    # 30 z has variance 0.80, where q = 1 - exp(-2 q).
+    last = [layer for layer in report.signal.layers if not layer.is_output][-1]
+    assert 900 * last.preactivation.second_moment == pytest.approx(0.80, rel=0.15)
+
+
+def test_50_residual_blocks_without_normalization_keep_the_signal(batch):
+    model = residual(
+        lambda x, n: x + layers.Dense(WIDTH)(layers.Dense(WIDTH, "relu")(x)), 50, width=WIDTH
+    )
+    stem, top = (model.get_layer(name) for name in ("stem", "output"))
+    signals = keras.Model(model.inputs[0], [stem.output, top.input])
+
+    def growth(scheme):
+        keras_winit.initialize(model, scheme, seed=1)
+        first, last = (np.mean(ops.convert_to_numpy(each) ** 2) for each in signals(batch))
+        return last / first
+
+    assert growth("suggested") == 1
+    # (1 + 1/50)^50 = e; and branches are orthogonal to their shortcuts but for 1 / √width.
+    assert abs(math.log(growth("gpt2")) - 1) < 4 * 2 / math.sqrt(WIDTH)
+    assert growth("keras") > 1e6
