@@ -1,6 +1,6 @@
 """The right starting weights for every Keras network."""
 
-from keras_winit import initializers
+from keras_winit import callbacks, constraints, initializers
 from keras_winit._activations.gains import gain
 from keras_winit._calibrate.calibrate import Calibration, calibrate
 from keras_winit._compare.compare import compare
@@ -31,9 +31,11 @@ __all__ = [
     "SparsityMask",
     "Suggestion",
     "calibrate",
+    "callbacks",
     "catalogue",
     "class_prior",
     "compare",
+    "constraints",
     "describe_layer",
     "diagnose",
     "gain",

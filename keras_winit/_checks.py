@@ -64,9 +64,15 @@ def option(name, value, options):
 
 def did_you_mean(value, options):
     """Returns " Did you mean 'x'?" for the nearest option, or an empty string."""
-    by_lower = {option.lower(): option for option in options}
-    near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
-    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+    value, by_lower = str(value), {}
+    for option in options:
+        by_lower.setdefault(option.lower(), []).append(option)
+    near = difflib.get_close_matches(value.lower(), by_lower, n=1)
+    if not near:
+        return ""
+    # Of those that differ in capitals alone, the one that is written as `value` is.
+    (nearest,) = difflib.get_close_matches(value, by_lower[near[0]], n=1, cutoff=0)
+    return f" Did you mean {nearest!r}?"
 
 
 def shape(value):

@@ -12,7 +12,10 @@ import keras
 from keras_winit import _backends, _checks
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
+from keras_winit._network.network import Network
 from keras_winit._show.plot import history, panels
+
+__all__ = ["SignalMonitor"]
 
 _FRACTIONS = ("cosine", "between_samples", "dead", "saturated")
 _SIZES = ("signal", "preactivation", "gradient", "gradient_of_weights", "weights")
@@ -165,9 +168,10 @@ class SignalMonitor(keras.callbacks.Callback):
     def _record(self):
         model = self.model  # with it, Keras brings back the weights that JAX trains on copies of
         with _backends.kept_random_state():
+            network = Network(model)
             if self._batch is None:
-                self._batch = take(model, self.x, self.y)
-            signals = measure(model, self._batch).layers
+                self._batch = take(network, self.x, self.y)
+            signals = measure(network, self._batch).layers
         records = [_record(self._step, signal) for signal in signals]
         self.history.extend(records)
         if "csv_path" in self._written:

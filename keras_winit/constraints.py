@@ -6,6 +6,8 @@ import keras
 
 from keras_winit.initializers import Sparse
 
+__all__ = ["SparsityMask"]
+
 
 @keras.saving.register_keras_serializable("keras_winit")
 class SparsityMask(keras.constraints.Constraint):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_winit._activations import gains, quadrature
+from keras_winit._activations import quadrature
+from keras_winit._activations.activation import Activation
 
 _SMALLEST, _LARGEST = 1e-3, 50.0
 # Where the fixed point is approached only as the signal vanishes, as in tanh: a deviation then
@@ -44,12 +45,13 @@ def critical_point(activation):
     - [Roberts, Yaida and Hanin, 2022](https://arxiv.org/abs/2106.10165), chapter 5
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393), section 2
     """
-    point = _critical_point(gains.numpy_function(activation))
+    activation = Activation.of(activation)
+    point = _critical_point(activation)
     if point is None:
         raise ValueError(
             "`activation` should have a critical point. "
-            f"Received: activation={activation!r}, at which no signal can keep its size together "
-            "with its gradient. Use a normalization layer, or another activation."
+            f"Received: activation={activation.given!r}, at which no signal can keep its size "
+            "together with its gradient. Use a normalization layer, or another activation."
         )
     return point
 
@@ -61,7 +63,7 @@ def point_of_small_signal(activation):
     lengths and all gradients. `None` for other activations.
     """
     points = np.linspace(0.1, 4, 40)
-    function = gains.numpy_function(activation)
+    function = Activation.of(activation)
     if not np.allclose(function(-points), -function(points), atol=1e-6):
         return None
     try:
@@ -96,7 +98,7 @@ def _critical_point(function):
 
 def signal_slope(activation):
     """Returns how much a small deviation of the signal from 1 grows in a layer that keeps it."""
-    return _signal_slope(gains.numpy_function(activation))
+    return _signal_slope(Activation.of(activation))
 
 
 @functools.lru_cache

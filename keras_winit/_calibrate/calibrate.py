@@ -10,13 +10,11 @@ import numpy as np
 from keras_winit import _backends, _checks
 from keras_winit._calibrate import equalize
 from keras_winit._calibrate.sweep import Sweep, left_alone
-from keras_winit._diagnose import page
 from keras_winit._measure.batch import take
-from keras_winit._measure.coverage import coverage, without_kernels
+from keras_winit._measure.coverage import check_kernels, coverage
 from keras_winit._network import restart
-from keras_winit._network.graph import Graph
+from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
-from keras_winit._plan import plan
 from keras_winit._show.result import Result, Table
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
@@ -142,9 +140,10 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     _checks.option("mode", mode, MODES)
     _checks.flag("frozen", frozen)
-    batch = take(model, x)
+    network = Network(model)
+    batch = take(network, x)
     with all_or_nothing() as changes:
-        result = calibrate_within(changes, model, batch, mode=mode, only=only, frozen=frozen)
+        result = calibrate_within(changes, network, batch, mode=mode, only=only, frozen=frozen)
         kept = restart.kept(model)
         for warning in kept:
             warnings.warn(warning, stacklevel=2)
@@ -152,16 +151,15 @@ def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
 
 
 @_backends.kept_random_state()
-def calibrate_within(changes, model, batch, *, mode="auto", only=None, frozen=False):
+def calibrate_within(changes, network, batch, *, mode="auto", only=None, frozen=False):
     """Does what `calibrate` does, on a `Batch`, as a part of `Changes` made together."""
-    weights = plan.built_weights(model)
-    if not any(weight.kernel is not None for weight in weights):
-        raise without_kernels(model, weights)
-    fixed, graph = _fixed(model, weights, only, frozen), Graph(model)
+    network.check_built()
+    check_kernels(network)
+    model, fixed = network.model, _fixed(network, only, frozen)
     if mode == "equalized":
-        equalize.check(model, graph, weights, fixed)
+        equalize.check(network, fixed)
     num_samples, both = _halves(batch)
-    sweep = Sweep(model, graph, weights, fixed, mode, num_samples)
+    sweep = Sweep(network, fixed, mode, num_samples)
     with _backends.without_gradient():
         before = sweep.look(both)
         with keras.StatelessScope():
@@ -170,25 +168,23 @@ def calibrate_within(changes, model, batch, *, mode="auto", only=None, frozen=Fa
     for variable, value in sweep.changed:
         changes.assign(variable, value)
     if mode == "equalized":
-        rows = equalize.equalize(model, batch, weights, rows, changes)
-    rows.extend(_not_called(weights, sweep.called))
+        rows = equalize.equalize(network, batch, rows, changes)
+    rows.extend(_not_called(network, sweep.called))
     counts = num_samples, batch.size - num_samples
-    notes = page.left_alone(coverage(weights))
-    return Calibration(model.name, tuple(rows), counts, graph.problem, batch.is_drawn, notes)
+    notes = coverage(network.weights).left_alone
+    return Calibration(model.name, tuple(rows), counts, network.problem, batch.is_drawn, notes)
 
 
-def _fixed(model, weights, only, frozen):
-    """Returns why a weight is to be left alone, by the id of its variable."""
+def _fixed(network, only, frozen):
+    """Returns the weights that are to be left alone, each with the reason."""
     fixed = {}
     if only is not None:
-        choices = plan.matching(plan.make_plan(model, "own").choices, only, argument="only")
-        asked = {id(choice.weight.variable) for choice in choices}
-        fixed = {id(each.variable): "not asked for" for each in weights}
-        fixed = {key: reason for key, reason in fixed.items() if key not in asked}
-    for weight in weights:
+        asked = set(network.select(only, argument="only"))
+        fixed = {each: "not asked for" for each in network.weights if each not in asked}
+    for weight in network.weights:
         reason = weight.skip or ("frozen" if weight.is_frozen and not frozen else None)
         if reason:
-            fixed[id(weight.variable)] = reason
+            fixed[weight] = reason
     return fixed
 
 
@@ -200,11 +196,10 @@ def _halves(batch):
     return -(-batch.size // 2), batch.at(order)
 
 
-def _not_called(weights, called):
+def _not_called(network, called):
     """Yields a row for each layer with a kernel, or what may be one, that was not called."""
-    for weight in weights:
-        is_kernel = weight.kernel is not None and weight.role != "lora"
-        may_be_one = weight.skip and len(weight.variable.shape) > 1
-        if (is_kernel or may_be_one) and id(weight.layer) not in called:
-            called = {*called, id(weight.layer)}
+    for weight in network.weights:
+        may_be_kernel = weight.is_kernel or (weight.skip and len(weight.shape) > 1)
+        if may_be_kernel and weight.layer not in called:
+            called = {*called, weight.layer}
             yield left_alone(weight.layer.path, weight.skip or "not called")

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from keras_winit import _backends
-from keras_winit._activations import gains
 from keras_winit._measure.measure import measure, run
 
 ops = keras.ops
@@ -17,11 +16,11 @@ _TOLERANCES = {"float32": 1e-3, "float64": 1e-3}
 _SUITED = "plain networks of relu and other activations with f(2z) = 2 f(z)"
 
 
-def check(model, graph, weights, fixed):
+def check(network, fixed):
     """Raises if the kernels of a model cannot be traded against each other."""
-    problem = _problem(graph, weights, fixed)
+    problem = _problem(network, fixed)
     if problem:
-        raise ValueError(_message(model, problem))
+        raise ValueError(_message(network.model, problem))
 
 
 def _message(model, problem):
@@ -31,61 +30,58 @@ def _message(model, problem):
     )
 
 
-def _problem(graph, weights, fixed):
-    kernels = [weight for weight in weights if weight.kernel is not None]
-    if graph.problem:
-        return f"its graph could not be read ({graph.problem})"
-    if graph.normalized or graph.num_branches or len(kernels) != graph.depth:
+def _problem(network, fixed):
+    kernels = [weight for weight in network.weights if weight.kernel is not None]
+    if network.problem:
+        return f"its graph could not be read ({network.problem})"
+    if not network.is_plain or len(kernels) != network.depth:
         return "it is no plain chain of layers with one kernel each"
     points = np.linspace(-3, 3, 13)
     for weight in kernels:
-        if id(weight.variable) in fixed:
-            return f"{weight.layer.name!r} is to be left alone ({fixed[id(weight.variable)]})"
-        around = graph.surroundings(weight.layer)
+        if weight in fixed:
+            return f"{weight.layer.name!r} is to be left alone ({fixed[weight]})"
+        around = network.around(weight.layer)
         if around.activation is None or around.is_output:
             continue
-        try:
-            gains.activation_moments(around.activation)
-            function = gains.numpy_function(around.activation)
-            if np.allclose(function(2 * points), 2 * function(points), atol=1e-6):
-                continue
-        except ValueError:  # it acts on units together
-            pass
-        return f"{gains.name_of(around.activation)} follows {weight.layer.name!r}"
+        activation = around.activation
+        if activation.moments is None or not np.allclose(
+            activation(2 * points), 2 * activation(points), atol=1e-6
+        ):
+            return f"{activation.name} follows {weight.layer.name!r}"
     return None
 
 
-def equalize(model, batch, weights, layers, changes):
+def equalize(network, batch, layers, changes):
     """Makes the gradient by each kernel over its norm the same; the outputs stay as they are.
 
     In such a network a kernel times s makes every other kernel's gradient s times larger. Where
     the product of all factors is 1, the ratio of gradient to kernel thus falls by s² at each.
 
     Args:
-        model: The model, which is changed.
+        network: The `Network` of the model, which is changed.
         batch: The `Batch`, of which the labels are not used.
-        weights: Its `Weight`s.
         layers: A `CalibratedLayer` for each call.
         changes: `Changes`, of which these are a part.
 
     Returns:
         The `CalibratedLayer`s with what has been changed.
     """
+    model = network.model
     batch = dataclasses.replace(batch, y=None, sample_weight=None)
     outputs = _outputs(model, batch)
-    kernels = [signal.kernels[0] for signal in measure(model, batch).layers]
+    kernels = [signal.kernels[0] for signal in measure(network, batch).layers]
     ratios = [(each.gradient or 0.0) / (each.norm or math.inf) for each in kernels]
     center = np.mean([math.log(ratio) for ratio in ratios if ratio] or [0.0])
-    by_path = {weight.path: weight for weight in weights}
-    biases = {id(weight.layer): weight for weight in weights if weight.role == "bias"}
+    by_path = {weight.path: weight for weight in network.weights}
     total, rows = 1.0, []
     for row, kernel, ratio in zip(layers, kernels, ratios, strict=True):
         factor = math.exp((math.log(ratio) - center) / 2) if ratio else 1.0
         total *= factor
         weight = by_path[kernel.path]
         _multiply(weight.variable, factor, changes)
-        if id(weight.layer) in biases:
-            _multiply(biases[id(weight.layer)].variable, total, changes)
+        bias = network.bias(weight.layer)
+        if bias is not None:
+            _multiply(bias.variable, total, changes)
         row = dataclasses.replace(row, mode="equalized", target=None)
         row = dataclasses.replace(row, reason="traded until all learn at one speed")
         factor *= row.factor or 1.0

@@ -7,12 +7,10 @@ import keras
 import numpy as np
 
 from keras_winit import _network
-from keras_winit._activations import gains
 from keras_winit._activations.criticality import critical_point, point_of_small_signal
 from keras_winit._measure import statistics
 from keras_winit._measure.measure import run
 from keras_winit._measure.taps import Taps
-from keras_winit._plan.schemes.suggested import DEEP
 
 ops = keras.ops
 
@@ -55,10 +53,8 @@ class Sweep:
     """Looks at the preactivations of every layer, or calibrates every layer, in one run.
 
     Args:
-        model: The model.
-        graph: Its `Graph`.
-        weights: Its `Weight`s.
-        fixed: Why a weight is to be left alone, by the id of its variable.
+        network: The `Network` of the model.
+        fixed: The weights that are to be left alone, each with the reason.
         mode: As of `calibrate`.
         num_samples: How many samples, the first of a batch, to calibrate on.
 
@@ -66,35 +62,29 @@ class Sweep:
         changed: The variables that `calibrate` has changed, each with its new value.
     """
 
-    def __init__(self, model, graph, weights, fixed, mode, num_samples):
-        self.model, self.graph, self.fixed = model, graph, fixed
+    def __init__(self, network, fixed, mode, num_samples):
+        self.network, self.fixed = network, fixed
         self.mode, self.num_samples = mode, num_samples
-        self._taps = Taps(model, graph)
-        self.changed, self._weights, self._biases = [], {}, {}
+        self._taps = Taps(network)
+        self.changed, self._biases = [], {}
         # Of a graph that cannot be read, the layer that is called last is taken for the output.
         self._last = None
-        is_plain = not graph.normalized and not graph.num_branches
-        self._is_deep = is_plain and graph.depth > DEEP
-        for weight in weights:
-            self._weights.setdefault(id(weight.layer), []).append(weight)
         # Inside of a call, a variable may give its value in half precision, and the activation of
         # a layer that is watched is not its own.
-        self._values = {id(weight.variable): weight.variable.value for weight in weights}
-        holders = {id(each.layer): each.layer for each in weights if each.kernel is not None}
-        self._around = {key: graph.surroundings(layer) for key, layer in holders.items()}
+        self._values = {weight: weight.variable.value for weight in network.weights}
 
     def look(self, batch):
         """Returns the second moment of the preactivations at each call, by its path."""
         sizes = {}
 
         def see(tapped, z):
-            sizes[_path(tapped)] = self._size(statistics.near(z))
+            sizes[tapped.path] = self._size(statistics.near(z))
             return z
 
         with keras.StatelessScope():
             self._run(batch, see)
-        if self.graph.problem and self._taps.tapped:
-            self._last = _path(self._taps.tapped[-1])
+        if self.network.problem and self._taps.tapped:
+            self._last = self._taps.tapped[-1].path
         return sizes
 
     def calibrate(self, batch):
@@ -105,7 +95,7 @@ class Sweep:
         rows = {}
 
         def change(tapped, z):
-            path, near = _path(tapped), statistics.near(z)
+            path, near = tapped.path, statistics.near(z)
             try:
                 mode, target, reason = self._choice(tapped)
                 near, factor = self._scale(tapped.layer, near, mode, target, _dtype(z))
@@ -117,7 +107,7 @@ class Sweep:
             return ops.convert_to_tensor(near, dtype=_dtype(z))
 
         self._run(batch, change)
-        paths = map(_path, self._taps.tapped)
+        paths = [tapped.path for tapped in self._taps.tapped]
         return [rows.get(path) or left_alone(path, "gives no floats") for path in paths]
 
     def _size(self, z):
@@ -127,12 +117,12 @@ class Sweep:
 
     @property
     def called(self):
-        """The ids of the layers with kernels that were called in the last run."""
-        return {id(owner) for tapped in self._taps.tapped for owner in tapped.owners}
+        """The layers with kernels that were called in the last run."""
+        return {owner for tapped in self._taps.tapped for owner in tapped.owners}
 
     def _run(self, batch, tap):
         with self._taps.on(tap):
-            run(self.model, batch)
+            run(self.network.model, batch)
 
     def _choice(self, tapped):
         """Returns (mode, target, reason) for a call of a layer."""
@@ -140,8 +130,8 @@ class Sweep:
         reason = self._reason_to_skip(tapped)
         if reason:
             raise _LeftAlone(reason)
-        around = self._around[id(layer)]
-        if around.is_output or _path(tapped) == self._last:
+        around = self.network.around(layer)
+        if around.is_output or tapped.path == self._last:
             return "output", 1.0, "only made smaller"
         if self.mode == "auto":
             mode, target, reason = self._automatic(layer, around)
@@ -157,18 +147,16 @@ class Sweep:
         branch, ends = around.branch, self._kernels(layer)[-1].ends_layer
         if branch is not None and branch.is_last and ends:
             if not branch.normalized and not branch.is_zero:
-                number = self.graph.num_branches
+                number = self.network.num_branches
                 return "tensor", 1.0 / number, f"the last of one of {number} branches"
         if around.activation is None:
             return "tensor", 1.0, "no activation follows"
-        name = gains.name_of(around.activation)
-        try:
-            moments = gains.activation_moments(around.activation)
-        except ValueError:
+        name = around.activation.name
+        if around.activation.moments is None:
             return "tensor", 1.0, f"{name} follows"
-        if moments.mean**2 > 0.5 * moments.second_moment:
+        if around.activation.is_mostly_mean:
             return "centered", 1.0, f"the output of {name} is mostly its mean"
-        if self._is_deep:
+        if self.network.is_deep:
             point = point_of_small_signal(around.activation)
             if point is not None:
                 return "tensor", point.signal, f"the critical point of {name}, for deep networks"
@@ -186,23 +174,18 @@ class Sweep:
             return "shared: calibrated where it is called first"
         if not kernels:
             return "its kernel belongs to another layer"
-        if id(kernels[-1].variable) in self.fixed:
-            return self.fixed[id(kernels[-1].variable)]
+        if kernels[-1] in self.fixed:
+            return self.fixed[kernels[-1]]
         if kernels[-1].role == "embedding":
             return "an embedding"
-        return "a normalization follows" if self._around[id(tapped.layer)].normalized else None
+        return "a normalization follows" if self.network.around(tapped.layer).normalized else None
 
     def _kernels(self, layer):
-        of_layer = self._weights.get(id(layer), ())
-        return [each for each in of_layer if each.kernel is not None and each.role != "lora"]
-
-    def _bias(self, layer):
-        of_layer = self._weights.get(id(layer), ())
-        return next((each for each in of_layer if each.role == "bias"), None)
+        return [each for each in self.network.layers.get(layer, ()) if each.is_kernel]
 
     def _bias_to_change(self, layer):
-        bias = self._bias(layer)
-        return None if bias is None or id(bias.variable) in self.fixed else bias
+        bias = self.network.bias(layer)
+        return None if bias is None or bias in self.fixed else bias
 
     def _scale(self, layer, z, mode, target, dtype):
         """Changes kernel and bias of a layer, returns what z then is, and the factor."""
@@ -244,20 +227,19 @@ class Sweep:
 
     def _added(self, layer):
         """Returns the bias of a layer as an array."""
-        bias = self._bias(layer)
+        bias = self.network.bias(layer)
         if bias is None:
             return np.zeros(1)
-        if id(layer) not in self._biases:
-            value = ops.convert_to_numpy(self._values[id(bias.variable)])
-            self._biases[id(layer)] = np.float64(value)
-        return self._biases[id(layer)]
+        if layer not in self._biases:
+            self._biases[layer] = np.float64(ops.convert_to_numpy(self._values[bias]))
+        return self._biases[layer]
 
     def _unit_rank(self, layer):
         """Returns the number of axes that units are along, as far as the bias tells."""
         return self._added(layer).ndim
 
     def _multiply(self, weight, factor):
-        value = statistics.near(self._values[id(weight.variable)])
+        value = statistics.near(self._values[weight])
         self._set(weight, _with(value).multiply(value, np.float32(factor)))
 
     def _set(self, weight, value):
@@ -314,11 +296,6 @@ def _moved(z, factors, shift, unit_rank, unit_axis):
 def _with(x):
     """Returns the library to compute with: NumPy for an array, Keras for a tensor."""
     return np if isinstance(x, np.ndarray) else ops
-
-
-def _path(tapped):
-    path = tapped.layer.path
-    return path if tapped.number == 0 else f"{path}#{tapped.number + 1}"
 
 
 def _dtype(x):

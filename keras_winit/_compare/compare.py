@@ -11,10 +11,11 @@ import numpy as np
 from keras_winit import _backends, _checks
 from keras_winit._compare import comparison, study
 from keras_winit._compare.comparison import Comparison, Run
-from keras_winit._plan import plan
 from keras_winit._plan.initialize import initialize
+from keras_winit._plan.plan import Plan
 from keras_winit._plan.schemes import suggested
 from keras_winit.initializers._any import with_gain
+from keras_winit.initializers._describe import as_initializer, brief
 
 _OWN = "own"
 _KERAS = "glorot_uniform"  # Keras's default for kernels
@@ -245,7 +246,7 @@ def _candidates(initializers, takes_initializer):
     for label, scheme in pairs:
         scheme = _scheme(scheme, takes_initializer)
         if label is None:
-            label = scheme if isinstance(scheme, str) else plan.brief(scheme)
+            label = scheme if isinstance(scheme, str) else brief(scheme)
         if not isinstance(label, str) or not label:
             raise TypeError(
                 "The labels of `initializers` should be texts that are not empty. "
@@ -271,7 +272,7 @@ def _candidates(initializers, takes_initializer):
 
 def _scheme(scheme, takes_initializer):
     """Returns a scheme or initializer that is checked."""
-    if isinstance(scheme, plan.Plan):
+    if isinstance(scheme, Plan):
         raise TypeError(
             "`initializers` should hold no plan, since it is for a single model. "
             f"Received: a plan for model {scheme.model.name!r}."
@@ -285,7 +286,7 @@ def _scheme(scheme, takes_initializer):
             )
         return scheme
     options = () if takes_initializer else suggested.SCHEMES
-    initializer = plan.as_initializer("initializers", scheme, options)
+    initializer = as_initializer("initializers", scheme, options)
     return scheme if isinstance(scheme, str) else initializer
 
 
@@ -360,7 +361,7 @@ def _text(scheme):
     """Returns a text that is the same for equal schemes."""
     if isinstance(scheme, keras.Initializer):
         return f"{type(scheme).__name__}({with_gain(scheme).get_config()!r})"
-    return scheme if isinstance(scheme, str) else plan.brief(scheme)
+    return scheme if isinstance(scheme, str) else brief(scheme)
 
 
 def _is_array(value):

@@ -19,6 +19,7 @@ from keras_winit._diagnose.rules import Verb
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import Signal, measure
 from keras_winit._network import restart
+from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
 from keras_winit._plan import initialize
 from keras_winit._plan.plan import make_plan
@@ -108,12 +109,12 @@ class Diagnosis(Result):
     def _verdict(self):
         coverage = self.signal.coverage
         notes = [_report.verdict(self.findings, coverage).capitalize()]
-        notes.append(_report.looked_at(coverage))
+        notes.append(coverage.looked_at)
         if self.signal.is_drawn:
             notes.append("seen on noise: give `x` for your data")
         if self.signal.not_reached:
             notes.append(f"not reached: {', '.join(self.signal.not_reached)}")
-        notes.append(_report.not_known(coverage))
+        notes.append(coverage.not_known)
         return "; ".join(filter(None, notes)) + "."
 
     @property
@@ -202,7 +203,7 @@ class Diagnosis(Result):
         signal = plain(dataclasses.asdict(self.signal))
         looked_at = signal.pop("coverage")
         for each, unknown in zip(looked_at["unknown"], self.signal.coverage.unknown, strict=True):
-            each["call"] = _report.description(unknown)
+            each["call"] = unknown.call
         result = {
             "ok": self.ok,
             "looked_at": looked_at,
@@ -240,15 +241,15 @@ class Diagnosis(Result):
         if not actions:
             fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
             found = _report.verdict(self.findings, self.signal.coverage)
-            gap = _report.not_known(self.signal.coverage)
+            gap = self.signal.coverage.not_known
             raise ValueError(
                 f"`fix` should have something to apply. Received: {found}, nothing of it in the "
                 f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
             )
         with all_or_nothing() as changes:
             _apply(changes, model, batch, self.signal, actions, seed)
-            after = _diagnose(model, batch, loss)
-            left = (*_report.left_alone(after.signal.coverage), *restart.kept(model))
+            after = _diagnose(Network(model), batch, loss)
+            left = (*after.signal.coverage.left_alone, *restart.kept(model))
             for warning in left:
                 warnings.warn(warning, stacklevel=2)
             return dataclasses.replace(after, before=self, warnings=left)
@@ -305,12 +306,13 @@ def diagnose(model, x=None, y=None, *, loss=None):
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
-    return _diagnose(model, take(model, x, y), loss)
+    network = Network(model)
+    return _diagnose(network, take(network, x, y), loss)
 
 
-def _diagnose(model, batch, loss):
-    signal = measure(model, batch, loss)
-    return Diagnosis(signal, tuple(rules.judge(signal)), None, (model, batch, loss))
+def _diagnose(network, batch, loss):
+    signal = measure(network, batch, loss)
+    return Diagnosis(signal, tuple(rules.judge(signal)), None, (network.model, batch, loss))
 
 
 def _apply(changes, model, batch, signal, actions, seed):
@@ -331,7 +333,7 @@ def _draw(changes, model, batch, signal, actions, seed):
 
 
 def _scale(changes, model, batch, signal, actions, seed):
-    calibrate.calibrate_within(changes, model, batch)
+    calibrate.calibrate_within(changes, Network(model), batch)
 
 
 def _start_at_prior(changes, model, batch, signal, actions, seed):
@@ -350,10 +352,10 @@ def _without_biases(model, signal):
     """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
     plan = make_plan(model, "suggested")
     outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
-    keep = {id(c.weight.layer) for c in plan.choices if c.weight.path in outputs}
+    keep = {c.weight.layer for c in plan.choices if c.weight.path in outputs}
     for choice in plan.choices:
         weight = choice.weight
-        if choice.from_layer and weight.role == "bias" and id(weight.layer) not in keep:
+        if choice.from_layer and weight.role == "bias" and weight.layer not in keep:
             plan[weight.path] = "zeros"
     return plan
 
@@ -361,8 +363,8 @@ def _without_biases(model, signal):
 def _output_bias(model, signal):
     """Returns the bias of the last layer, `None` if there is none or more than one such layer."""
     paths = {kernel.path for layer in signal.layers if layer.is_output for kernel in layer.kernels}
-    owners = {id(w.layer): w.layer for w in _network.weights_of(model) if w.path in paths}
-    return getattr(*owners.values(), "bias", None) if len(owners) == 1 else None
+    owners = {w.layer for w in _network.weights_of(model) if w.path in paths}
+    return getattr(*owners, "bias", None) if len(owners) == 1 else None
 
 
 def _prior(signal, shape):

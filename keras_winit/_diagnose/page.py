@@ -78,48 +78,6 @@ def verdict(findings, coverage):
     return ", ".join(words)
 
 
-def looked_at(coverage):
-    """Returns how many of the layers with weights were looked at, in words."""
-    words = f"looked at {coverage.num_seen} of {_count(coverage.num_layers, 'layer')} with weights"
-    if coverage.num_without_kernels:
-        words += f", {coverage.num_without_kernels} without kernels"
-    return words
-
-
-def not_known(coverage):
-    """Returns the layers whose kernels are not known, with what would tell them, or ""."""
-    told = "; ".join(map(_not_known, coverage.unknown))
-    return told and f"not known: {told}"
-
-
-def left_alone(coverage):
-    """Returns the same as notes of a verb that leaves such layers as they are."""
-    told = not_known(coverage)
-    return (f"Left alone, since their kernels are {told}.",) if told else ()
-
-
-def _not_known(unknown):
-    weights = ", ".join(f"{each.name} {each.shape}" for each in unknown.weights)
-    told = f"{unknown.kind} ({len(unknown.layers)}), {weights}"
-    call = description(unknown)
-    return f"{told}: `{call}`" if call else f"{told}: belongs to another library"
-
-
-def description(unknown):
-    """Returns the call that tells the kernels of `UnknownLayers`, as far as it can be guessed.
-
-    A weight of one axis is taken for none. `None` where it cannot be told.
-    """
-    if unknown.is_foreign:
-        return None
-    kernels = ", ".join(
-        f"keras_winit.Kernel({each.argument!r}, {each.name!r})"
-        for each in unknown.weights
-        if len(each.shape) > 1
-    )
-    return f"keras_winit.describe_layer({unknown.kind}, [{kernels}])"
-
-
 def curves(layers):
     """Returns what is drawn of `LayerSignal`s over depth, as arguments of `plot.overview`.
 
@@ -170,8 +128,8 @@ def _is_error(finding):
 def _facts(signal):
     batch = _count(signal.batch_size, "sample")
     facts = [("batch", f"{batch} of noise, not of data" if signal.is_drawn else batch)]
-    facts.append(("layers", looked_at(signal.coverage)))
-    facts.extend(("not known", each) for each in map(_not_known, signal.coverage.unknown))
+    facts.append(("layers", signal.coverage.looked_at))
+    facts.extend(("not known", each) for each in map(str, signal.coverage.unknown))
     for each in signal.inputs:
         numbers = "tokens"
         if not each.is_tokens:

@@ -54,8 +54,9 @@ class Batch:
         return model(x, training=training)
 
 
-def take(model, x=None, y=None):
-    """Returns the `Batch` of what a user gives as data, or one that is drawn."""
+def take(network, x=None, y=None):
+    """Returns the `Batch` of what a user gives as data to a model, or one that is drawn."""
+    model = network.model
     if not model.built:
         raise ValueError(
             f"`model` should be built. Received: model={model.name!r}, which has no weights yet. "
@@ -64,7 +65,7 @@ def take(model, x=None, y=None):
     if x is None:
         if y is not None:
             raise ValueError("`y` should come with `x`. Received: x=None. Give the batch of both.")
-        return Batch(_draw(model), is_drawn=True)
+        return Batch(_draw(network), is_drawn=True)
     sample_weight = None
     if not _is_array(x) and not isinstance(x, (list, tuple, dict)):
         if y is not None:
@@ -243,11 +244,11 @@ def _samples(samples, numbers, per_sample):
     return max(_FEWEST_SAMPLES, min(samples, numbers // max(per_sample, 1)))
 
 
-def _draw(model):
+def _draw(network):
     """Returns unit normal noise for the inputs of a model; tokens where an embedding reads."""
+    model = network.model
     try:
         inputs = graph.symbolic_inputs(model)
-        vocabularies = graph.Graph(model).vocabularies()
     except ValueError as error:
         raise ValueError(
             f"`x` should be given for model {model.name!r}. Received: x=None, and {error}."
@@ -263,7 +264,7 @@ def _draw(model):
         number = next(numbers)
         shape, dtype = (size, *shapes[number]), keras.backend.standardize_dtype(tensor.dtype)
         purpose = f"batch {number}"
-        vocabulary = vocabularies.get(number) or (None if "float" in dtype else 2)
+        vocabulary = network.vocabularies.get(number) or (None if "float" in dtype else 2)
         if vocabulary is None:
             return distributions.normal(shape, seed=0, purpose=purpose)
         uniform = distributions.uniform(shape, seed=0, purpose=purpose, limit=0.5) + 0.5

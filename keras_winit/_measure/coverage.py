@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from keras_winit import _network
-from keras_winit._diagnose import page
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,26 @@ class UnknownLayers:
     weights: tuple
     is_foreign: bool
 
+    def __str__(self):
+        weights = ", ".join(f"{each.name} {each.shape}" for each in self.weights)
+        told = f"{self.kind} ({len(self.layers)}), {weights}"
+        return f"{told}: `{self.call}`" if self.call else f"{told}: belongs to another library"
+
+    @property
+    def call(self):
+        """The call that tells their kernels, as far as it can be guessed.
+
+        A weight of one axis is taken for none. `None` where it cannot be told.
+        """
+        if self.is_foreign:
+            return None
+        kernels = ", ".join(
+            f"keras_winit.Kernel({each.argument!r}, {each.name!r})"
+            for each in self.weights
+            if len(each.shape) > 1
+        )
+        return f"keras_winit.describe_layer({self.kind}, [{kernels}])"
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -59,22 +78,42 @@ class Coverage:
         """Whether every layer that has, or may have, a kernel was looked at."""
         return self.num_seen + self.num_without_kernels == self.num_layers
 
+    @property
+    def looked_at(self):
+        """How many of the layers with weights were looked at, in words."""
+        layers = f"{self.num_layers} layer{'s' * (self.num_layers != 1)}"
+        words = f"looked at {self.num_seen} of {layers} with weights"
+        if self.num_without_kernels:
+            words += f", {self.num_without_kernels} without kernels"
+        return words
+
+    @property
+    def not_known(self):
+        """The layers whose kernels are not known, with what would tell them, in words, or ""."""
+        told = "; ".join(map(str, self.unknown))
+        return told and f"not known: {told}"
+
+    @property
+    def left_alone(self):
+        """The same as notes of a verb that leaves such layers as they are."""
+        told = self.not_known
+        return (f"Left alone, since their kernels are {told}.",) if told else ()
+
 
 def coverage(weights, seen=()):
     """Returns the `Coverage` of a model.
 
     Args:
         weights: Its `Weight`s.
-        seen: The ids of the layers that were looked at.
+        seen: The layers that were looked at.
     """
     owned = {}
     for weight in weights:
-        owned.setdefault(id(weight.layer), []).append(weight)
+        owned.setdefault(weight.layer, []).append(weight)
     num_seen, num_without_kernels, unknown = 0, 0, {}
-    for key, of_layer in owned.items():
-        layer = of_layer[0].layer
-        if any(each.kernel is not None and each.role != "lora" for each in of_layer):
-            num_seen += key in seen
+    for layer, of_layer in owned.items():
+        if any(each.is_kernel for each in of_layer):
+            num_seen += layer in seen
         elif _network.may_have_kernels(layer, [each.variable for each in of_layer]):
             unknown.setdefault(type(layer), []).append(of_layer)
         else:
@@ -83,12 +122,14 @@ def coverage(weights, seen=()):
     return Coverage(len(owned), num_seen, num_without_kernels, unknown)
 
 
-def without_kernels(model, weights):
-    """Returns the error that a model has no kernels that are known."""
-    gap = page.not_known(coverage(weights))
-    return ValueError(
-        f"`model` should have a layer with a kernel. Received: model={model.name!r}, with "
-        f"{len(weights)} weights and no kernel among them{gap and f'; {gap}'}."
+def check_kernels(network):
+    """Raises if a model has no kernels that are known."""
+    if network.kernels:
+        return
+    gap = coverage(network.weights).not_known
+    raise ValueError(
+        f"`model` should have a layer with a kernel. Received: model={network.model.name!r}, with "
+        f"{len(network.weights)} weights and no kernel among them{gap and f'; {gap}'}."
     )
 
 

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from keras_winit import _backends, _checks, _network
-from keras_winit._activations import gains
+from keras_winit._activations.activation import NOTHING
 from keras_winit._measure import statistics
-from keras_winit._measure.coverage import Coverage, coverage, without_kernels
+from keras_winit._measure.coverage import Coverage, check_kernels, coverage
 from keras_winit._measure.loss import LossSignal, Objective
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
-from keras_winit._network.graph import Branch, Graph
-from keras_winit._plan import plan
+from keras_winit._network.graph import Branch
+from keras_winit.initializers._describe import brief
 from keras_winit.initializers._fill import variances
 
 ops = keras.ops
@@ -203,19 +203,16 @@ class Signal:
 
 
 @_backends.kept_random_state()
-def measure(model, batch, loss=None):
-    """Returns the `Signal` of a model on a `Batch`, in training mode; changes nothing.
+def measure(network, batch, loss=None):
+    """Returns the `Signal` of a `Network` on a `Batch`, in training mode; changes nothing.
 
     Raises:
         ValueError: If the model has no layer with a kernel, or does not take the batch.
     """
-    everything = _network.weights_of(model)
-    weights = [each for each in everything if each.kernel is not None and each.role != "lora"]
-    if not weights:
-        raise without_kernels(model, everything)
-    graph, reductions = Graph(model), Reductions()
-    taps, objective = Taps(model, graph, reductions=reductions), Objective(model, loss, batch)
-    is_half = any(each.layer.compute_dtype == "float16" for each in weights)
+    check_kernels(network)
+    model, reductions = network.model, Reductions()
+    taps, objective = Taps(network, reductions), Objective(model, loss, batch)
+    is_half = any(each.layer.compute_dtype == "float16" for each in network.kernels)
     scale = _FLOAT16_SCALE if is_half else 1.0
 
     def forward(tap):
@@ -236,7 +233,7 @@ def measure(model, batch, loss=None):
         for variable, gradient in zip(variables, gradients, strict=True)
         if gradient is not None and 0 not in variable.shape
     }
-    of_kernels = [_add_kernel(reductions, each) for each in weights]
+    of_kernels = [_add_kernel(reductions, each) for each in network.kernels]
     of_outputs = [
         reductions.add(statistics.signal, each, unit_axis=-1)
         for each in keras.tree.flatten(outputs)
@@ -247,28 +244,28 @@ def measure(model, batch, loss=None):
         return None if place is None else statistics.norm(*numbers[place]) / scale
 
     tapped = [each for each in taps.tapped if each.output is not None]
-    reached = {id(o) for each in tapped if sizes[each.tap] is not None for o in each.owners}
-    kernels, seen = {}, {}
-    for weight, place in zip(weights, of_kernels, strict=True):
+    reached = {o for each in tapped if sizes[each.tap] is not None for o in each.owners}
+    kernels, alike = {}, {}
+    for weight, place in zip(network.kernels, of_kernels, strict=True):
         # With JAX, what the loss does not depend on has a gradient as well: zero.
-        is_reached = id(weight.layer) in reached
+        is_reached = weight.layer in reached
         gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
         if place is not None:
-            signal = _kernel_signal(weight, numbers[place], gradient, seen)
-            kernels.setdefault(id(weight.layer), []).append(signal)
-    seen = {id(owner) for each in tapped for owner in each.owners}
-    not_reached = [each.layer.path for each in weights if id(each.layer) not in seen]
+            signal = _kernel_signal(weight, numbers[place], gradient, alike)
+            kernels.setdefault(weight.layer, []).append(signal)
+    seen = {owner for each in tapped for owner in each.owners}
+    not_reached = [each.layer.path for each in network.kernels if each.layer not in seen]
     return Signal(
         model.name,
         batch.size,
         batch.is_drawn,
-        tuple(_layer_signal(e, graph, numbers, norm(sizes[e.tap]), kernels) for e in tapped),
+        tuple(_layer_signal(e, network, numbers, norm(sizes[e.tap]), kernels) for e in tapped),
         tuple(_input_signals(batch)),
         tuple(_summary(numbers[place]) for place in of_outputs),
         objective.signal(outputs),
         tuple(dict.fromkeys(not_reached)),
-        graph.problem,
-        coverage(everything, seen),
+        network.problem,
+        coverage(network.weights, seen),
     )
 
 
@@ -293,18 +290,18 @@ def _summary(numbers):
     )
 
 
-def _layer_signal(tapped, graph, numbers, gradient, kernels):
+def _layer_signal(tapped, network, numbers, gradient, kernels):
     layer = tapped.layer
-    around = graph.surroundings(_network.distributed(layer), tapped.number)
+    around = network.around(_network.distributed(layer), tapped.number)
 
     def number(place):
         return None if place is None else float(numbers[place])
 
     return LayerSignal(
-        layer.path if tapped.number == 0 else f"{layer.path}#{tapped.number + 1}",
+        tapped.path,
         layer.name,
         type(layer).__name__,
-        None if tapped.activation is None else gains.name_of(tapped.activation),
+        None if tapped.activation is None else tapped.activation.name,
         tapped.normalized,
         around.is_first,
         around.is_output,
@@ -314,7 +311,7 @@ def _layer_signal(tapped, graph, numbers, gradient, kernels):
         number(tapped.saturated),
         gradient,
         statistics.split(numbers[tapped.output])[1],
-        tuple(kernel for owner in tapped.owners for kernel in kernels.get(id(owner), ())),
+        tuple(kernel for owner in tapped.owners for kernel in kernels.get(owner, ())),
         _asked(tapped.activation),
         number(tapped.logit_std),
         tapped.num_keys,
@@ -324,20 +321,17 @@ def _layer_signal(tapped, graph, numbers, gradient, kernels):
 
 def _asked(activation):
     """Returns 1 / E f² for an activation that lets through more than its mean."""
-    try:
-        moments = gains.activation_moments("linear" if activation is None else activation)
-    except ValueError:
+    activation = NOTHING if activation is None else activation
+    if activation.moments is None or activation.is_mostly_mean:
         return None
-    if moments.mean**2 > 0.5 * moments.second_moment:
-        return None
-    return 1 / moments.second_moment
+    return 1 / activation.moments.second_moment
 
 
 def _add_kernel(reductions, weight):
     """Adds a kernel to what is reduced and returns its place; `None` for a quantized one."""
     if "float" not in keras.backend.standardize_dtype(weight.variable.dtype):
         return None
-    shape, axes = weight.kernel.structure(weight.variable.shape)
+    shape, axes = weight.structure
     order = axes.batch + axes.spatial + axes.input + axes.output
     return reductions.add(
         statistics.kernel,
@@ -353,25 +347,25 @@ def _num_blocks(weight):
     """Returns the number of separate matrices in a kernel."""
     if weight.role == "embedding":  # its rows are drawn one by one, but make one matrix
         return 1
-    shape, axes = weight.kernel.structure(weight.variable.shape)
+    shape, axes = weight.structure
     return axes.sizes(shape)[3]
 
 
-def _kernel_signal(weight, numbers, gradient, seen):
+def _kernel_signal(weight, numbers, gradient, alike):
     low, high, mean, second_moment, repeated = statistics.split_kernel(numbers, _num_blocks(weight))
     initializer = weight.held_initializer()
     return KernelSignal(
         weight.path,
         weight.role,
-        tuple(int(size) for size in weight.variable.shape),
-        *plan.fans(weight),
-        plan.brief(initializer),
+        weight.shape,
+        *weight.fans,
+        brief(initializer),
         mean,
         second_moment,
         *variances(weight, initializer),
         repeated,
         gradient,
-        _twin(weight, low, high, seen),
+        _twin(weight, low, high, alike),
     )
 
 

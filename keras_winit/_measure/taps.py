@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import keras
 
 from keras_winit import _network
-from keras_winit._activations import gains
+from keras_winit._activations.activation import Activation
 from keras_winit._measure import statistics
 
 ops = keras.ops
@@ -26,7 +26,7 @@ class Tapped:
         owners: The layers inside of it, itself included, that hold kernels.
         number: How many times it had been called before.
         tap: Which tap its output went through, by their order; `None` if it gives no floats.
-        activation: Function or layer that is applied to its output, or `None`.
+        activation: The `Activation` that is applied to its output, or `None`.
         normalized: Whether a normalization comes between.
         preactivation: `signal` of what the kernel gives; of a layer that runs others in a loop, of
             what that gives.
@@ -41,7 +41,7 @@ class Tapped:
     owners: list
     number: int
     tap: int | None = None
-    activation: object = None
+    activation: Activation | None = None
     normalized: bool = False
     preactivation: int | None = None
     output: int | None = None
@@ -51,13 +51,18 @@ class Tapped:
     token_cosine: int | None = None
     waiting: object = field(default=None, repr=False)
 
+    @property
+    def path(self):
+        """The path of the layer, with a number from its second call on."""
+        path = self.layer.path
+        return path if self.number == 0 else f"{path}#{self.number + 1}"
+
 
 class Taps:
     """Watches the calls of a model inside of `with taps.on(tap)`.
 
     Args:
-        model: The model.
-        graph: Its `Graph`, for activations that are functions in the code of a user's layer.
+        network: The `Network` of the model.
         reductions: `Reductions` for the statistics. Defaults to `None`, for none: only to tap.
 
     Attributes:
@@ -65,15 +70,11 @@ class Taps:
             of the calls.
     """
 
-    def __init__(self, model, graph, reductions=None):
-        self.model, self.graph, self.reductions = model, graph, reductions
+    def __init__(self, network, reductions=None):
+        self.network, self.reductions = network, reductions
         self.tapped = []
-        # What a parameter of an activation is cannot be read while gradients are traced.
-        self._layers = list(_network.walk(model))
+        self._layers = list(_network.walk(network.model))
         self._watched = list(_watchable(self._layers))
-        self._limits = {}
-        for _, _, activation in self._watched:
-            self._saturation(activation)
 
     @contextlib.contextmanager
     def on(self, tap):
@@ -84,7 +85,7 @@ class Taps:
         """
         self._tap, self._num_taps = tap, 0
         self.tapped, self._open, self._calls, self._produced = [], {}, {}, {}
-        with _network.restored(self.model):
+        with _network.restored(self.network.model):
             for layer in self._layers:
                 # What runs again in the backward pass would be tapped twice.
                 vars(layer)["_remat_mode"] = None
@@ -108,13 +109,13 @@ class Taps:
 
     def _kernel_call(self, layer, owners, call):
         def watched(*args, **kwargs):
-            number = self._calls.get(id(layer), 0)
-            self._calls[id(layer)] = number + 1
+            number = self._calls.get(layer, 0)
+            self._calls[layer] = number + 1
             tapped = Tapped(layer, owners, number)
             self.tapped.append(tapped)
-            self._open[id(layer)] = tapped
+            self._open[layer] = tapped
             output = call(*args, **kwargs)
-            del self._open[id(layer)]
+            del self._open[layer]
             if tapped.tap is None:
                 output = _replace_first(output, lambda x: self._begin(tapped, x))
             return output
@@ -123,11 +124,11 @@ class Taps:
 
     def _activation(self, layer, activation):
         def watched(x):
-            tapped = self._open.get(id(layer))
+            tapped = self._open.get(layer)
             if tapped is None or tapped.tap is not None or not _is_float(x):
-                return activation(x)
+                return activation.function(x)
             x = self._through_tap(tapped, x)
-            output = activation(x)
+            output = activation.function(x)
             tapped.activation = activation
             if self.reductions is not None:
                 tapped.preactivation = self._signal(x, layer)
@@ -186,19 +187,12 @@ class Taps:
     def _take_output(self, many, output):
         """Takes the statistics of what is handed on."""
         place, saturated = self._signal(output, many[0].layer), None
-        limits = self._saturation(many[0].activation)
-        if limits is not None:
-            low, high = limits
+        activation = many[0].activation
+        if activation is not None and activation.saturation is not None:
+            low, high = activation.saturation
             saturated = self.reductions.add(statistics.beyond, output, low=low, high=high)
         for tapped in many:
             tapped.output, tapped.saturated = place, saturated
-
-    def _saturation(self, activation):
-        if activation is None:
-            return None
-        if id(activation) not in self._limits:
-            self._limits[id(activation)] = gains.saturation(activation)
-        return self._limits[id(activation)]
 
     def _attention_call(self, call):
         def watched(query, *args, **kwargs):
@@ -227,15 +221,15 @@ class Taps:
             if tapped.output is not None or output is None:
                 continue
             layer = _network.distributed(tapped.layer)
-            around = self.graph.surroundings(layer, tapped.number)
-            if _network.fused_activation(layer) is not None:
+            around = self.network.around(layer, tapped.number)
+            if around.fused is not None:
                 # Applied out of sight, as in a cell.
-                tapped.activation = _network.fused_activation(layer)
+                tapped.activation = around.fused
             elif around.normalized == tapped.normalized and not around.added:
                 # A function in the code of a user's layer.
                 tapped.activation = around.activation
                 if around.activation is not None:
-                    output = around.activation(output)
+                    output = around.activation.function(output)
             if tapped.activation is not None or tapped.normalized:
                 self._take_output([tapped], output)
             else:
@@ -264,9 +258,9 @@ def _watchable(layers):
     hidden = set()
     for layer in layers:
         if _network.is_closed(layer):
-            hidden.update(id(each) for each in _network.walk(layer) if each is not layer)
+            hidden.update(each for each in _network.walk(layer) if each is not layer)
     for layer in layers:
-        if id(layer) in hidden:
+        if layer in hidden:
             continue
         if _network.is_closed(layer):
             owners = [each for each in _network.walk(layer) if _network.kernels_of(each)]

@@ -13,9 +13,7 @@ from keras_winit._network.kernels import (
     walk,
 )
 from keras_winit._network.operations import (
-    activation_formula,
     activation_of,
-    applied_activation,
     at_start,
     distributed,
     fused_activation,
@@ -52,9 +50,7 @@ __all__ = [
     "KERAS_TAKES_AXES",
     "Kernel",
     "Weight",
-    "activation_formula",
     "activation_of",
-    "applied_activation",
     "at_start",
     "calling_layer",
     "describe_layer",

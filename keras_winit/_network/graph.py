@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import keras
 
 from keras_winit import _backends, _network
+from keras_winit._activations.activation import Activation
 
 
 @dataclass
@@ -49,21 +50,23 @@ class Surroundings:
     """What lies around a layer with a kernel.
 
     Attributes:
-        activation: Function or layer that is applied to its output, `None` for linear.
+        activation: The `Activation` that is applied to its output, `None` for linear.
         normalized: Whether a normalization comes between the layer and that activation.
         is_first: Whether no other kernel lies between an input of the model and it.
         is_output: Whether no other kernel lies between it and an output of the model, nor an
             addition to a shortcut.
         branch: The innermost `Branch` it lies in, or `None`.
         added: Whether an addition comes between the layer and that activation.
+        fused: The `Activation` that the layer applies itself, `None` for linear.
     """
 
-    activation: object = None
+    activation: Activation | None = None
     normalized: bool = False
     is_first: bool = False
     is_output: bool = False
     branch: Branch | None = None
     added: bool = False
+    fused: Activation | None = None
 
 
 class Graph:
@@ -92,6 +95,14 @@ class Graph:
                 self.calls, outputs = [], []
                 self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
         self._outputs = set(outputs)
+        # Read now, since parameters of activations cannot be read while gradients are traced.
+        self._fused = {
+            layer: self._at_start(_network.fused_activation(layer))
+            for layer in _network.walk(model)
+        }
+        self._applied = [
+            self._at_start(_network.activation_of(call.operation)) for call in self.calls
+        ]
         self.normalized = any(_network.is_normalization(layer) for layer in _network.walk(model))
         self._index_layers()
         self._index_paths()
@@ -104,16 +115,16 @@ class Graph:
             layer: The layer.
             again: Which of its calls, from 0; the last one for all that come after.
         """
-        fused = self._at_start(_network.fused_activation(layer))
-        numbers = self._calls_of_layer.get(id(layer))
+        fused = self._fused.get(layer)
+        numbers = self._calls_of_layer.get(layer)
         if numbers is None:
-            return Surroundings(fused)
+            return Surroundings(fused, fused=fused)
         number = numbers[min(again, len(numbers) - 1)]
         call = self.calls[number]
         branch = self._branches.get(number)
         is_first = self._count_kernels(self._ancestors[number]) == 1
         if not _network.is_last_kernel(call.operation, layer):
-            return Surroundings(fused, is_first=is_first, branch=branch)
+            return Surroundings(fused, is_first=is_first, branch=branch, fused=fused)
         activation, normalized, is_output, added = fused, False, False, False
         waiting, seen = [(number, True, False)], set()
         while waiting:
@@ -124,7 +135,7 @@ class Graph:
                 if consumer in seen:
                     continue
                 seen.add(consumer)
-                applied = _network.activation_of(operation)
+                applied = self._applied[consumer]
                 if applied is not None and activation is None:
                     activation, added = applied, is_added
                 if applied is None and not _network.is_transparent(operation):
@@ -134,15 +145,14 @@ class Graph:
                 is_added_here = is_added or _network.is_addition(operation)
                 is_alone_here = is_alone and consumer not in self._additions
                 waiting.append((consumer, is_alone_here, is_added_here))
-        activation = self._at_start(activation)
-        return Surroundings(activation, normalized, is_first, is_output, branch, added)
+        return Surroundings(activation, normalized, is_first, is_output, branch, added, fused)
 
     def fed_by(self, layer):
         """Returns for each call of a layer which one it has its inputs from, unit by unit.
 
         `None` where that is more than one, or units have been mixed or moved in between.
         """
-        return [self._source(number) for number in self._calls_of_layer.get(id(layer), ())]
+        return [self._source(number) for number in self._calls_of_layer.get(layer, ())]
 
     def _source(self, number):
         if self._only_layer(number) is None:  # which may hand its inputs on to several
@@ -185,7 +195,7 @@ class Graph:
                 self.calls[previous].consumers.append(number)
             if isinstance(call.operation, keras.Layer):
                 for layer in _network.walk(call.operation):
-                    self._calls_of_layer.setdefault(id(layer), []).append(number)
+                    self._calls_of_layer.setdefault(layer, []).append(number)
                     if _network.kernels_of(layer):
                         self._kernels |= 1 << number
 

@@ -6,84 +6,55 @@ import itertools
 import re
 
 import keras
-import numpy as np
 
+from keras_winit._activations.activation import Activation
 from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
+from keras_winit._activations.identify import applied, formula_of_layer
 from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, walk
 from keras_winit._network.told import authored
 
 layers = keras.layers
 initializers = keras.initializers
 
-_SLOPES = (1000,)  # shape of a draw whose mean is that of the slopes of a PReLU
-
-
-def applied_activation(function):
-    """Returns the function inside an `Activation` layer, and anything else as it is."""
-    while isinstance(function, layers.Activation):
-        function = function.activation
-    return function
-
-
-def activation_formula(layer):
-    """Returns (name, arguments) of the activation function that a Keras layer is.
-
-    `None` where the layer is none of Keras's activation layers.
-    """
-    if isinstance(layer, layers.ReLU):
-        names = ("negative_slope", "max_value", "threshold")
-        return "relu", {name: getattr(layer, name) for name in names}
-    if isinstance(layer, layers.LeakyReLU):
-        return "leaky_relu", {"negative_slope": layer.negative_slope}
-    if isinstance(layer, layers.ELU):
-        return "elu", {"alpha": layer.alpha}
-    if isinstance(layer, layers.PReLU):
-        slope = layer.alpha if layer.built else layer.alpha_initializer(_SLOPES, dtype="float32")
-        return "relu", {"negative_slope": float(np.mean(keras.ops.convert_to_numpy(slope)))}
-    if isinstance(layer, layers.Softmax):
-        return "softmax", {}
-    if isinstance(layer, layers.Identity):
-        return "linear", {}
-    return None
-
 
 def at_start(activation):
-    """Returns an activation as its layer starts it: a PReLU with the slopes its author gave."""
-    layer = applied_activation(activation)
+    """Returns an `Activation` as its layer starts it: a PReLU with the slopes its author gave."""
+    layer = None if activation is None else activation.function
     if not isinstance(layer, layers.PReLU):
         return activation
     own = authored(layer, "alpha_initializer")
-    return layers.PReLU(own, shared_axes=layer.shared_axes, name=layer.name)
+    return Activation(layers.PReLU(own, shared_axes=layer.shared_axes, name=layer.name))
 
 
 def fused_activation(layer):
-    """Returns the activation that a layer with a kernel applies itself, `None` if linear."""
-    activation = applied_activation(getattr(layer, "activation", None))
-    return None if _is_linear(activation) else activation
+    """Returns the `Activation` that a layer with a kernel applies itself, `None` if linear."""
+    function = applied(getattr(layer, "activation", None))
+    return None if _is_linear(function) else Activation(function)
 
 
 def activation_of(operation):
-    """Returns the activation that a call of a layer or operation is, `None` if it is none."""
+    """Returns the `Activation` that a call of a layer or operation is, `None` if it is none."""
     if isinstance(operation, layers.Activation):
-        activation = applied_activation(operation)
-        return None if _is_linear(activation) else activation
+        function = applied(operation)
+        return None if _is_linear(function) else Activation(function)
     if isinstance(operation, keras.Layer):
-        formula = activation_formula(operation)
-        return None if formula is None or formula[0] == "linear" else operation
+        formula = formula_of_layer(operation)
+        return None if formula is None or formula[0] == "linear" else Activation(operation)
     name = snake_case(type(operation).__name__)
     name = {"re_lu": "relu", "exp": "exponential"}.get(name, name)
     if name not in (*FORMULAS, *NOT_ELEMENTWISE):
         return None
     function = getattr(keras.activations, name)
     arguments = inspect.signature(function).parameters.keys() & vars(operation).keys()
-    return functools.partial(function, **{each: getattr(operation, each) for each in arguments})
+    given = {each: getattr(operation, each) for each in arguments}
+    return Activation(functools.partial(function, **given))
 
 
-def _is_linear(activation):
+def _is_linear(function):
     return (
-        activation is None
-        or activation is keras.activations.linear
-        or isinstance(activation, layers.Identity)
+        function is None
+        or function is keras.activations.linear
+        or isinstance(function, layers.Identity)
     )
 
 

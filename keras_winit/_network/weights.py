@@ -26,7 +26,7 @@ layers = keras.layers
 initializers = keras.initializers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weight:
     """One variable of a layer.
 
@@ -64,6 +64,28 @@ class Weight:
         if self.kernel is not None:
             return self.kernel.role
         return "bias" if self.name == "bias" else "other"
+
+    @property
+    def is_kernel(self):
+        """Whether it is a kernel that the layer uses as it is, and no addition of LoRA's."""
+        return self.kernel is not None and self.role != "lora"
+
+    @property
+    def shape(self):
+        return tuple(int(size) for size in self.variable.shape)
+
+    @functools.cached_property
+    def structure(self):
+        """The shape of a kernel with its blocks as an axis of their own, and its `KernelAxes`."""
+        return self.kernel.structure(self.shape)
+
+    @property
+    def fans(self):
+        """The true (fan_in, fan_out) of a kernel, (None, None) of other weights."""
+        if self.kernel is None:
+            return None, None
+        shape, axes = self.structure
+        return tuple(int(fan) if fan == int(fan) else fan for fan in axes.fans(shape))
 
     @property
     def is_in_cell(self):
@@ -122,7 +144,7 @@ def weights_of(model):
     num_layers = functools.cache(lambda layer: sum(1 for _ in walk(layer)))
     for layer in walk(model):
         if isinstance(layer, ATTENTION):
-            attention.update(id(inner) for inner in walk(layer))
+            attention.update(walk(layer))
         # The innermost layer that holds a variable owns it.
         held = layer.weights
         for variable in held:
@@ -133,7 +155,7 @@ def weights_of(model):
     weights = []
     for variable, path in zip(model.weights, _numbered(v.path for v in model.weights), strict=True):
         owner, _ = owners[id(variable)]
-        weight = _weight(owner, variable, path, id(owner) in attention)
+        weight = _weight(owner, variable, path, owner in attention)
         weights.append(dataclasses.replace(weight, within=tuple(within[id(variable)])))
     return weights
 

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_winit._activations import gains
+from keras_winit._activations.activation import RECTIFIERS, RELU_VARIANTS, Activation
 
 initializers = keras.initializers
-
-RELU_VARIANTS = ("relu", "relu6", "leaky_relu", "prelu", "elu", "celu")
-RECTIFIERS = (*RELU_VARIANTS, "gelu", "silu", "mish", "hard_silu", "sparse_plus", "threshold")
 
 # He's 2 / fan_in is near where the exact variance is within a third of it, as for elu (1.29 times).
 NEAR = 4 / 3
@@ -124,11 +121,10 @@ LINES = (
 
 def decide(activation):
     """Returns the line for an activation, its `Scaling`, and the reason in words."""
-    function = gains.resolve(activation)
-    name, _ = gains.identify(function)
-    scale = _exact_scale(function) if name in RECTIFIERS else None
-    line = next(line for line in LINES if line.fits(name, scale))
-    reason = line.reason.format(name=gains.name_of(function), scale=scale)
+    activation = Activation.of(activation)
+    scale = _exact_scale(activation) if activation.is_rectifier else None
+    line = next(line for line in LINES if line.fits(activation.keras_name, scale))
+    reason = line.reason.format(name=activation.name, scale=scale)
     return line, line.scaling(scale), reason
 
 
@@ -137,12 +133,9 @@ def scaled(scale):
     return Scaling(scale).initializer()
 
 
-def _exact_scale(function):
-    try:
-        second_moment = gains.activation_moments(function).second_moment
-        return 1 / gains.check_moment(function, second_moment)
-    except ValueError:
-        return None
+def _exact_scale(activation):
+    moments = activation.moments
+    return 1 / moments.second_moment if moments is not None and moments.second_moment else None
 
 
 def _is_close(scale, other):

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 
 from keras_winit import _backends, _checks, _network
-from keras_winit._diagnose import page
 from keras_winit._measure.coverage import coverage
 from keras_winit._network import restart
 from keras_winit._network.transaction import all_or_nothing
-from keras_winit._plan.plan import brief, fans, make_plan, matching
+from keras_winit._plan.plan import make_plan
 from keras_winit._show.result import Result, Table
 from keras_winit._turn import turn
 from keras_winit.constraints import SparsityMask
+from keras_winit.initializers._describe import brief
 from keras_winit.initializers._fill import fill, in_config
 
 _CHUNK = 1 << 16
@@ -185,12 +185,13 @@ def initialize_within(
     _checks.flag("frozen", frozen)
     plan = make_plan(model, scheme)
     choices = plan.choices
-    chosen = choices if only is None else matching(choices, only, argument="only")
-    chosen = {id(choice) for choice in chosen}
+    chosen = {choice.weight.path for choice in choices}
+    if only is not None:
+        chosen = {weight.path for weight in plan.select(only, argument="only")}
     keys = _network.stable_paths(model, [choice.weight for choice in choices])
     rows, done, left = [], [], []
     for choice, key in zip(choices, keys, strict=True):
-        if id(choice) not in chosen:
+        if choice.weight.path not in chosen:
             continue
         reason = _reason_to_skip(choice, frozen)
         if reason is None:
@@ -205,12 +206,12 @@ def initialize_within(
     for weight, told in done:
         _network.tell_initializer(weight, told, changes)
     _network.tell_attention(model, changes)
-    asked = coverage([choice.weight for choice in choices if id(choice) in chosen])
+    asked = coverage([choice.weight for choice in choices if choice.weight.path in chosen])
     if optimizer:
         restart.restart(model, changes)
     is_reset = isinstance(scheme, str) and scheme == "own"
     warned = (*(_not_reset(left) if is_reset else ()), *restart.kept(model))
-    notes = (*page.left_alone(asked), *warned)
+    notes = (*asked.left_alone, *warned)
     return Initialization(model.name, seed, tuple(rows), notes, warned)
 
 
@@ -229,7 +230,7 @@ def _row(choice, before, after, reason):
     return Row(
         weight.path,
         tuple(int(size) for size in weight.variable.shape),
-        *fans(weight),
+        *weight.fans,
         brief(None if reason else choice.initializer),
         before,
         after,

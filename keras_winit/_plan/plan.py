@@ -1,19 +1,14 @@
 """What the weights of a model are and what they should be, as a table that can be edited."""
 
 import dataclasses
-import fnmatch
-import functools
-import inspect
 from collections.abc import Mapping
 
-import keras
-
-from keras_winit import _backends, _checks, _network
-from keras_winit._network.graph import Graph
+from keras_winit import _backends
+from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.schemes import suggested
 from keras_winit._show.result import Result, Table
 from keras_winit.initializers import LooksLinear
-from keras_winit.initializers._aliases import ALIASES
+from keras_winit.initializers._describe import as_initializer, brief
 
 
 class Plan(Result, Mapping):
@@ -24,9 +19,8 @@ class Plan(Result, Mapping):
     a pattern goes to all kernels there, to the path of a weight to that weight.
 
     Args:
-        model: The model.
+        network: The `Network` of the model.
         choices: A `Choice` for every weight, in the order of the model.
-        graph: The `Graph` that was read.
 
     Example:
 
@@ -37,11 +31,13 @@ class Plan(Result, Mapping):
     'Orthogonal'
     """
 
-    def __init__(self, model, choices, graph):
-        self.model = model
-        self.problem = graph.problem
+    def __init__(self, network, choices):
+        self._network = network
+        self.model, self.problem = network.model, network.problem
         self._followed_by = {
-            choice.weight.path: suggested.activation_name(choice.weight, graph)
+            choice.weight.path: network.after(choice.weight).name
+            if choice.weight.role == "kernel"
+            else None
             for choice in choices
         }
         self._choices = {choice.weight.path: choice for choice in choices}
@@ -66,9 +62,9 @@ class Plan(Result, Mapping):
 
     def __setitem__(self, name, initializer):
         initializer = as_initializer("initializer", initializer)
-        weights = [choice.weight for choice in matching(self.choices, name, argument="name")]
-        kernels = [weight for weight in weights if suggested.is_kernel(weight)]
-        weights = kernels or [w for w in weights if _matches_path(w, name)]
+        weights = self.select(name, argument="name")
+        kernels = [weight for weight in weights if weight.is_kernel]
+        weights = kernels or [w for w in weights if matches_path(w, name)]
         skipped = {weight.skip for weight in weights}
         if None not in skipped:
             reason = "; ".join(skipped) or "no kernel; give the path of a weight"
@@ -86,6 +82,10 @@ class Plan(Result, Mapping):
         others = len(self) - len(self.table.rows)
         return (f"Others ({others}): {suggested.REST}.",) if others else ()
 
+    def select(self, names, argument):
+        """Returns the weights that have, or whose layer has, one of the names; see `Network`."""
+        return self._network.select(names, argument)
+
     @property
     def table(self):
         """What the weights should get, but for those of which there is nothing to say."""
@@ -94,7 +94,7 @@ class Plan(Result, Mapping):
             [
                 path,
                 tuple(choice.weight.variable.shape),
-                *fans(choice.weight),
+                *choice.weight.fans,
                 self._followed_by[path],
                 brief(choice.weight.held_initializer()),
                 brief(choice.initializer),
@@ -172,10 +172,11 @@ def suggest(model):
 
 def make_plan(model, scheme):
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer."""
-    weights = built_weights(model)
+    network = Network(model, anew=True)
+    network.check_built()
     if isinstance(scheme, Plan):
         planned = [id(choice.weight.variable) for choice in scheme.choices]
-        if planned != [id(weight.variable) for weight in weights]:
+        if planned != [id(weight.variable) for weight in network.weights]:
             raise ValueError(
                 f"`scheme` should be a plan for this model. Received: a plan for model "
                 f"{scheme.model.name!r}, whose weights are not those of {model.name!r}."
@@ -187,12 +188,11 @@ def make_plan(model, scheme):
         initializer = as_initializer("scheme", scheme, suggested.SCHEMES)
         is_mirrored = isinstance(initializer, LooksLinear)
         choose = (suggested.looks_linear if is_mirrored else suggested.uniform)(initializer)
-    graph = Graph(model, anew=weights)
     try:
-        choices = choose(weights, graph)
+        choices = choose(network)
     except ValueError as error:
         raise ValueError(f"Model {model.name!r}, scheme {scheme!r}: {error}") from error
-    return Plan(model, [_unless_skipped(choice) for choice in choices], graph)
+    return Plan(network, [_unless_skipped(choice) for choice in choices])
 
 
 def _unless_skipped(choice):
@@ -202,116 +202,3 @@ def _unless_skipped(choice):
     return dataclasses.replace(
         choice, initializer=None, reason=reason, reference="", from_layer=False
     )
-
-
-def built_weights(model):
-    """Returns the `Weight`s of a model, or raises if it is not built."""
-    if not isinstance(model, keras.Layer):
-        raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
-    weights = _network.weights_of(model)
-    unbuilt = [
-        layer.name
-        for layer in _network.walk(model)
-        if not layer.built and _network.kernels_of(layer) != ()  # others may never be, as a lookup
-    ]
-    if unbuilt or not weights:
-        raise ValueError(
-            f"`model` should be built. Received: model={model.name!r}, "
-            + (f"whose layer {unbuilt[-1]!r} is not" if unbuilt else "which has no weights")
-            + ". Give it a `keras.Input`, or call it once on a batch."
-        )
-    return weights
-
-
-def matching(choices, names, argument):
-    """Returns the choices whose weight or layer has one of the names, paths or patterns."""
-    names = [names] if isinstance(names, str) else names
-    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
-        raise TypeError(
-            f"`{argument}` should be the name, path or pattern of a layer or weight, or a list "
-            f"of them. Received: {argument}={names!r}."
-        )
-    found = []
-    for name in names:
-        matches = [choice for choice in choices if _matches(choice.weight, name)]
-        if not matches:
-            known = {n for c in choices for n in (*c.weight.within, c.weight.path)}
-            raise ValueError(
-                f"`{argument}` should be the name, path or pattern of a layer or weight. "
-                f"Received: {argument}={name!r}.{_checks.did_you_mean(name, sorted(known))}"
-            )
-        found.extend(matches)
-    return found
-
-
-def _matches(weight, name):
-    path = weight.path
-    return (
-        name in (*weight.within, weight.layer.path)
-        or path.startswith(f"{name}/")
-        or f"/{name}/" in path
-        or _matches_path(weight, name)
-    )
-
-
-def _matches_path(weight, name):
-    path = weight.path
-    return path == name or path.endswith(f"/{name}") or fnmatch.fnmatchcase(path, name)
-
-
-def as_initializer(argument, value, options=()):
-    """Returns an initializer given by name, class, config or as it is, or raises."""
-    if isinstance(value, str):
-        try:
-            return keras.initializers.get(value)
-        except ValueError:
-            names = [*options, *(n for n in dir(keras.initializers) if n.islower()), *ALIASES]
-            raise ValueError(
-                f"`{argument}` should be {'a scheme or ' if options else ''}an initializer. "
-                f"Received: {argument}={value!r}.{_checks.did_you_mean(value, names)}"
-            ) from None
-    initializer = keras.initializers.get(value) if isinstance(value, (dict, type)) else value
-    if not callable(initializer):
-        raise TypeError(
-            f"`{argument}` should be {'a scheme or ' if options else ''}an initializer, by name, "
-            f"class or instance. Received: {argument}={value!r}."
-        )
-    return initializer
-
-
-def fans(weight):
-    """Returns the true (fan_in, fan_out) of a kernel, and (None, None) of other weights."""
-    if weight.kernel is None:
-        return None, None
-    shape, axes = weight.kernel.structure(weight.variable.shape)
-    return tuple(int(fan) if fan == int(fan) else fan for fan in axes.fans(shape))
-
-
-def brief(initializer):
-    """Returns an initializer as one writes it, with the arguments that are not at their default."""
-    if initializer is None:
-        return "left alone"
-    name = getattr(initializer, "__name__", type(initializer).__name__)
-    if not isinstance(initializer, keras.Initializer):
-        return name
-    config = initializer.get_config()
-    if type(initializer) is keras.initializers.Identity:
-        config = {"gain": initializer.gain}  # which Keras leaves out
-    parameters = _parameters(type(initializer))
-    changed = {
-        key: value
-        for key, value in config.items()
-        if key in parameters
-        and value != parameters[key].default
-        and not key.endswith(("seed", "_axes"))
-    }
-    arguments = ", ".join(
-        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value!r}"
-        for key, value in changed.items()
-    )
-    return f"{name}({arguments})"
-
-
-@functools.cache
-def _parameters(cls):
-    return inspect.signature(cls).parameters

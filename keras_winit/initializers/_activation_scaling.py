@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from keras_winit import _checks
-from keras_winit._activations import gains
+from keras_winit._activations.activation import Activation
+from keras_winit._activations.gains import check_moment
+from keras_winit._activations.identify import config_of
 from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
@@ -93,7 +95,7 @@ class ActivationScaling(KernelInitializer):
             input_axes=input_axes,
             output_axes=output_axes,
         )
-        gains.check_moment(activation, self._needed(1, 1))
+        check_moment(activation, self._needed(1, 1))
 
     @property
     def _elementwise(self):
@@ -123,7 +125,7 @@ class ActivationScaling(KernelInitializer):
         return keras.initializers.VarianceScaling(scale, self.mode, self.distribution)
 
     def get_config(self):
-        activation = gains.config(self.activation)
+        activation = config_of(self.activation)
         if activation is None:
             activation = dict(zip(_MOMENTS, self._moments, strict=True))
         return {**super().get_config(), "activation": activation}
@@ -146,5 +148,5 @@ def _moments(activation):
     """Returns E f², Var f and E f'² of an activation, or what `get_config` wrote in its place."""
     if isinstance(activation, dict) and set(activation) == set(_MOMENTS):
         return tuple(_checks.real(name, activation[name]) for name in _MOMENTS)
-    moments = gains.activation_moments(activation)
+    moments = Activation(activation).measure()
     return tuple(getattr(moments, name) for name in _MOMENTS)

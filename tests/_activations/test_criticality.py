@@ -4,7 +4,8 @@ import keras
 import pytest
 from scipy import integrate, stats
 
-from keras_winit._activations import formulas, gains
+from keras_winit._activations import formulas
+from keras_winit._activations.activation import Activation
 from keras_winit._activations.criticality import critical_point, signal_slope
 
 ops = keras.ops
@@ -32,7 +33,7 @@ def expectation(function, signal):
 
 @pytest.mark.parametrize("activation", sorted(set(NAMES) - WITHOUT))
 def test_signal_and_gradient_keep_their_size_at_the_critical_point(activation):
-    function = gains.numpy_function(activation)
+    function = Activation(activation)
     point = critical_point(activation)
 
     def slope(z, step=1e-6):

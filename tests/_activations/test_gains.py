@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._activations.gains import KINDS, identify
+from keras_winit._activations.gains import KINDS
+from keras_winit._activations.identify import identify
 
 # 1 / sqrt(E f²), 1 / sqrt(Var f) and 1 / sqrt(E f'²) for unit normal input, by piecewise
 # Gauss-Legendre quadrature with 64 nodes on panels of width 1/4 that end at the kinks.

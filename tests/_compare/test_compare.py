@@ -234,7 +234,7 @@ STUDY = """
 import json, os, pathlib, sys, time
 import keras, numpy as np
 import keras_winit
-from keras_winit._compare import _fingerprint
+from keras_winit._compare.compare import _fingerprint
 
 folder = pathlib.Path(sys.argv[1])
 me = os.environ.get("KERASTUNER_TUNER_ID", "alone")

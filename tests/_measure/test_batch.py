@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_winit._measure.batch import take
+from keras_winit._measure import batch as _batch
+from keras_winit._network.network import Network
 
 layers = keras.layers
 ops = keras.ops
@@ -12,6 +13,10 @@ ops = keras.ops
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def take(model, x=None, y=None):
+    return _batch.take(Network(model), x, y)
 
 
 def dense(*shape, **arguments):

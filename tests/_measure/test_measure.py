@@ -7,6 +7,7 @@ import pytest
 
 from keras_winit._measure import batch
 from keras_winit._measure import measure as _signal
+from keras_winit._network.network import Network
 from keras_winit._random import distributions
 
 layers = keras.layers
@@ -23,7 +24,8 @@ def normal(*shape, seed=0, mean=0.0):
 
 
 def measure(model, x=None, y=None, loss=None):
-    return _signal.measure(model, batch.take(model, x, y), loss)
+    network = Network(model)
+    return _signal.measure(network, batch.take(network, x, y), loss)
 
 
 def by_name(signal):

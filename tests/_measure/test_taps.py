@@ -7,6 +7,7 @@ import pytest
 import keras_winit
 from keras_winit._measure import batch
 from keras_winit._measure import measure as _signal
+from keras_winit._network.network import Network
 
 layers = keras.layers
 ops = keras.ops
@@ -26,7 +27,8 @@ def numpy(tensor):
 
 
 def measure(model, x, y=None, loss=None):
-    return _signal.measure(model, batch.take(model, x, y), loss)
+    network = Network(model)
+    return _signal.measure(network, batch.take(network, x, y), loss)
 
 
 def by_name(signal):

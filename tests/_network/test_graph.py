@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_winit import Kernel, _network, describe_layer
-from keras_winit._activations import gains
+from keras_winit._activations.identify import identify
 from keras_winit._network.graph import Graph
 
 layers = keras.layers
@@ -25,7 +25,7 @@ def follows(surroundings):
     """Returns the name and the arguments of the activation, `None` where nothing follows."""
     if surroundings.activation is None:
         return None
-    return gains.identify(gains.resolve(surroundings.activation))
+    return identify(surroundings.activation.function)
 
 
 def small_model(layer, after, shape=(6,)):

@@ -77,7 +77,7 @@ def mimetic_parts(weights):
     for maps in attentions.values():
         shapes = {part: tuple(weight.variable.shape) for part, weight in maps.items()}
         if len(shapes) == len(PARTS) and _fit(**shapes):
-            parts.update({id(w.variable): MimeticAttention(part) for part, w in maps.items()})
+            parts.update({weight: MimeticAttention(part) for part, weight in maps.items()})
     return parts
 
 

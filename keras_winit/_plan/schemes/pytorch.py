@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 
-from keras_winit import _network
+from keras_winit._activations.identify import formula_of_layer
 from keras_winit._plan.choice import Choice
 from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
@@ -16,17 +16,17 @@ initializers = keras.initializers
 TORCH = "PyTorch 2, torch.nn, reset_parameters of each module"
 
 
-def pytorch(weights, graph):
+def pytorch(network):
     """The defaults of torch 2, kernels and biases."""
-    return [_as_torch(weight, weights) for weight in weights]
+    return [_as_torch(weight, network.layers[weight.layer]) for weight in network.weights]
 
 
-def _as_torch(weight, weights):
+def _as_torch(weight, of_layer):
     weight = dataclasses.replace(weight, ones=None)  # torch's forget gates start like the others
-    kernels = [w for w in weights if w.layer is weight.layer and w.role == "kernel"]
+    kernels = [each for each in of_layer if each.role == "kernel"]
     if weight.role == "embedding":
         return Choice(weight, initializers.RandomNormal(stddev=1.0), "torch.nn.Embedding", TORCH)
-    if weight.name == "alpha" and _network.activation_formula(weight.layer) is not None:
+    if weight.name == "alpha" and formula_of_layer(weight.layer) is not None:
         return Choice(weight, initializers.Constant(0.25), "torch.nn.PReLU", TORCH)
     if weight.role not in ("kernel", "recurrent", "bias") or not kernels:
         return Choice(weight, weight.default_initializer(), "Keras's default is torch's", TORCH)
@@ -39,7 +39,7 @@ def _as_torch(weight, weights):
         initializer = SumOfUniforms(bound) if twice else _uniform(bound)
         return Choice(weight, initializer, "uniform up to 1 / sqrt(units)", TORCH)
     kernel = weight if weight.role != "bias" else kernels[-1]
-    shape, axes = kernel.kernel.structure(kernel.variable.shape)
+    shape, axes = kernel.structure
     taps, inputs, outputs, _ = axes.sizes(shape)
     # torch counts the inputs of a transposed convolution by its outputs.
     fan_in = taps * (outputs if kernel.kernel.transposed else inputs)

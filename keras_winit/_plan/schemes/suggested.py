@@ -4,9 +4,8 @@ import math
 
 import keras
 
-from keras_winit._activations import gains
 from keras_winit._activations.criticality import critical_point, point_of_small_signal, signal_slope
-from keras_winit._plan.by_activation import EXACT_REASON, GLOROT, HE, RECTIFIERS, SELU, scaled
+from keras_winit._plan.by_activation import EXACT_REASON, GLOROT, HE, SELU, scaled
 from keras_winit._plan.choice import Choice
 from keras_winit._plan.schemes.mimetic import MIMETIC, mimetic_parts
 from keras_winit._plan.schemes.mirrored import mirrored
@@ -28,42 +27,32 @@ ZERO_LAST = "Goyal et al., 2017, https://arxiv.org/abs/1706.02677"
 REST = "what their layer gives them"
 
 # Networks without normalization or shortcuts need more than the right variance from here on.
-DEEP = 20
 VERY_DEEP = 30
 
-# Where the gradient would grow by more in each layer, it decides, and not the signal. Of common
-# activations the largest is softshrink's, 1.5.
-STEEP = 2.0
 
-
-def own(weights, graph):
+def own(network):
     """The reset: each weight from the initializer that its layer has."""
-    return [_from_layer(weight, as_keras=True) for weight in weights]
+    return [_from_layer(weight, as_keras=True) for weight in network.weights]
 
 
-def keras_defaults(weights, graph):
+def keras_defaults(network):
     """What Keras gives to a layer of which nothing is said."""
     return [
         Choice(weight, weight.default_initializer(), "Keras's default", as_keras=True)
-        for weight in weights
+        for weight in network.weights
     ]
 
 
 def uniform(initializer):
     """Returns the scheme that gives one initializer to every kernel."""
 
-    def scheme(weights, graph):
+    def scheme(network):
         return [
-            Choice(weight, _fresh(initializer), "asked for") if is_kernel(weight) else _rest(weight)
-            for weight in weights
+            Choice(weight, _fresh(initializer), "asked for") if weight.is_kernel else _rest(weight)
+            for weight in network.weights
         ]
 
     return scheme
-
-
-def is_kernel(weight):
-    """Whether an initializer that is given for a whole layer or model is for this weight."""
-    return weight.kernel is not None and weight.role != "lora"
 
 
 def _fresh(initializer):
@@ -82,25 +71,24 @@ def _from_layer(weight, as_keras):
     return Choice(weight, weight.own_initializer(), REST, as_keras=as_keras, from_layer=True)
 
 
-def suggested(weights, graph):
+def suggested(network):
     """The right weights by activation, depth, normalization and shortcuts."""
     chosen = {}
-    for weight in weights:
+    for weight in network.weights:
         if weight.role == "recurrent":
             reason = "an orthogonal map from state to state, per gate, neither fades nor explodes"
-            chosen[id(weight.variable)] = Choice(weight, initializers.Orthogonal(), reason, SAXE)
+            chosen[weight] = Choice(weight, initializers.Orthogonal(), reason, SAXE)
         elif weight.role == "kernel":
-            for choice in _for_kernel(weight, weights, graph):
-                chosen[id(choice.weight.variable)] = choice
-    return [chosen.get(id(weight.variable)) or _rest(weight) for weight in weights]
+            for choice in _for_kernel(weight, network):
+                chosen[choice.weight] = choice
+    return [chosen.get(weight) or _rest(weight) for weight in network.weights]
 
 
-def _for_kernel(weight, weights, graph):
+def _for_kernel(weight, network):
     """Returns the choice for a kernel, and for its bias if it needs one. The first line decides."""
-    around = graph.surroundings(weight.layer)
-    activation = around.activation if weight.kernel.activated else None
-    name, moments = _moments(activation)
-    is_rectifier = name in RECTIFIERS
+    around, activation = network.around(weight.layer), network.after(weight)
+    name, moments = activation.name, activation.moments
+    is_rectifier = activation.is_rectifier
     branch = around.branch
     is_scaled = branch is not None and not branch.normalized and not branch.is_zero
     if weight.in_attention and not (is_scaled and weight.ends_layer):
@@ -108,21 +96,22 @@ def _for_kernel(weight, weights, graph):
     if (weight.is_in_cell and not is_rectifier) or moments is None:
         return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
     if is_scaled:
-        return [_in_branch(weight, moments, branch, graph.num_branches)]
+        return [_in_branch(weight, moments, branch, network.num_branches)]
     if around.is_output and not is_rectifier and name != "selu":
         return [_glorot(weight, "an output: between what forward and backward ask for")]
-    is_plain = not graph.normalized and not graph.num_branches
-    if moments.mean**2 > 0.5 * moments.second_moment:
-        if not is_plain:
+    if activation.is_mostly_mean:
+        if not network.is_plain:
             return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
         if around.is_first:
             reason = f"{name} follows, and the input comes as it is: 1 / fan_in"
             return [Choice(weight, initializers.LecunNormal(), reason, CENTERED)]
         reason = f"{name} makes samples alike unless the weights of each unit sum to zero"
-        return [Choice(weight, ActivationScaling(activation, centered=True), reason, CENTERED)]
-    if moments.slope_second_moment > STEEP * moments.second_moment:
+        return [
+            Choice(weight, ActivationScaling(activation.function, centered=True), reason, CENTERED)
+        ]
+    if activation.is_steep:
         return [_for_steep(weight, name, moments, around.is_first)]
-    if not is_plain or graph.depth <= DEEP:
+    if not network.is_deep:
         return [_forward(weight, name, moments)]
     point = point_of_small_signal(activation)
     if point is not None:
@@ -131,31 +120,11 @@ def _for_kernel(weight, weights, graph):
             return [Choice(weight, scaled(point.signal - point.bias_variance), reason, ISOMETRY)]
         return [_orthogonal(weight, name, math.sqrt(point.weight_variance), ISOMETRY)]
     slope = signal_slope(activation)
-    if graph.depth > VERY_DEEP and is_rectifier and abs(slope - 1) < 1e-3:
+    if network.depth > VERY_DEEP and is_rectifier and abs(slope - 1) < 1e-3:
         return [_orthogonal(weight, name, 1 / math.sqrt(moments.second_moment), SAXE)]
     if slope > 1.03:
-        return _critical(weight, weights, activation, around.is_first)
+        return _critical(weight, network, activation, around.is_first)
     return [_forward(weight, name, moments)]
-
-
-def activation_name(weight, graph):
-    """Returns the name of what follows a kernel, `None` for other weights."""
-    if weight.role != "kernel":
-        return None
-    around = graph.surroundings(weight.layer)
-    name, _ = _moments(around.activation if weight.kernel.activated else None)
-    return name
-
-
-def _moments(activation):
-    """Returns the name of an activation, and its moments if it acts on each unit alone."""
-    if activation is None:
-        return "nothing", gains.activation_moments("linear")
-    try:
-        moments = gains.activation_moments(activation)
-    except ValueError:
-        moments = None
-    return gains.name_of(activation), moments
 
 
 def _glorot(weight, reason):
@@ -209,14 +178,14 @@ def _orthogonal(weight, name, gain, reference):
     return Choice(weight, Orthogonal(gain), reason, reference)
 
 
-def _critical(weight, weights, activation, is_first):
+def _critical(weight, network, activation, is_first):
     """Returns the choices for a kernel and its bias at the critical point of an activation."""
-    name, moments = _moments(activation)
+    name, moments = activation.name, activation.moments
     try:
         point = critical_point(activation)
     except ValueError:
         return [_forward(weight, name, moments)]
-    bias = next((w for w in weights if w.layer is weight.layer and w.name == "bias"), None)
+    bias = network.bias(weight.layer)
     if bias is None and point.bias_variance > 1e-3:
         return [_forward(weight, name, moments)]
     # The first layer sees inputs of size 1, and brings them to the signal that stays.
@@ -232,55 +201,52 @@ def _critical(weight, weights, activation, is_first):
 def looks_linear(initializer):
     """Returns the scheme of mirrored pairs, the rest as suggested."""
 
-    def scheme(weights, graph):
+    def scheme(network):
         chosen = [
-            choice if is_kernel(choice.weight) else _rest(choice.weight)
-            for choice in suggested(weights, graph)
+            choice if choice.weight.is_kernel else _rest(choice.weight)
+            for choice in suggested(network)
         ]
-        return mirrored(chosen, graph, initializer)
+        return mirrored(chosen, network, initializer)
 
     return scheme
 
 
-def critical(weights, graph):
+def critical(network):
     """Weights and biases at the edge of chaos, by activation."""
     chosen = {}
-    for weight in weights:
+    for weight in network.weights:
         if weight.role != "kernel":
             continue
-        around = graph.surroundings(weight.layer)
-        activation = around.activation if weight.kernel.activated else None
-        name, moments = _moments(activation)
-        is_rectifier = name in RECTIFIERS
-        if moments is None or ((weight.is_in_cell or around.is_output) and not is_rectifier):
+        around, activation = network.around(weight.layer), network.after(weight)
+        is_linear = (weight.is_in_cell or around.is_output) and not activation.is_rectifier
+        if activation.moments is None or is_linear:
             choices = [Choice(weight, initializers.LecunNormal(), "linear: 1 / fan_in", CRITICAL)]
         else:
             critical_point(activation)  # raises where there is none
-            choices = _critical(weight, weights, activation, around.is_first)
-        chosen.update({id(choice.weight.variable): choice for choice in choices})
-    return [chosen.get(id(weight.variable)) or _rest(weight) for weight in weights]
+            choices = _critical(weight, network, activation, around.is_first)
+        chosen.update({choice.weight: choice for choice in choices})
+    return [chosen.get(weight) or _rest(weight) for weight in network.weights]
 
 
 def _by_branch(change):
     """Returns the scheme that suggests by activation and then changes the kernels of branches."""
 
-    def scheme(weights, graph):
-        if not graph.num_branches:
+    def scheme(network):
+        if not network.num_branches:
             raise ValueError(
                 "no residual branch was found in the model"
-                + (f" ({graph.problem})" if graph.problem else "")
+                + (f" ({network.problem})" if network.problem else "")
                 + '. Use "suggested" instead'
             )
         choices = []
-        for weight in weights:
+        for weight in network.weights:
             if weight.role != "kernel":
                 choices.append(_rest(weight))
                 continue
-            around = graph.surroundings(weight.layer)
-            activation = around.activation if weight.kernel.activated else None
-            name, moments = _moments(activation)
+            around, activation = network.around(weight.layer), network.after(weight)
+            name, moments = activation.name, activation.moments
             plain = _forward(weight, name, moments) if moments else _glorot(weight, name)
-            choices.append(change(plain, moments, around, graph.num_branches))
+            choices.append(change(plain, moments, around, network.num_branches))
         return choices
 
     return scheme
@@ -311,9 +277,9 @@ def _gpt2(choice, moments, around, num_branches):
     return Choice(choice.weight, scaled(scale), reason, GPT2)
 
 
-def mimetic(weights, graph):
+def mimetic(network):
     """Attention as in trained vision transformers, the rest as suggested."""
-    parts = mimetic_parts(weights)
+    parts = mimetic_parts(network.weights)
     if not parts:
         raise ValueError(
             "no attention layer was found whose queries, keys, values and outputs are of one "
@@ -321,10 +287,10 @@ def mimetic(weights, graph):
         )
     reason = "query times key starts near the identity, value times output near its negative"
     return [
-        Choice(choice.weight, parts[id(choice.weight.variable)], reason, MIMETIC)
-        if id(choice.weight.variable) in parts
+        Choice(choice.weight, parts[choice.weight], reason, MIMETIC)
+        if choice.weight in parts
         else choice
-        for choice in suggested(weights, graph)
+        for choice in suggested(network)
     ]
 
 

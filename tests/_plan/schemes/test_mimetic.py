@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._plan.schemes.mimetic import MimeticAttention
+from keras_winit._network import walk
+from keras_winit._plan.schemes.mimetic import PARTS, MimeticAttention
 
 SIZE, HEADS, HEAD_SIZE = 48, 3, 16
 
@@ -75,9 +76,11 @@ def test_heads_and_layers_differ(drawn):
     assert min(np.abs(a - b).max() for a, b in zip(first, second, strict=True)) > 0.1
 
 
-def test_a_reset_draws_pairs_that_belong_together():
+def test_layers_that_are_told_parts_draw_pairs_that_belong_together():
     model = transformer()
-    keras_winit.initialize(model, "mimetic", seed=3)
+    for layer in walk(model.get_layer("attention")):
+        if layer.name in PARTS:
+            layer.kernel_initializer = MimeticAttention(layer.name)
     keras_winit.initialize(model, "own", seed=5)
     *_, value, output = kernels(model)
     product = value.reshape(SIZE, -1) @ output.reshape(-1, SIZE)

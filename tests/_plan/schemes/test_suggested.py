@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_winit
+from keras_winit._network.network import DEEP
 from keras_winit._plan.plan import brief, make_plan
 from keras_winit._plan.schemes import suggested
 
@@ -361,7 +362,7 @@ def test_suggest_decides_by_its_list(case):
 def test_the_docstring_prints_the_limits_of_the_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
     assert f"relu and the like in a plain network of more than {suggested.VERY_DEEP} layers" in text
-    assert f"in a plain network of more than {suggested.DEEP} layers: the critical point" in text
+    assert f"in a plain network of more than {DEEP} layers: the critical point" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""An activation as an object: made once, from whatever form it is given in."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from keras_winit._activations import quadrature
+from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
+from keras_winit._activations.identify import (
+    applied,
+    evaluate,
+    identify,
+    resolve,
+)
+
+RELU_VARIANTS = ("relu", "relu6", "leaky_relu", "prelu", "elu", "celu")
+
+# Functions that let positive values through and cut off most of what is negative.
+RECTIFIERS = (*RELU_VARIANTS, "gelu", "silu", "mish", "hard_silu", "sparse_plus", "threshold")
+
+# Where the gradient would grow by more in each layer, it decides, and not the signal. Of common
+# activations the largest is softshrink's, 1.5.
+_STEEP = 2.0
+
+
+class Activation:
+    """A function that acts on what a kernel gives.
+
+    Two are equal that are the same function of Keras with the same arguments, or else the same
+    object: what is computed of one is kept for the other.
+
+    Args:
+        given: Name, function, activation layer, serialized activation, or `None` for linear.
+
+    Attributes:
+        given: What it was made of.
+        function: What takes a tensor.
+        keras_name: Keras's name for it, `None` where it is none of Keras's.
+        name: What to call it: Keras's name, else its own.
+    """
+
+    def __init__(self, given=None):
+        self.given = given
+        self.function = applied(resolve(given))
+        name, arguments = identify(self.function)
+        self.keras_name = name
+        self.name = name or getattr(self.function, "__name__", type(self.function).__name__)
+        # A formula is a value, as names and numbers are; anything else is itself alone.
+        self._formula = (name, tuple(sorted(arguments.items()))) if name in FORMULAS else None
+        self._acts_together = name in NOT_ELEMENTWISE
+
+    @classmethod
+    def of(cls, given):
+        """Returns an `Activation` as it is, and makes one of anything else."""
+        return given if isinstance(given, cls) else cls(given)
+
+    def __eq__(self, other):
+        if not isinstance(other, Activation):
+            return NotImplemented
+        if self._formula is not None:
+            return self._formula == other._formula
+        return self.function is other.function
+
+    def __hash__(self):
+        return hash(self._formula) if self._formula is not None else id(self.function)
+
+    def __repr__(self):
+        return f"Activation({self.name})"
+
+    def __call__(self, points):
+        """Returns its values at the points of a NumPy array of shape (n,)."""
+        if self._formula is None:
+            return evaluate(self.function, points)
+        name, arguments = self._formula
+        return FORMULAS[name](points, **dict(arguments))
+
+    def measure(self):
+        """Returns its `Moments` under a standard normal, or raises if it has none.
+
+        To twelve digits, since the last bits of tanh and exp differ between processors.
+        """
+        if self._acts_together:
+            raise ValueError(
+                f"`activation` should act on each unit alone to have a gain. Received: "
+                f"activation={self.given!r}. For a last layer with {self.name} use 'linear'."
+            )
+        try:
+            if self._formula is None:
+                self._check_elementwise()
+                return _rounded(quadrature.moments(self))
+            return _moments_of_formula(*self._formula)
+        except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
+            raise ValueError(
+                f"`activation` should be an elementwise function, finite everywhere. "
+                f"Received: activation={self.given!r}: {error}."
+            ) from error
+
+    @functools.cached_property
+    def moments(self):
+        """Its `Moments` under a standard normal, `None` if it does not act on each unit alone."""
+        try:
+            return self.measure()
+        except ValueError:
+            return None
+
+    @property
+    def is_rectifier(self):
+        """Whether it lets positive values through and cuts off most of what is negative."""
+        return self.keras_name in RECTIFIERS
+
+    @property
+    def is_mostly_mean(self):
+        """Whether its output is more of a constant than of a signal, as that of sigmoid is."""
+        return self.moments is not None and self.moments.mean**2 > self.moments.second_moment / 2
+
+    @property
+    def is_steep(self):
+        """Whether the variance that keeps the signal would let the gradient explode."""
+        return self.moments.slope_second_moment > _STEEP * self.moments.second_moment
+
+    @functools.cached_property
+    def saturation(self):
+        """The outputs (low, high) beyond which a bounded activation is saturated.
+
+        Within 1.5 % of its range of either bound: where tanh is beyond 0.97. `None` if it has no
+        bounds, or acts on units together.
+        """
+        if self._acts_together:
+            return None
+        try:
+            with np.errstate(all="ignore"):
+                low, lower, upper, high = self(np.array([-1e3, -5e2, 5e2, 1e3]))
+        except Exception:  # whatever a user's function says of these points
+            return None
+        span = high - low
+        if not 0 < abs(span) < 1e2 or max(abs(lower - low), abs(high - upper)) > 0.01 * abs(span):
+            return None
+        margin = 0.015 * span
+        bounds = sorted((float(low + margin), float(high - margin)))
+        # The lower bound of a rectifier is where it is off.
+        return (-math.inf, bounds[1]) if self.name in ("relu", "relu6") else tuple(bounds)
+
+    def _check_elementwise(self):
+        points = np.linspace(-2.0, 2.0, 8)
+        together, alone = self(points)[:3], self(points[:3])
+        if not np.allclose(together, alone, rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise ValueError("its value at a point depends on the other points")
+
+
+@functools.cache
+def _moments_of_formula(name, arguments):
+    return _rounded(quadrature.moments(functools.partial(FORMULAS[name], **dict(arguments))))
+
+
+def _rounded(moments):
+    return quadrature.Moments(*(float(f"{value:.12g}") for value in dataclasses.astuple(moments)))
+
+
+# What follows a kernel that nothing follows.
+NOTHING = Activation(None)
+NOTHING.name = "nothing"

@@ -1,0 +1,148 @@
+"""A model as this package sees it, read once for all that a verb asks of it."""
+
+import fnmatch
+import functools
+
+import keras
+
+from keras_winit import _checks
+from keras_winit._activations.activation import NOTHING
+from keras_winit._network.graph import Graph
+from keras_winit._network.kernels import kernels_of, walk
+from keras_winit._network.weights import weights_of
+
+# Networks without normalization or shortcuts need more than the right variance from here on.
+DEEP = 20
+
+
+class Network:
+    """The weights of a model and what lies around each.
+
+    Args:
+        model: Built Keras model or layer.
+        anew: Whether it is to start anew: its weights then count with what their layers start them
+            with. Defaults to `False`: all count with the values they have.
+
+    Attributes:
+        model: The model.
+        weights: A `Weight` for every variable, each once, in the order of the model.
+        problem: Why the graph of the model could not be read, or `None`.
+        depth: Largest number of layers with a kernel on a path.
+        num_branches: Number of residual branches.
+        is_plain: Whether it has neither normalization layers nor residual branches.
+
+    Raises:
+        TypeError: If `model` is no Keras model or layer.
+    """
+
+    def __init__(self, model, *, anew=False):
+        if not isinstance(model, keras.Layer):
+            raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
+        self.model = model
+        self.weights = weights_of(model)
+        self._graph = Graph(model, anew=self.weights if anew else ())
+        self.problem, self.depth = self._graph.problem, self._graph.depth
+        self.num_branches = self._graph.num_branches
+        self.is_plain = not self._graph.normalized and not self.num_branches
+
+    @property
+    def is_deep(self):
+        """Whether it is plain and too deep for variances alone to be right."""
+        return self.is_plain and self.depth > DEEP
+
+    @functools.cached_property
+    def kernels(self):
+        """The weights that are kernels of layers; those of LoRA, which are added, are not."""
+        return [weight for weight in self.weights if weight.is_kernel]
+
+    @functools.cache  # noqa: B019 (a network lives as long as the call of a verb)
+    def around(self, layer, again=0):
+        """Returns the `Surroundings` of a layer, as far as the graph tells.
+
+        Args:
+            layer: The layer.
+            again: Which of its calls, from 0; the last one for all that come after.
+        """
+        return self._graph.surroundings(layer, again)
+
+    def fed_by(self, layer):
+        """Returns for each call of a layer which one it has its inputs from; see `Graph`."""
+        return self._graph.fed_by(layer)
+
+    def after(self, weight):
+        """Returns the `Activation` of what a kernel gives, `NOTHING` where none follows it."""
+        activation = self.around(weight.layer).activation if weight.kernel.activated else None
+        return NOTHING if activation is None else activation
+
+    @functools.cached_property
+    def layers(self):
+        """The layers that own weights, each with a list of them."""
+        found = {}
+        for weight in self.weights:
+            found.setdefault(weight.layer, []).append(weight)
+        return found
+
+    def bias(self, layer):
+        """Returns the bias of a layer, `None` if it has none."""
+        of_layer = self.layers.get(layer, ())
+        return next((weight for weight in of_layer if weight.role == "bias"), None)
+
+    @functools.cached_property
+    def vocabularies(self):
+        """The number of tokens that each input is looked up among, by its place."""
+        return self._graph.vocabularies()
+
+    def select(self, names, argument):
+        """Returns the weights that have, or whose layer has, one of the names, paths or patterns.
+
+        Args:
+            names: String or list of strings.
+            argument: Name of the argument that they were given as, for errors.
+        """
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            raise TypeError(
+                f"`{argument}` should be the name, path or pattern of a layer or weight, or a "
+                f"list of them. Received: {argument}={names!r}."
+            )
+        found = []
+        for name in names:
+            matches = [weight for weight in self.weights if _matches(weight, name)]
+            if not matches:
+                known = {n for weight in self.weights for n in (*weight.within, weight.path)}
+                raise ValueError(
+                    f"`{argument}` should be the name, path or pattern of a layer or weight. "
+                    f"Received: {argument}={name!r}.{_checks.did_you_mean(name, sorted(known))}"
+                )
+            found.extend(matches)
+        return found
+
+    def check_built(self):
+        """Raises if a layer of the model has no weights yet."""
+        unbuilt = [
+            layer.name
+            for layer in walk(self.model)
+            if not layer.built and kernels_of(layer) != ()  # others may never be, as a lookup
+        ]
+        if unbuilt or not self.weights:
+            raise ValueError(
+                f"`model` should be built. Received: model={self.model.name!r}, "
+                + (f"whose layer {unbuilt[-1]!r} is not" if unbuilt else "which has no weights")
+                + ". Give it a `keras.Input`, or call it once on a batch."
+            )
+
+
+def _matches(weight, name):
+    path = weight.path
+    return (
+        name in (*weight.within, weight.layer.path)
+        or path.startswith(f"{name}/")
+        or f"/{name}/" in path
+        or matches_path(weight, name)
+    )
+
+
+def matches_path(weight, name):
+    """Whether a weight, and not only its layer, has this path or pattern."""
+    path = f"/{weight.path}"  # of some models it starts with their name, which nobody writes
+    return path.endswith(f"/{name}") or fnmatch.fnmatchcase(path, f"*/{name}")
