@@ -1,6 +1,6 @@
 """What Keras layers are. Only the modules in here know the layer classes of Keras."""
 
-from keras_winit._network.calling import calling_layer, gates_of
+from keras_winit._network.calling import asked_kernel, calling_layer, gates_of
 from keras_winit._network.kernels import (
     FOREIGN,
     KERAS_TAKES_AXES,
@@ -51,6 +51,7 @@ __all__ = [
     "Kernel",
     "Weight",
     "activation_of",
+    "asked_kernel",
     "at_start",
     "calling_layer",
     "describe_layer",

@@ -17,11 +17,26 @@ def calling_layer():
     Keras tells initializers a shape alone, and the bias of an LSTM in two parts, each without
     saying which.
     """
+    frame = _request()
+    return None if frame is None else frame.f_locals["self"]
+
+
+def asked_kernel():
+    """Returns the `Kernel` that is being made, `None` if it is none that is known."""
+    frame = _request()
+    if frame is None:
+        return None
+    known = kernels_of(frame.f_locals["self"]) or ()
+    name = frame.f_locals.get("name")
+    return next((kernel for kernel in known if kernel.weight == name), None)
+
+
+def _request():
+    """Returns the frame in which a layer asks an initializer for a weight, or `None`."""
     frame = sys._getframe(1)
     while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.Layer):
-            return caller if frame.f_code.co_name in _CALLERS else None
+        if isinstance(frame.f_locals.get("self"), keras.Layer):
+            return frame if frame.f_code.co_name in _CALLERS else None
         frame = frame.f_back
     return None
 

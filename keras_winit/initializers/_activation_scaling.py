@@ -73,6 +73,8 @@ class ActivationScaling(KernelInitializer):
     - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4.2.1
     """
 
+    _takes_blocks = True
+
     def __init__(
         self,
         activation="relu",

@@ -47,8 +47,18 @@ class BilinearUpsampling(KernelInitializer):
     - [Long et al., 2015](https://arxiv.org/abs/1411.4038), section 3.3
     """
 
+    _takes_transposed = True
+
     def __init__(self, input_axes=None, output_axes=None):
         super().__init__(input_axes=input_axes, output_axes=output_axes)
+
+    def _check_kernel(self, kernel, shape):
+        super()._check_kernel(kernel, shape)
+        if not kernel.transposed:
+            raise ValueError(
+                "the kernel should be that of a transposed convolution. Received: that of a layer "
+                f"that does not enlarge, shape={shape}."
+            )
 
     def _draw(self, shape, axes, dtype, seed):
         check_spatial(axes, shape)

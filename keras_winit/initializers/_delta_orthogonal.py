@@ -48,6 +48,8 @@ class DeltaOrthogonal(KernelInitializer):
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393), algorithm 2
     """
 
+    _takes_transposed = True
+
     def __init__(self, gain=1.0, groups=1, seed=None, input_axes=None, output_axes=None):
         self.gain = _checks.real("gain", gain, positive=True)
         self.groups = _checks.integer("groups", groups, minimum=1)

@@ -62,6 +62,9 @@ def _structure(weight, initializer, shape, as_keras):
         if weight.role == "embedding" and isinstance(initializer, _IDENTITIES):
             raise ValueError("an embedding has no identity: each of its rows is a vector.")
         return weight.kernel.structure(shape)
+    if isinstance(initializer, Identity) and initializer.groups == 1 and weight.kernel is not None:
+        if weight.role != "embedding":  # it learns its axes from the layer
+            return weight.kernel.structure(shape)
     return shape, _axes_for_keras(weight.kernel, initializer, shape)
 
 
@@ -86,8 +89,9 @@ def in_config(weight, initializer, *, as_keras=False):
     kernel = weight.kernel
     shape = tuple(int(size) for size in weight.variable.shape)
     told = loadable(initializer, weight.variable.dtype)
-    if as_keras and told is not initializer and kernel is not None and kernel.keras_knows:
-        # To ours Keras tells the axes, where its own are drawn without them.
+    is_changed = as_keras and told is not initializer and kernel is not None
+    if is_changed and (kernel.keras_knows or (kernel.blocks > 1 and isinstance(told, Identity))):
+        # Ours gets axes or gates from the layer, where Keras's own are drawn without them.
         *spatial, inputs, outputs = range(len(shape))
         return changed(told, input_axes=[*spatial, inputs], output_axes=[*spatial, outputs])
     if isinstance(initializer, ChronoBias) and not as_keras:

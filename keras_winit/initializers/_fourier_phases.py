@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_winit import _network
 from keras_winit.initializers._own_initializer import OwnInitializer
 
 
@@ -30,6 +31,12 @@ class FourierPhases(OwnInitializer, keras.initializers.Initializer):
     """
 
     def _values(self, shape, dtype, seed):
+        layer = _network.calling_layer()
+        if layer is not None and _network.gates_of(layer):
+            raise ValueError(
+                "the bias should be that of a layer without a state. Received: that of a "
+                f"{type(layer).__name__}, shape={shape}."
+            )
         values = np.zeros(shape, dtype)
         if values.size % 2:
             raise ValueError(

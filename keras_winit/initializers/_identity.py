@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_winit import _checks
+from keras_winit import _axes, _checks, _network
 from keras_winit._axes import outputs_of_group
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -20,15 +20,15 @@ class Identity(KernelInitializer):
 
     Meant for residual branches, recurrent kernels of `SimpleRNN` with relu, and for layers
     that are inserted into a trained network. Units that have no input of their own (more
-    outputs than inputs) start at zero. In a fused recurrent kernel (GRU, LSTM) only the first
-    gate would be the identity.
+    outputs than inputs) start at zero. Inside of a layer of Keras each gate (GRU, LSTM), group and
+    channel (DepthwiseConv2D) gets its own. Of an embedding, tokens beyond its size start at zero.
 
     As `keras.initializers.Identity`, which takes matrices alone and loses its gain when saved.
     `kernel_initializer="dirac"` is this class; `"identity"` remains Keras's own.
 
     Args:
         gain: Finite number other than zero, the value on the diagonal. Defaults to `1.0`.
-        groups: Integer, the layer's `groups`. Defaults to `1`.
+        groups: Integer, the layer's `groups`, for calls by hand. Defaults to `1`.
         input_axes: List of ints, the axes summed over, taps included. An axis in both lists is
             a tap, one in neither is batch: `input_axes=[0, 1], output_axes=[0, 1, 3]` is the
             kernel of a DepthwiseConv2D. By default the kernel is `(*spatial, input, output)`.
@@ -60,6 +60,15 @@ class Identity(KernelInitializer):
             )
         self.groups = _checks.integer("groups", groups, minimum=1)
         super().__init__(scale=self.gain**2, input_axes=input_axes, output_axes=output_axes)
+
+    def _values(self, shape, dtype, seed):
+        kernel = _network.asked_kernel()
+        told = self.input_axes is not None or self.groups > 1
+        if told or kernel is None or kernel.role == "embedding":
+            axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+            return self._draw(shape, axes, dtype, seed)
+        # The layer that asks knows its gates, groups and axes.
+        return self._draw(*kernel.structure(shape), dtype, seed).reshape(shape)
 
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)

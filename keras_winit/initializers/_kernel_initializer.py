@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from keras_winit import _axes
+from keras_winit import _axes, _network
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
 MODES = ("fan_in", "fan_out", "fan_avg")  # what `mode` can be, as in Keras: the fan that divides
@@ -20,6 +20,9 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
     """
 
     _elementwise = False
+    # Whether gates or groups side by side, or inputs in place of outputs, are no matter to it.
+    _takes_blocks = _takes_transposed = False
+    _is_string = False
 
     def __init__(
         self,
@@ -34,14 +37,51 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
         super().__init__(scale, mode, distribution, seed=self._config_seed)
         self.input_axes, self.output_axes = _axes.check_axes(input_axes, output_axes)
 
+    @classmethod
+    def from_config(cls, config):
+        initializer = super().from_config(config)
+        # A string gives nothing; a file does, but of a class that leaves out its defaults.
+        initializer._is_string = not config and bool(initializer.get_config())
+        return initializer
+
+    def _axes_of(self, shape):
+        kernel = _network.asked_kernel() if self._is_string and self.input_axes is None else None
+        if kernel is not None:
+            self._check_kernel(kernel, shape)
+        return _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+
+    def _check_kernel(self, kernel, shape):
+        """Raises if a string, which gives no arguments, would draw a layer's kernel wrongly."""
+        name = type(self).__name__
+        if kernel.role == "embedding":
+            raise ValueError(
+                "a string should be for a kernel. Received: an embedding of "
+                f'shape={shape}, whose rows are vectors. Use `"random_normal"`, for example.'
+            )
+        is_plain = kernel.input_axes is None or (kernel.transposed and self._takes_transposed)
+        if not is_plain:
+            raise ValueError(
+                "`input_axes` and `output_axes` should be given for a kernel that is not "
+                f"(*spatial, input, output). Received: a string, for shape={shape}. Use "
+                f"`{name}(input_axes={kernel.input_axes}, output_axes={kernel.output_axes})`, or "
+                "`keras_winit.initialize` on the model."
+            )
+        if kernel.blocks > 1 and not self._takes_blocks:
+            raise ValueError(
+                f"a string should be for one kernel. Received: shape={shape}, which holds "
+                f"{kernel.blocks} gates or groups side by side. Use `groups={kernel.blocks}` where "
+                f"{name} takes it, `PerGate({name}(), gates={kernel.blocks})`, or "
+                "`keras_winit.initialize` on the model."
+            )
+
     def _values(self, shape, dtype, seed):
-        axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+        axes = self._axes_of(shape)
         return self._draw(shape, axes, dtype, seed)
 
     def _parts(self, shape, dtype, seed):
         if not self._elementwise:
             return super()._parts(shape, dtype, seed)
-        axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
+        axes = self._axes_of(shape)
         return functools.partial(self._draw, shape, axes, dtype, seed)
 
     def _draw(self, shape, axes, dtype, seed):

@@ -52,6 +52,8 @@ class LooksLinear(KernelInitializer):
     - [Balduzzi et al., 2017](https://arxiv.org/abs/1702.08591), section 4
     """
 
+    _takes_transposed = True
+
     def __init__(
         self, first=False, gain=1.0, seed=None, input_axes=None, output_axes=None, last=False
     ):

@@ -58,6 +58,14 @@ class PerGate(KernelInitializer):
         self.gates = _checks.integer("gates", gates, minimum=1)
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
 
+    def _check_kernel(self, kernel, shape):
+        if kernel.blocks != self.gates:
+            raise ValueError(
+                "`gates` should be the number of gates of the layer, 4 by a string. Received: "
+                f"shape={shape}, of {kernel.blocks} gates or groups. "
+                f"Use `PerGate(gates={kernel.blocks})`."
+            )
+
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
         units = outputs_of_group(shape, outputs, self.gates, name="gates")

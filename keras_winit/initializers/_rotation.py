@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_winit import _checks
+from keras_winit._axes import check_square
 from keras_winit._random import distributions
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -59,6 +60,10 @@ class Rotation(KernelInitializer):
                 f"Received: max_angle={max_angle!r}."
             )
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+
+    def _check_kernel(self, kernel, shape):
+        super()._check_kernel(kernel, shape)
+        check_square(shape)
 
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)

@@ -46,7 +46,7 @@ class Siren(KernelInitializer):
     - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2
     """
 
-    _elementwise = True
+    _elementwise = _takes_blocks = True
 
     def __init__(self, omega=30.0, first=False, seed=None, input_axes=None, output_axes=None):
         self.omega = _checks.real("omega", omega, positive=True)

@@ -52,6 +52,8 @@ class Sparse(KernelInitializer):
     - [Evci et al., 2022](https://arxiv.org/abs/2010.03533), section 3, for the variance
     """
 
+    _takes_blocks = True
+
     def __init__(
         self,
         sparsity=0.9,

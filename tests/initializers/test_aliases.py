@@ -41,10 +41,18 @@ def without_aliases():
 
 @each_alias
 def test_an_alias_is_an_initializer_string(alias, cls):
-    argument = "kernel_initializer" if alias in KERNEL_ALIASES else "bias_initializer"
-    layer = keras.layers.GRU(4) if alias == "chrono_bias" else keras.layers.Conv2D(4, 3)
+    argument, layer, shape = "kernel_initializer", keras.layers.Conv2D(4, 3), (None, 8, 8, 6)
+    if alias in BIAS_ALIASES:
+        argument = "bias_initializer"
+    elif alias == "bilinear_upsampling":
+        layer = keras.layers.Conv2DTranspose(4, 3)
+    if alias in ("chrono_bias", "per_gate", "rotation", "normalized_positive_definite"):
+        layer, shape = keras.layers.SimpleRNN(4), (None, 8, 6)
+        layer = keras.layers.GRU(4) if alias == "chrono_bias" else layer
+        layer = keras.layers.LSTM(4) if alias == "per_gate" else layer
+        argument = "bias_initializer" if alias == "chrono_bias" else "recurrent_initializer"
     layer = type(layer).from_config({**layer.get_config(), argument: alias})
-    layer.build((None, 8, 6) if alias == "chrono_bias" else (None, 8, 8, 6))
+    layer.build(shape)
     assert type(getattr(layer, argument)) is cls
     assert type(keras.initializers.get(alias)) is cls
 
