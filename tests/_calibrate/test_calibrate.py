@@ -8,15 +8,16 @@ import pytest
 import keras_winit
 from keras_winit._activations.criticality import critical_point
 from keras_winit._measure import statistics
+from keras_winit.initializers import ActivationScaling
 
 layers = keras.layers
 ops = keras.ops
 
 # Draws with NumPy, where JAX would compile for each shape.
-DRAWN = {"kernel_initializer": "activation_scaling"}
-DEPTHWISE = {"depthwise_initializer": "activation_scaling"}
-SEPARABLE = {**DEPTHWISE, "pointwise_initializer": "activation_scaling"}
-DRAWN_CELL = {**DRAWN, "recurrent_initializer": "activation_scaling"}
+DRAWN = {"kernel_initializer": ActivationScaling}
+DEPTHWISE = {"depthwise_initializer": ActivationScaling}
+SEPARABLE = {**DEPTHWISE, "pointwise_initializer": ActivationScaling}
+DRAWN_CELL = {**DRAWN, "recurrent_initializer": ActivationScaling}
 TOLERANCE = 1e-3
 
 
