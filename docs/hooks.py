@@ -79,17 +79,17 @@ def initializers():
 def by_activation():
     """Returns a table of what a layer alone gets, by its activation."""
     package = _package()
-    from keras_winit._plan import plan
     from keras_winit._plan.by_activation import LINES, RECTIFIERS
+    from keras_winit.initializers._describe import brief
 
     names = [name for name in RECTIFIERS if name != "threshold"]  # takes arguments
     last = LINES[-1]
     selections = {f"`{name}`": package.select_initializer(name) for name in (*names, "selu")}
     rows = [
-        (name, plan.brief(found.initializer), found.reason, found.reference)
+        (name, brief(found.initializer), found.reason, found.reference)
         for name, found in selections.items()
     ]
-    default = plan.brief(last.scaling(None).initializer())
+    default = brief(last.scaling(None).initializer())
     rows.append((last.name, default, last.reason.format(name="it") + ".", last.reference))
     return "\n".join(
         (

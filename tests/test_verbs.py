@@ -3,6 +3,9 @@
 These tests also run in the NNX mode of Keras, which `.ci/run` does.
 """
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -140,3 +143,22 @@ def test_a_wrapped_builder_makes_layers_that_compute():
     layer = Dense(4, "relu")
     assert isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
     assert tuple(layer(np.ones((2, 3), "float32")).shape) == (2, 4)
+
+
+VERBS = {
+    "suggest": lambda model: keras_winit.suggest(model),
+    "initialize": lambda model: keras_winit.initialize(model, seed=1),
+    "calibrate": lambda model: keras_winit.calibrate(model),
+    "diagnose": lambda model: keras_winit.diagnose(model),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_a_model_that_was_looked_at_can_be_freed(verb):
+    hidden = [layers.Dense(5), layers.PReLU(), layers.Dense(4, lambda x: keras.ops.sin(2 * x))]
+    model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(3)])
+    freed = [weakref.ref(each) for each in (model, *model.layers)]
+    verb(model)
+    del model, hidden
+    gc.collect()
+    assert not [each() for each in freed if each() is not None]

@@ -39,6 +39,8 @@ class Activation:
         function: What takes a tensor.
         keras_name: Keras's name for it, `None` where it is none of Keras's.
         name: What to call it: Keras's name, else its own.
+        values: What takes a NumPy array of shape (n,). One and the same for equal functions of
+            Keras, so that what is kept of it keeps no layer.
     """
 
     def __init__(self, given=None):
@@ -47,9 +49,12 @@ class Activation:
         name, arguments = identify(self.function)
         self.keras_name = name
         self.name = name or getattr(self.function, "__name__", type(self.function).__name__)
-        # A formula is a value, as names and numbers are; anything else is itself alone.
-        self._formula = (name, tuple(sorted(arguments.items()))) if name in FORMULAS else None
         self._acts_together = name in NOT_ELEMENTWISE
+        self._is_formula = name in FORMULAS
+        if self._is_formula:
+            self.values = _formula(name, tuple(sorted(arguments.items())))
+        else:
+            self.values = functools.partial(evaluate, self.function)
 
     @classmethod
     def of(cls, given):
@@ -57,24 +62,17 @@ class Activation:
         return given if isinstance(given, cls) else cls(given)
 
     def __eq__(self, other):
-        if not isinstance(other, Activation):
-            return NotImplemented
-        if self._formula is not None:
-            return self._formula == other._formula
-        return self.function is other.function
+        return self._key is other._key if isinstance(other, Activation) else NotImplemented
 
     def __hash__(self):
-        return hash(self._formula) if self._formula is not None else id(self.function)
+        return id(self._key)
+
+    @property
+    def _key(self):
+        return self.values if self._is_formula else self.function
 
     def __repr__(self):
         return f"Activation({self.name})"
-
-    def __call__(self, points):
-        """Returns its values at the points of a NumPy array of shape (n,)."""
-        if self._formula is None:
-            return evaluate(self.function, points)
-        name, arguments = self._formula
-        return FORMULAS[name](points, **dict(arguments))
 
     def measure(self):
         """Returns its `Moments` under a standard normal, or raises if it has none.
@@ -87,10 +85,10 @@ class Activation:
                 f"activation={self.given!r}. For a last layer with {self.name} use 'linear'."
             )
         try:
-            if self._formula is None:
-                self._check_elementwise()
-                return _rounded(quadrature.moments(self))
-            return _moments_of_formula(*self._formula)
+            if self._is_formula:
+                return _moments_of_formula(self.values)
+            self._check_elementwise()
+            return _rounded(quadrature.moments(self.values))
         except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
             raise ValueError(
                 f"`activation` should be an elementwise function, finite everywhere. "
@@ -131,7 +129,7 @@ class Activation:
             return None
         try:
             with np.errstate(all="ignore"):
-                low, lower, upper, high = self(np.array([-1e3, -5e2, 5e2, 1e3]))
+                low, lower, upper, high = self.values(np.array([-1e3, -5e2, 5e2, 1e3]))
         except Exception:  # whatever a user's function says of these points
             return None
         span = high - low
@@ -140,18 +138,23 @@ class Activation:
         margin = 0.015 * span
         bounds = sorted((float(low + margin), float(high - margin)))
         # The lower bound of a rectifier is where it is off.
-        return (-math.inf, bounds[1]) if self.name in ("relu", "relu6") else tuple(bounds)
+        return (-math.inf, bounds[1]) if self.keras_name in ("relu", "relu6") else tuple(bounds)
 
     def _check_elementwise(self):
         points = np.linspace(-2.0, 2.0, 8)
-        together, alone = self(points)[:3], self(points[:3])
+        together, alone = self.values(points)[:3], self.values(points[:3])
         if not np.allclose(together, alone, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise ValueError("its value at a point depends on the other points")
 
 
 @functools.cache
-def _moments_of_formula(name, arguments):
-    return _rounded(quadrature.moments(functools.partial(FORMULAS[name], **dict(arguments))))
+def _formula(name, arguments):
+    return functools.partial(FORMULAS[name], **dict(arguments))
+
+
+@functools.cache
+def _moments_of_formula(formula):
+    return _rounded(quadrature.moments(formula))
 
 
 def _rounded(moments):

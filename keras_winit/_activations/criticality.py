@@ -46,7 +46,7 @@ def critical_point(activation):
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393), section 2
     """
     activation = Activation.of(activation)
-    point = _critical_point(activation)
+    point = _critical_point(activation.values)
     if point is None:
         raise ValueError(
             "`activation` should have a critical point. "
@@ -63,7 +63,7 @@ def point_of_small_signal(activation):
     lengths and all gradients. `None` for other activations.
     """
     points = np.linspace(0.1, 4, 40)
-    function = Activation.of(activation)
+    function = Activation.of(activation).values
     if not np.allclose(function(-points), -function(points), atol=1e-6):
         return None
     try:
@@ -98,7 +98,7 @@ def _critical_point(function):
 
 def signal_slope(activation):
     """Returns how much a small deviation of the signal from 1 grows in a layer that keeps it."""
-    return _signal_slope(Activation.of(activation))
+    return _signal_slope(Activation.of(activation).values)
 
 
 @functools.lru_cache

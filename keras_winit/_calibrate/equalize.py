@@ -45,7 +45,7 @@ def _problem(network, fixed):
             continue
         activation = around.activation
         if activation.moments is None or not np.allclose(
-            activation(2 * points), 2 * activation(points), atol=1e-6
+            activation.values(2 * points), 2 * activation.values(points), atol=1e-6
         ):
             return f"{activation.name} follows {weight.layer.name!r}"
     return None

@@ -13,8 +13,7 @@ import numpy as np
 
 from keras_winit import _network
 from keras_winit._calibrate import calibrate
-from keras_winit._diagnose import page as _report
-from keras_winit._diagnose import rules
+from keras_winit._diagnose import page, rules
 from keras_winit._diagnose.rules import Verb
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import Signal, measure
@@ -108,7 +107,7 @@ class Diagnosis(Result):
 
     def _verdict(self):
         coverage = self.signal.coverage
-        notes = [_report.verdict(self.findings, coverage).capitalize()]
+        notes = [page.verdict(self.findings, coverage).capitalize()]
         notes.append(coverage.looked_at)
         if self.signal.is_drawn:
             notes.append("seen on noise: give `x` for your data")
@@ -164,7 +163,7 @@ class Diagnosis(Result):
             band=self._band(),
             marked={finding.layer for finding in self.findings if finding.severity == "error"},
             title=f"Signal in model {self.signal.model!r}",
-            **_report.curves(self.layers),
+            **page.curves(self.layers),
         )
 
     def _band(self):
@@ -188,13 +187,12 @@ class Diagnosis(Result):
         """
         parts = [("", self)] if self.before is None else [("Before", self.before), ("After", self)]
         sections = [
-            _report.Section(each.signal, each.findings, each._band(), title)
-            for title, each in parts
+            page.Section(each.signal, each.findings, each._band(), title) for title, each in parts
         ]
-        page = _report.page(sections)
+        text = page.page(sections)
 
         def write(path):  # a name may hold what UTF-8 cannot
-            path.write_text(page, encoding="utf-8", errors="backslashreplace")
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
         whole_file.write(path, write)
 
@@ -240,7 +238,7 @@ class Diagnosis(Result):
             actions = [action for action in actions if action.verb is not Verb.PRIOR]
         if not actions:
             fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
-            found = _report.verdict(self.findings, self.signal.coverage)
+            found = page.verdict(self.findings, self.signal.coverage)
             gap = self.signal.coverage.not_known
             raise ValueError(
                 f"`fix` should have something to apply. Received: {found}, nothing of it in the "

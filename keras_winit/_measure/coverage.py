@@ -146,5 +146,4 @@ def _unknown_weight(weight):
     argument = weight.argument
     if argument is None and hasattr(weight.layer, "kernel_initializer"):
         argument = "kernel_initializer"
-    shape = tuple(int(size) for size in weight.variable.shape)
-    return UnknownWeight(weight.name, shape, argument)
+    return UnknownWeight(weight.name, weight.shape, argument)

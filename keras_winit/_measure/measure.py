@@ -373,7 +373,7 @@ def _twin(weight, low, high, seen):
     """Returns the path of a kernel seen before that has the same values, if they vary."""
     if low == high:
         return None
-    others = seen.setdefault((tuple(weight.variable.shape), low, high), [])
+    others = seen.setdefault((weight.shape, low, high), [])
     for other in others:
         if np.array_equal(*(ops.convert_to_numpy(each.variable) for each in (weight, other))):
             return other.path

@@ -41,6 +41,7 @@ class Network:
         self.model = model
         self.weights = weights_of(model)
         self._graph = Graph(model, anew=self.weights if anew else ())
+        self._around = {}
         self.problem, self.depth = self._graph.problem, self._graph.depth
         self.num_branches = self._graph.num_branches
         self.is_plain = not self._graph.normalized and not self.num_branches
@@ -55,7 +56,6 @@ class Network:
         """The weights that are kernels of layers; those of LoRA, which are added, are not."""
         return [weight for weight in self.weights if weight.is_kernel]
 
-    @functools.cache  # noqa: B019 (a network lives as long as the call of a verb)
     def around(self, layer, again=0):
         """Returns the `Surroundings` of a layer, as far as the graph tells.
 
@@ -63,7 +63,9 @@ class Network:
             layer: The layer.
             again: Which of its calls, from 0; the last one for all that come after.
         """
-        return self._graph.surroundings(layer, again)
+        if (layer, again) not in self._around:
+            self._around[layer, again] = self._graph.surroundings(layer, again)
+        return self._around[layer, again]
 
     def fed_by(self, layer):
         """Returns for each call of a layer which one it has its inputs from; see `Graph`."""

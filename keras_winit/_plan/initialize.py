@@ -229,7 +229,7 @@ def _row(choice, before, after, reason):
     weight = choice.weight
     return Row(
         weight.path,
-        tuple(int(size) for size in weight.variable.shape),
+        weight.shape,
         *weight.fans,
         brief(None if reason else choice.initializer),
         before,
@@ -253,7 +253,7 @@ def _draw(choice, seed, changes):
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
             f"Layer {weight.layer.name!r} ({type(weight.layer).__name__}), {weight.name} of shape "
-            f"{tuple(variable.shape)}, with {brief(choice.initializer)}: {error} "
+            f"{weight.shape}, with {brief(choice.initializer)}: {error} "
             "Leave it out with `only`, or give it an initializer of its own in a plan."
         ) from error
     variable.assign(keras.ops.cast(_backends.tensor(values), variable.dtype))

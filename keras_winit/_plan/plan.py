@@ -93,7 +93,7 @@ class Plan(Result, Mapping):
         rows = [
             [
                 path,
-                tuple(choice.weight.variable.shape),
+                choice.weight.shape,
                 *choice.weight.fans,
                 self._followed_by[path],
                 brief(choice.weight.held_initializer()),

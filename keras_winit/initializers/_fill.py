@@ -37,7 +37,7 @@ def fill(weight, initializer, seed, *, as_keras=False):
         as_keras: Whether the kernel is read as Keras reads it when it builds the layer, instead
             of by its true axes.
     """
-    shape = tuple(int(size) for size in weight.variable.shape)
+    shape = weight.shape
     dtype = keras.backend.standardize_dtype(weight.variable.dtype)
     dtype = np.float64 if dtype == "float64" else np.float32
     values = elementwise(initializer, shape, seed)
@@ -61,10 +61,10 @@ def _structure(weight, initializer, shape, as_keras):
     if weight.kernel is not None and not as_keras:
         if weight.role == "embedding" and isinstance(initializer, _IDENTITIES):
             raise ValueError("an embedding has no identity: each of its rows is a vector.")
-        return weight.kernel.structure(shape)
+        return weight.structure
     if isinstance(initializer, Identity) and initializer.groups == 1 and weight.kernel is not None:
         if weight.role != "embedding":  # it learns its axes from the layer
-            return weight.kernel.structure(shape)
+            return weight.structure
     return shape, _axes_for_keras(weight.kernel, initializer, shape)
 
 
@@ -87,7 +87,7 @@ def in_config(weight, initializer, *, as_keras=False):
     cannot draw the type of the weight, is replaced by ours.
     """
     kernel = weight.kernel
-    shape = tuple(int(size) for size in weight.variable.shape)
+    shape = weight.shape
     told = loadable(initializer, weight.variable.dtype)
     is_changed = as_keras and told is not initializer and kernel is not None
     if is_changed and (kernel.keras_knows or (kernel.blocks > 1 and isinstance(told, Identity))):
@@ -130,7 +130,7 @@ def variances(weight, initializer):
     """
     if type(initializer) not in SCALINGS and not isinstance(initializer, ActivationScaling):
         return None, None
-    shape = tuple(int(size) for size in weight.variable.shape)
+    shape = weight.shape
     known = ours(initializer)
     true_shape, axes = _structure(weight, initializer, shape, False)
     counted_shape, counted = _structure(weight, initializer, shape, True)

@@ -48,6 +48,16 @@ def test_a_function_of_the_user_is_equal_to_itself_alone():
     assert Activation(cube) != "cube"
 
 
+def test_a_function_of_the_user_is_no_rectifier_for_its_name():
+    def relu(x):
+        return x**3
+
+    activation = Activation(relu)
+    assert (activation.name, activation.keras_name) == ("relu", None)
+    assert not activation.is_rectifier
+    assert Activation(keras.activations.relu).is_rectifier
+
+
 def test_an_activation_is_kept_as_it_is():
     activation = Activation("tanh")
     assert Activation.of(activation) is activation
@@ -60,7 +70,7 @@ def test_values_are_those_of_the_function(given):
     tensor = ops.convert_to_tensor(points)
     function = getattr(keras.activations, given) if isinstance(given, str) else given
     expected = ops.convert_to_numpy(function(tensor))
-    np.testing.assert_allclose(Activation(given)(points), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(Activation(given).values(points), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("given", ["softmax", "glu", lambda x: x - ops.mean(x)])
@@ -87,7 +97,7 @@ def expectation(function):
 @pytest.mark.parametrize("given", ["sigmoid", "softplus", "gelu", "tanh", "exponential"])
 def test_it_is_mostly_its_mean_where_the_mean_has_most_of_the_square(given):
     def value(z):
-        return float(Activation(given)(np.array([z]))[0])
+        return float(Activation(given).values(np.array([z]))[0])
 
     share = expectation(value) ** 2 / expectation(lambda z: value(z) ** 2)
     assert Activation(given).is_mostly_mean == (share > 0.5)

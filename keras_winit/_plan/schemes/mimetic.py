@@ -75,7 +75,7 @@ def mimetic_parts(weights):
             attentions.setdefault(_PART.sub("", weight.path), {})[found[1]] = weight
     parts = {}
     for maps in attentions.values():
-        shapes = {part: tuple(weight.variable.shape) for part, weight in maps.items()}
+        shapes = {part: weight.shape for part, weight in maps.items()}
         if len(shapes) == len(PARTS) and _fit(**shapes):
             parts.update({weight: MimeticAttention(part) for part, weight in maps.items()})
     return parts

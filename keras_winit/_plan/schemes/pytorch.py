@@ -35,7 +35,7 @@ def _as_torch(weight, of_layer):
     if weight.is_in_cell and hasattr(weight.layer, "units"):  # torch has no ConvLSTM
         bound = 1 / math.sqrt(weight.layer.units)
         # Each gate of torch has two biases, which only their sum is left of here.
-        twice = weight.role == "bias" and len(weight.variable.shape) == 1
+        twice = weight.role == "bias" and len(weight.shape) == 1
         initializer = SumOfUniforms(bound) if twice else _uniform(bound)
         return Choice(weight, initializer, "uniform up to 1 / sqrt(units)", TORCH)
     kernel = weight if weight.role != "bias" else kernels[-1]
@@ -49,9 +49,8 @@ def _as_torch(weight, of_layer):
 def _as_torch_attention(weight):
     if weight.role == "bias":
         return Choice(weight, initializers.Zeros(), "torch.nn.MultiheadAttention", TORCH)
-    _, inputs, outputs, _ = weight.kernel.structure(weight.variable.shape)[1].sizes(
-        tuple(weight.variable.shape)
-    )
+    shape, axes = weight.structure
+    _, inputs, outputs, _ = axes.sizes(shape)
     if weight.layer.name == "attention_output":
         bound = 1 / math.sqrt(inputs)
     else:  # torch keeps the maps of query, key and value in one matrix

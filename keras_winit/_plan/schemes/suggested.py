@@ -97,7 +97,7 @@ def _for_kernel(weight, network):
         return [_glorot(weight, f"{name} follows: between what forward and backward ask for")]
     if is_scaled:
         return [_in_branch(weight, moments, branch, network.num_branches)]
-    if around.is_output and not is_rectifier and name != "selu":
+    if around.is_output and not is_rectifier and activation.keras_name != "selu":
         return [_glorot(weight, "an output: between what forward and backward ask for")]
     if activation.is_mostly_mean:
         if not network.is_plain:
@@ -164,7 +164,7 @@ def _in_branch(weight, moments, branch, num_branches):
 
 
 def _orthogonal(weight, name, gain, reference):
-    shape, axes = weight.kernel.structure(weight.variable.shape)
+    shape, axes = weight.structure
     taps, inputs, outputs, _ = axes.sizes(shape)
     if axes.spatial and weight.kernel.stride == 1:
         # Where a layer widens, the length is spread over more units: they keep their size.
