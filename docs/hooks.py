@@ -1,7 +1,8 @@
 """Writes what follows from the package: the catalogue, the rules, lists of initializers.
 
 A comment `<!-- catalogue -->`, `<!-- catalogue of keras -->`, `<!-- rules -->`,
-`<!-- by activation -->` or `<!-- initializers -->` in a page is replaced when the site is built.
+`<!-- by activation -->`, `<!-- by model -->` or `<!-- initializers -->` in a page is replaced when
+the site is built.
 """
 
 import os
@@ -91,13 +92,29 @@ def by_activation():
     ]
     default = brief(last.scaling(None).initializer())
     rows.append((last.name, default, last.reason.format(name="it") + ".", last.reference))
-    return "\n".join(
-        (
-            "| activation | initializer | why | source |",
-            "|---|---|---|---|",
-            *(f"| {name} | `{made}` | {why} | {_with_links(at)} |" for name, made, why, at in rows),
-        )
+    rows = [(name, f"`{made}`", why, source) for name, made, why, source in rows]
+    return _table("activation", rows)
+
+
+def by_model():
+    """Returns a table of the decision list of `suggest`; names in italics are those of a case."""
+    _package()
+    from keras_winit._plan.schemes.suggested import LINES
+
+    return _table(
+        "kernel",
+        [
+            (line.name, line.gets, re.sub(r"\{(\w+)[^}]*\}", r"*\1*", line.reason), line.reference)
+            for line in LINES
+        ],
     )
+
+
+def _table(first, rows):
+    lines = (
+        f"| {name} | {gets} | {why} | {_with_links(str(at))} |" for name, gets, why, at in rows
+    )
+    return "\n".join((f"| {first} | initializer | why | source |", "|---|---|---|---|", *lines))
 
 
 def _package():
@@ -115,5 +132,6 @@ WRITERS = {
     "catalogue of keras": lambda: catalogue("keras"),
     "rules": rules,
     "by activation": by_activation,
+    "by model": by_model,
     "initializers": initializers,
 }

@@ -11,6 +11,7 @@ import pytest
 import keras_winit
 from keras_winit._diagnose import rules
 from keras_winit._plan.plan import brief
+from keras_winit._plan.schemes.suggested import LINES
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -102,6 +103,14 @@ def test_every_rule_is_on_the_page_with_its_limit_and_reason():
         assert rule.reason in page
         assert rule.fix in page
     assert "less than 0.01 (warning) or 0.001 (error)" in page
+
+
+def test_every_line_of_the_decision_list_is_on_the_page():
+    page = WRITTEN["architectures.md"].partition("{ #the-list }")[2]
+    cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [row[:2] for row in cells[1:]] == [[line.name, line.gets] for line in LINES]
+    assert "*scale* / fan_in keeps the size of the signal" in page
+    assert "{" not in page
 
 
 def rows(page, header):

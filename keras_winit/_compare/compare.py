@@ -13,7 +13,7 @@ from keras_winit._compare import comparison, study
 from keras_winit._compare.comparison import Comparison, Run
 from keras_winit._plan.initialize import initialize
 from keras_winit._plan.plan import Plan
-from keras_winit._plan.schemes import suggested
+from keras_winit._plan.schemes import SCHEMES
 from keras_winit.initializers._any import with_gain
 from keras_winit.initializers._describe import as_initializer, brief
 
@@ -277,7 +277,7 @@ def _scheme(scheme, takes_initializer):
             "`initializers` should hold no plan, since it is for a single model. "
             f"Received: a plan for model {scheme.model.name!r}."
         )
-    if isinstance(scheme, str) and scheme in suggested.SCHEMES:
+    if isinstance(scheme, str) and scheme in SCHEMES:
         if takes_initializer:
             raise ValueError(
                 "`initializers` should hold initializers only, where `build_model` takes one. "
@@ -285,7 +285,7 @@ def _scheme(scheme, takes_initializer):
                 "without an argument."
             )
         return scheme
-    options = () if takes_initializer else suggested.SCHEMES
+    options = () if takes_initializer else SCHEMES
     initializer = as_initializer("initializers", scheme, options)
     return scheme if isinstance(scheme, str) else initializer
 

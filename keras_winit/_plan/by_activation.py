@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_winit._activations.activation import RECTIFIERS, RELU_VARIANTS, Activation
+from keras_winit._references import GLOROT, HE, SELU
 
 initializers = keras.initializers
 
@@ -63,10 +64,6 @@ class Line:
     reference: str
 
 
-HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
-SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
-GLOROT = "Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
-
 # How whole models are told the exact variance, whatever follows.
 EXACT_REASON = "{name} follows: {scale:.4g} / fan_in keeps the size of the signal"
 
@@ -79,7 +76,7 @@ LINES = (
         lambda scale: Scaling(2.0),
         "{name} is a rectifier: half of the signal's second moment is lost, and a variance of "
         "2 / fan_in makes up for it",
-        f"{HE}, section 2.2",
+        HE.at("section 2.2"),
     ),
     Line(
         "variants of relu",
@@ -90,7 +87,7 @@ LINES = (
         lambda scale: Scaling(2.0),
         "{name} is a variant of relu, whose 2 / fan_in is near and customary: {scale:.4g} / fan_in "
         "would keep the size of the signal",
-        f"{HE}, section 2.2",
+        HE.at("section 2.2"),
     ),
     Line(
         "other rectifiers",
@@ -98,7 +95,7 @@ LINES = (
         "variance_scaling",
         lambda scale: Scaling(scale),
         EXACT_REASON,
-        f"{HE}, section 2.2",
+        HE.at("section 2.2"),
     ),
     Line(
         "selu",
@@ -106,7 +103,7 @@ LINES = (
         "lecun_normal",
         lambda scale: Scaling(1.0),
         "{name} normalizes itself, if the weights have a variance of 1 / fan_in",
-        f"{SELU}, section 2",
+        SELU.at("section 2"),
     ),
     Line(
         "anything else",
@@ -114,7 +111,7 @@ LINES = (
         "glorot_uniform",
         lambda scale: Scaling(1.0, "fan_avg", "uniform"),
         "{name} is none of the rectifiers of the list, nor selu: Keras's default",
-        f"{GLOROT}, section 4.2.1",
+        GLOROT.at("section 4.2.1"),
     ),
 )
 

@@ -6,6 +6,8 @@ import keras
 
 from keras_winit._network import Weight
 
+REST = "what their layer gives them"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -26,3 +28,10 @@ class Choice:
     reference: str = ""
     as_keras: bool = False
     from_layer: bool = False
+
+
+def from_layer(weight, *, as_keras=None):
+    """Returns the choice of what the author of its layer gave a weight."""
+    if as_keras is None:  # an embedding's was meant for the whole table, not for each row
+        as_keras = weight.role == "embedding"
+    return Choice(weight, weight.own_initializer(), REST, as_keras=as_keras, from_layer=True)

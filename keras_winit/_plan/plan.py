@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from keras_winit import _backends
 from keras_winit._network.network import Network, matches_path
-from keras_winit._plan.schemes import suggested
+from keras_winit._plan.choice import REST, Choice
+from keras_winit._plan.schemes import SCHEMES, scheme_of
 from keras_winit._show.result import Result, Table
-from keras_winit.initializers import LooksLinear
 from keras_winit.initializers._describe import as_initializer, brief
 
 
@@ -73,14 +73,14 @@ class Plan(Result, Mapping):
                 f"Received: name={name!r}: {reason}."
             )
         for weight in weights:
-            choice = suggested.Choice(weight, initializer, "asked for")
+            choice = Choice(weight, initializer, "asked for")
             self._choices[weight.path] = _unless_skipped(choice)
 
     @property
     def notes(self):
         """What the weights get that are not in the table."""
         others = len(self) - len(self.table.rows)
-        return (f"Others ({others}): {suggested.REST}.",) if others else ()
+        return (f"Others ({others}): {REST}.",) if others else ()
 
     def select(self, names, argument):
         """Returns the weights that have, or whose layer has, one of the names; see `Network`."""
@@ -182,12 +182,10 @@ def make_plan(model, scheme):
                 f"{scheme.model.name!r}, whose weights are not those of {model.name!r}."
             )
         return scheme
-    if isinstance(scheme, str) and scheme in suggested.SCHEMES:
-        choose = suggested.SCHEMES[scheme]
+    if isinstance(scheme, str) and scheme in SCHEMES:
+        choose = SCHEMES[scheme]
     else:
-        initializer = as_initializer("scheme", scheme, suggested.SCHEMES)
-        is_mirrored = isinstance(initializer, LooksLinear)
-        choose = (suggested.looks_linear if is_mirrored else suggested.uniform)(initializer)
+        choose = scheme_of(as_initializer("scheme", scheme, SCHEMES))
     try:
         choices = choose(network)
     except ValueError as error:

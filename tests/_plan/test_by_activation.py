@@ -71,7 +71,7 @@ def test_names_and_choices_tell_the_lines_apart():
     for line in by_activation.LINES:
         cls = type(line.scaling(1.5).initializer())
         assert isinstance(keras.initializers.get(line.choice), cls)
-        assert re.search(r", (19|20)\d\d, https://", line.reference)
+        assert re.search(r", (19|20)\d\d, section [\d.]+, https://", line.reference)
 
 
 @pytest.mark.parametrize(

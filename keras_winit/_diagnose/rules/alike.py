@@ -4,6 +4,7 @@ import math
 
 from keras_winit._diagnose.rules.finding import INITIALIZE, UNBIAS
 from keras_winit._diagnose.rules.rule import above, maps, rule
+from keras_winit._references import DONG, GIORLANDINO, NOCI, SCHOENHOLZ, VASWANI
 
 # Networks of sigmoid on digits learn from the start below, and wait for many epochs above.
 COSINE = {"error": 0.99997, "warning": 0.9999}
@@ -15,8 +16,7 @@ COSINE = {"error": 0.99997, "warning": 0.9999}
     "{error:g} (error)",
     reason="Logits that vary this much put all of the attention on one token, and the softmax is "
     "flat there.",
-    reference="Giorlandino and Goldt, 2025, https://arxiv.org/abs/2505.24333; "
-    "Vaswani et al., 2017, section 3.2.1, https://arxiv.org/abs/1706.03762",
+    reference=f"{GIORLANDINO}; {VASWANI.at('section 3.2.1')}",
     fix="Smaller maps of queries and keys: `initialize(model)`; or normalize both.",
 )
 def attention_logits(rule, signal, found):
@@ -42,8 +42,7 @@ def attention_logits(rule, signal, found):
     "{error:g} (error)",
     reason="Attention averages over tokens. Without shortcuts that count, all tokens of a sample "
     "become the same vector: the rank collapses.",
-    reference="Dong et al., 2021, https://arxiv.org/abs/2103.03404; Noci et al., 2022, "
-    "https://arxiv.org/abs/2206.03126",
+    reference=f"{DONG}; {NOCI}",
     fix="Put shortcuts around attention, and normalize before it, not behind; "
     "`initialize(model)` scales branches without normalization.",
 )
@@ -73,7 +72,7 @@ def tokens_alike(rule, signal, found):
     "{error:g} (error)",
     reason="All samples give nearly the same output, whatever the input. What tells them apart is "
     "lost on the way, and a large variance between units hides it.",
-    reference="Schoenholz et al., 2017, section 3, https://arxiv.org/abs/1611.01232",
+    reference=SCHOENHOLZ.at("section 3"),
     fix="`initialize(model)` centers the weights where that is the cause, with biases at zero; or "
     "use a normalization layer, or shortcuts.",
 )

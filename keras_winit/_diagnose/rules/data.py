@@ -6,13 +6,14 @@ import numpy as np
 
 from keras_winit._diagnose.rules.finding import INITIALIZE
 from keras_winit._diagnose.rules.rule import maps, rule
+from keras_winit._references import LECUN, MICIKEVICIUS
 
 
 @rule(
     limits={"error": float(np.finfo("float32").max)},
     limit="any weight, signal, loss or gradient that is infinite or not a number",
     reason="A number that is infinite or not a number spreads to all weights in the first step.",
-    reference="Micikevicius et al., 2018, section 3, https://arxiv.org/abs/1710.03740",
+    reference=MICIKEVICIUS.at("section 3"),
     fix="Initialize the model anew; if the batch has values of this size, scale it.",
     is_last=True,
 )
@@ -85,8 +86,7 @@ def loss_mismatch(rule, signal, found):
     "(warning), {error[0]:g} to {error[1]:g} (error)",
     reason="Initializers are made for inputs of unit size. Others scale the first layer's output "
     "and its gradient, and no learning rate suits that layer and the rest.",
-    reference="LeCun et al., 1998, Efficient BackProp, section 4.3, "
-    "http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf",
+    reference=LECUN.at("section 4.3"),
     fix="Standardize the data: `x = (x - x.mean(0)) / (x.std(0) + 1e-7)`, or a "
     "`keras.layers.Normalization` or `Rescaling` in front. It cannot be mended in the weights.",
 )

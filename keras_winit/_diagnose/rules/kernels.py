@@ -5,6 +5,7 @@ import math
 from keras_winit._diagnose.rules.finding import draw
 from keras_winit._diagnose.rules.rule import above, rule
 from keras_winit._diagnose.rules.size import drift
+from keras_winit._references import DEEP_LEARNING, HE
 
 _FACTOR = 1.5
 
@@ -15,8 +16,7 @@ _FACTOR = 1.5
     "all of their weights with another unit",
     reason="Units with the same weights get the same gradients and stay the same: the layer learns "
     "as if it had one of them. Zeros and constants do that to a whole layer.",
-    reference="Goodfellow et al., 2016, Deep Learning, section 8.4, "
-    "https://www.deeplearningbook.org",
+    reference=DEEP_LEARNING.at("section 8.4"),
     fix="Draw the kernel at random: `initialize(model, only=...)`.",
 )
 def identical_units(rule, signal, found):
@@ -73,7 +73,7 @@ def twin_kernels(rule, signal, found):
     reason="The variance was divided by a number of inputs that is not that of the layer. The "
     "signal is scaled by the quotient, and here it vanishes or explodes.",
     reference="Keras 3 counts the fans of depthwise and transposed kernels by the places of their "
-    "axes; He et al., 2015, section 2.2, https://arxiv.org/abs/1502.01852",
+    f"axes; {HE.at('section 2.2')}",
     fix="`initialize(model, only=...)` counts the products that an output really sums.",
 )
 def wrong_fan(rule, signal, found):

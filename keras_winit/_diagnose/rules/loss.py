@@ -5,6 +5,7 @@ import math
 from keras_winit._diagnose.rules.finding import CALIBRATE, PRIOR, told
 from keras_winit._diagnose.rules.rule import above, log_noise, maps, rule
 from keras_winit._diagnose.rules.size import is_explained
+from keras_winit._references import DEEP_CHECKER, KARPATHY, LIN
 
 # Activations of an output whose bias can start at the prior.
 PRIORS = (None, "sigmoid", "softmax")
@@ -16,8 +17,7 @@ PRIORS = (None, "sigmoid", "softmax")
     "regression, more than {warning:.0%} of the loss of the output 0 (warning)",
     reason="The frequencies of the classes, or the mean of the targets, are known. What the bias "
     "of the last layer does not start with, the first steps have to learn.",
-    reference="Lin et al., 2017, section 4.1, https://arxiv.org/abs/1708.02002; Karpathy, 2019, "
-    "https://karpathy.github.io/2019/04/25/recipe/",
+    reference=f"{LIN.at('section 4.1')}; {KARPATHY}",
     fix="Start the bias of the last layer at the log of the classes' frequencies, or at the mean "
     "of the targets.",
 )
@@ -52,9 +52,7 @@ def class_prior(rule, signal, found):
     "chance explains (error)",
     reason="Before training a classifier should be unsure. Large logits make a large loss that the "
     "first steps are spent on.",
-    reference="Karpathy, 2019, A recipe for training neural networks, "
-    "https://karpathy.github.io/2019/04/25/recipe/; "
-    "limit: Ben Braiek and Khomh, 2022, TheDeepChecker, https://arxiv.org/abs/2204.00694",
+    reference=f"{KARPATHY}; limit: {DEEP_CHECKER}",
     fix="Smaller weights in the last layer: `calibrate(model, x)`.",
 )
 def initial_loss(rule, signal, found):

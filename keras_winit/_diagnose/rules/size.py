@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keras_winit._diagnose.rules.finding import INITIALIZE, told
 from keras_winit._diagnose.rules.rule import above, below, log_noise, maps, rule, variance_by_chance
+from keras_winit._references import AUTOTRAINER, GLOROT, HANIN, HE, PASCANU, SELU
 
 # Second moment of the signal over that of the first layer.
 _SIGNAL = {"error": 1e4, "warning": 10.0}
@@ -19,7 +20,7 @@ _GATES = ("sigmoid", "hard_sigmoid", "softmax")
     "from the first layer on, beyond what chance explains; with normalization only the error",
     reason="Each layer multiplies the signal by a constant. Where that is below one, little of the "
     "input is left at the output, and the gradient shrinks alike.",
-    reference="He et al., 2015, section 2.2, https://arxiv.org/abs/1502.01852",
+    reference=HE.at("section 2.2"),
     fix="`initialize(model)` gives every layer the variance that its activation asks for.",
 )
 def vanishing_signal(rule, signal, found):
@@ -34,7 +35,7 @@ def vanishing_signal(rule, signal, found):
     "from the first layer on, beyond what chance explains; with normalization only the error",
     reason="Each layer or residual branch multiplies the signal by a constant. Where that is above "
     "one, the outputs and the first steps are huge.",
-    reference="Hanin and Rolnick, 2018, section 2, https://arxiv.org/abs/1803.01719",
+    reference=HANIN.at("section 2"),
     fix="`initialize(model)` scales the weights by activation, and residual branches by their "
     "number.",
 )
@@ -130,9 +131,7 @@ def _limits(layers, limits):
     "error",
     reason="The first layers get steps that are so much smaller than the last ones' that they do "
     "not learn.",
-    reference="Glorot and Bengio, 2010, section 4.2, "
-    "https://proceedings.mlr.press/v9/glorot10a.html; "
-    "limit: Zhang et al., 2021, AUTOTRAINER, https://doi.org/10.1109/ICSE43902.2021.00043",
+    reference=f"{GLOROT.at('section 4.2')}; limit: {AUTOTRAINER}",
     fix="`initialize(model)`; in deep networks of bounded activations also a normalization layer "
     "or shortcuts.",
 )
@@ -146,8 +145,7 @@ def vanishing_gradient(rule, signal, found):
     "(error) the norm at the last, beyond what chance explains; with normalization only the error",
     reason="The first layers get steps that are so much larger than the last ones' that any "
     "learning rate is too large for them or too small for the rest.",
-    reference="Pascanu et al., 2013, section 2, https://arxiv.org/abs/1211.5063; "
-    "limit: Zhang et al., 2021, AUTOTRAINER, https://doi.org/10.1109/ICSE43902.2021.00043",
+    reference=f"{PASCANU.at('section 2')}; limit: {AUTOTRAINER}",
     fix="`initialize(model)`; clip the gradient if it stays large.",
 )
 def exploding_gradient(rule, signal, found):
@@ -218,8 +216,7 @@ def _starts_at_zero(signal):
     reason="An activation takes a known part of the signal, which the variance of the weights has "
     "to make up for. Relu asks for 2 / fan_in and tanh for 2.5 / fan_in; Keras gives about "
     "1 / fan_in.",
-    reference="He et al., 2015, section 2.2, https://arxiv.org/abs/1502.01852; "
-    "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515, for selu",
+    reference=f"{HE.at('section 2.2')}; {SELU}, for selu",
     fix="`initialize(model)`, or `suggest_initializer` where the layers are made.",
 )
 def mismatched_activation(rule, signal, found):

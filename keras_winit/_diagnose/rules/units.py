@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_winit._diagnose.rules.finding import UNBIAS
 from keras_winit._diagnose.rules.rule import maps, others, rule, worst
+from keras_winit._references import DEEP_CHECKER, GLOROT, LU
 
 
 @rule(
@@ -13,8 +14,7 @@ from keras_winit._diagnose.rules.rule import maps, others, rule, worst
     limit="more than {warning:.0%} (warning) or {error:.0%} (error) of the units give zero for "
     "every sample, beyond what chance explains",
     reason="A unit that gives zero for every sample gets no gradient and stays so.",
-    reference="Lu et al., 2019, https://arxiv.org/abs/1903.06733; "
-    "limit: Ben Braiek and Khomh, 2022, TheDeepChecker, https://arxiv.org/abs/2204.00694",
+    reference=f"{LU}; limit: {DEEP_CHECKER}",
     fix="`initialize(model)`, with biases at zero.",
 )
 def dead_units(rule, signal, found):
@@ -58,9 +58,7 @@ def _dead_beyond_chance(layer):
     limit="more than {error:.0%} of the outputs of a layer are within 1.5 % of the range from a "
     "bound of their activation (error)",
     reason="At its bounds an activation is flat: no gradient passes.",
-    reference="Glorot and Bengio, 2010, section 3, "
-    "https://proceedings.mlr.press/v9/glorot10a.html; "
-    "limit: Ben Braiek and Khomh, 2022, TheDeepChecker, https://arxiv.org/abs/2204.00694",
+    reference=f"{GLOROT.at('section 3')}; limit: {DEEP_CHECKER}",
     fix="`initialize(model)`, with biases at zero; standardize the input.",
 )
 def saturated_units(rule, signal, found):

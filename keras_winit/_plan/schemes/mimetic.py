@@ -7,10 +7,11 @@ import keras
 import numpy as np
 
 from keras_winit import _checks
+from keras_winit._plan.choice import Choice
+from keras_winit._plan.schemes.suggested import suggested
 from keras_winit._random import distributions
+from keras_winit._references import MIMETIC
 from keras_winit.initializers._kernel_initializer import KernelInitializer
-
-MIMETIC = "Trockman and Kolter, 2023, https://arxiv.org/abs/2305.09828"
 
 PARTS = ("query", "key", "value", "attention_output")
 _PART = re.compile(rf"/({'|'.join(PARTS)})/kernel")
@@ -63,8 +64,25 @@ def _halves(size, number, product, seed):
     return left * scale, right * scale
 
 
-def mimetic_parts(weights):
-    """Returns the initializer of each kernel that fits, by the id of its variable.
+def mimetic(network):
+    """Attention as in trained vision transformers, the rest as suggested."""
+    parts = _parts(network.weights)
+    if not parts:
+        raise ValueError(
+            "no attention layer was found whose queries, keys, values and outputs are of one "
+            'size. Use "suggested" instead'
+        )
+    reason = "query times key starts near the identity, value times output near its negative"
+    return [
+        Choice(choice.weight, parts[choice.weight], reason, str(MIMETIC))
+        if choice.weight in parts
+        else choice
+        for choice in suggested(network)
+    ]
+
+
+def _parts(weights):
+    """Returns the initializer of each kernel that fits.
 
     The four maps of a layer should be of one size, with as many heads for keys as for queries.
     """

@@ -4,9 +4,8 @@ import dataclasses
 
 from keras_winit import _network
 from keras_winit._plan.choice import Choice
+from keras_winit._references import BALDUZZI
 from keras_winit.initializers._any import changed
-
-BALDUZZI = "Balduzzi et al., 2017, https://arxiv.org/abs/1702.08591"
 
 
 def mirrored(choices, network, initializer):
@@ -67,11 +66,11 @@ def _mirrored(choice, network, initializer, makers):
         reason = "pairs of units see the opposite of each other"
         if not sees_pairs:
             reason += "; the inputs are no such pairs"
-        return Choice(weight, changed(initializer, first=not sees_pairs), reason, BALDUZZI)
+        return Choice(weight, changed(initializer, first=not sees_pairs), reason, str(BALDUZZI))
     if sees_pairs and not weight.in_attention:
         reason = "takes the halves of its inputs, which are mirrored, from each other"
         told = changed(initializer, first=False, last=True)
-        return Choice(weight, told, reason, BALDUZZI)
+        return Choice(weight, told, reason, str(BALDUZZI))
     if not _is_rectified(weight, network):
         return choice
     number = _sizes(weight)[2]

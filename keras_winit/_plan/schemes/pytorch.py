@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 
+from keras_winit import _references
 from keras_winit._activations.identify import formula_of_layer
 from keras_winit._plan.choice import Choice
 from keras_winit._random import distributions
@@ -13,7 +14,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 initializers = keras.initializers
 
-TORCH = "PyTorch 2, torch.nn, reset_parameters of each module"
+TORCH = str(_references.TORCH)
 
 
 def pytorch(network):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._network.network import DEEP
+from keras_winit._network import snake_case
+from keras_winit._network.network import DEEP, Network
+from keras_winit._plan.decisions import Case, line_for
 from keras_winit._plan.plan import brief, make_plan
-from keras_winit._plan.schemes import suggested
+from keras_winit._plan.schemes.suggested import LINES, VERY_DEEP
 
 layers = keras.layers
 ops = keras.ops
@@ -25,6 +27,11 @@ def deep(activation, depth, **arguments):
     """Returns a plain network of that many kernels, the output included."""
     names = ["first", *[None] * (depth - 3), "layer"]
     return network(*[layers.Dense(6, activation, name=name, **arguments) for name in names])
+
+
+def deep_and_wider(activation, depth):
+    hidden = [layers.Dense(6, activation) for _ in range(depth - 2)]
+    return network(*hidden, layers.Dense(12, activation, name="layer"))
 
 
 def deep_convolutions(depth, activation="relu"):
@@ -293,6 +300,11 @@ DECISIONS = {
     ),
     # Deep rectifiers.
     "31 relu": (lambda: deep("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
+    "31 relu, wider": (
+        lambda: deep_and_wider("relu", 31),
+        KERNEL,
+        "Orthogonal(gain=1.414, mode='fan_in')",
+    ),
     "31 leaky_relu": (lambda: deep("leaky_relu", 31), KERNEL, "Orthogonal(gain=1.387)"),
     "31 convolutions": (lambda: deep_convolutions(31), KERNEL, "DeltaOrthogonal(gain=1.414)"),
     "31 convolutions, with stride": (
@@ -328,6 +340,11 @@ DECISIONS = {
     "21 tanh": (lambda: deep("tanh", 21), KERNEL, "Orthogonal(gain=1.025)"),  # sqrt(1.05)
     "21 tanh, first": (lambda: deep("tanh", 21), "first/kernel", "VarianceScaling(scale=0.02579)"),
     "21 tanh, bias": (lambda: deep("tanh", 21), "layer/bias", "Zeros()"),
+    "21 tanh, wider": (
+        lambda: deep_and_wider("tanh", 21),
+        KERNEL,
+        "Orthogonal(gain=1.025, mode='fan_in')",
+    ),
     "21 softsign": (lambda: deep("softsign", 21), KERNEL, "Orthogonal(gain=1.05)"),
     "21 tanh convolutions": (
         lambda: deep_convolutions(21, "tanh"),
@@ -359,9 +376,38 @@ def test_suggest_decides_by_its_list(case):
     assert given_to(weight, build()) == expected
 
 
+# One of them for each line.
+REACHED = (
+    *("recurrent", "query in a branch", "gates", "softmax"),
+    *("depthwise kernel in a branch", "branch of one", "last in a branch"),
+    *("first of two in a branch", "output"),
+    *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
+    *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
+    *("31 convolutions", "31 relu, wider", "31 relu", "21 silu", "selu", "relu"),
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "case"), [*zip(LINES, REACHED, strict=True)], ids=[line.name for line in LINES]
+)
+def test_every_line_is_reached_and_says_what_it_gives(line, case):
+    build, path, expected = DECISIONS[case]
+    found = Network(build(), anew=True)
+    (weight,) = (each for each in found.weights if f"/{each.path}".endswith(f"/{path}"))
+    assert line_for(LINES, Case(weight, found)) is line
+    name = expected.partition("(")[0]
+    is_scaling = name in ("VarianceScaling", "HeNormal", "LecunNormal")
+    said = [f"`{name}", f"`{snake_case(name)}`", *["varianc"] * is_scaling]
+    assert any(each in line.gets for each in said)
+
+
+def test_no_line_is_named_twice():
+    assert len({line.name for line in LINES}) == len(LINES)
+
+
 def test_the_docstring_prints_the_limits_of_the_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
-    assert f"relu and the like in a plain network of more than {suggested.VERY_DEEP} layers" in text
+    assert f"relu and the like in a plain network of more than {VERY_DEEP} layers" in text
     assert f"in a plain network of more than {DEEP} layers: the critical point" in text
 
 

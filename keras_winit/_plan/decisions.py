@@ -1,0 +1,162 @@
+"""Decision lists: which line of a scheme a kernel falls under, and what it then gets."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keras_winit._activations.criticality import critical_point, point_of_small_signal
+from keras_winit._plan.choice import Choice, from_layer
+from keras_winit._references import Reference
+
+
+class Case:
+    """A kernel in its network: all that the lines of a list ask about.
+
+    Args:
+        weight: The `Weight`.
+        network: The `Network` it belongs to.
+    """
+
+    def __init__(self, weight, network):
+        self.weight, self.network = weight, network
+        self.around, self.activation = network.around(weight.layer), network.after(weight)
+        self.branch, self.branches = self.around.branch, network.num_branches
+        self.name, self.moments = self.activation.name, self.activation.moments
+        self.is_rectifier = self.activation.is_rectifier
+
+    def __getitem__(self, name):  # for the places in reasons
+        return getattr(self, name)
+
+    @property
+    def in_branch(self):
+        """Whether it lies in a residual branch that does not start at zero anyway."""
+        return self.branch is not None and not self.branch.is_zero
+
+    @property
+    def ends_branch(self):
+        return self.in_branch and self.branch.is_last and self.weight.ends_layer
+
+    @property
+    def branch_factor(self):
+        """How much smaller the kernels of a branch are that end at zero: Fixup's."""
+        return self.branches ** (-1 / (2 * self.branch.depth - 2))
+
+    @property
+    def scale(self):
+        """The variance times fan_in that keeps the size of the signal."""
+        return 1 / self.moments.second_moment
+
+    @property
+    def gradient_scale(self):
+        """The variance times fan_in that keeps the size of the gradient."""
+        return 1 / self.moments.slope_second_moment
+
+    @functools.cached_property
+    def small_signal(self):
+        """The `CriticalPoint` of a small signal, which odd activations have, or `None`."""
+        return point_of_small_signal(self.activation)
+
+    @functools.cached_property
+    def critical(self):
+        """The `CriticalPoint`, `None` if there is none, or no bias where it asks for one."""
+        try:
+            point = critical_point(self.activation)
+        except ValueError:
+            return None
+        return None if self.bias is None and point.bias_variance > 1e-3 else point
+
+    @property
+    def bias(self):
+        """The `Weight` of the layer's bias, or `None`."""
+        return self.network.bias(self.weight.layer)
+
+    @functools.cached_property
+    def sizes(self):
+        """The sizes (taps, inputs, outputs, batch) of the kernel."""
+        shape, axes = self.weight.structure
+        return axes.sizes(shape)
+
+    @property
+    def is_plain_convolution(self):
+        """Whether it is a convolution that moves on pixel by pixel."""
+        return bool(self.weight.structure[1].spatial) and self.weight.kernel.stride == 1
+
+    @property
+    def gain(self):
+        """What an orthogonal map is multiplied by to keep the signal."""
+        return math.sqrt(self.small_signal.weight_variance if self.small_signal else self.scale)
+
+    @property
+    def convolution_gain(self):
+        """The same for a convolution: as it widens, units keep their size and not the whole."""
+        _, inputs, outputs, _ = self.sizes
+        return self.gain * math.sqrt(max(1, outputs / inputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a decision list.
+
+    Attributes:
+        name: Which kernels it is about, for the table of the documentation.
+        fits: Whether a `Case` is one of them.
+        gets: What they get, for the table.
+        initializer: The initializer of a `Case`.
+        reason: Why, with places for attributes of the `Case`.
+        reference: Where it comes from.
+        role: Role of the kernels it is about.
+        bias: The initializer for the bias of a `Case`, or `None` for the layer's own.
+    """
+
+    name: str
+    fits: Callable
+    gets: str
+    initializer: Callable
+    reason: str
+    reference: Reference
+    role: str = "kernel"
+    bias: Callable = lambda case: None
+
+    def choices(self, case):
+        """Yields the `Choice` for the kernel, and for its bias where that gets something."""
+        reason, reference = self.reason.format_map(case), str(self.reference)
+        yield Choice(case.weight, self.initializer(case), reason, reference)
+        bias = self.bias(case)
+        if bias is not None:
+            yield Choice(case.bias, bias, reason, reference)
+
+
+def group(name, fits, *lines):
+    """Returns the lines for those of their cases alone that are of a group."""
+    return tuple(
+        dataclasses.replace(
+            line,
+            name=f"{name}: {line.name}",
+            fits=lambda case, line=line: fits(case) and line.fits(case),
+        )
+        for line in lines
+    )
+
+
+def line_for(lines, case):
+    """Returns the first line that fits a case, `None` where a list has nothing to say."""
+    return next((x for x in lines if x.role == case.weight.role and x.fits(case)), None)
+
+
+def decide(lines, network):
+    """Returns a `Choice` for every weight: by the first line that fits, else what its layer gives.
+
+    Args:
+        lines: Tuple of `Line`.
+        network: The `Network`.
+    """
+    chosen = {}
+    for weight in network.weights:
+        if weight.kernel is not None:
+            case = Case(weight, network)
+            line = line_for(lines, case)
+            choices = line.choices(case) if line else ()
+            chosen.update({choice.weight: choice for choice in choices})
+    return [chosen.get(weight) or from_layer(weight) for weight in network.weights]
