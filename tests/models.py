@@ -35,35 +35,34 @@ CONVOLUTIONAL = (
     keras_winit.initializers.ICNR,
 )
 
-# One value away from the default for every argument of every class; it suits kernels of
+# Values for the arguments that are no number by default; all suit kernels of
 # `(*spatial, input, output)` with an even number of outputs.
 AWAY_FROM_DEFAULT = {
     "activation": "tanh",
-    "centered": True,
     "connections": 2,
     "distribution": "uniform",
-    "factor": 1,
-    "first": True,
-    "gain": 0.5,
-    "gates": 2,
-    "groups": 2,
     "initializer": "glorot_uniform",
     "input_axes": [0, 1, 3],
-    "last": True,
-    "max_angle": 0.5,
     "mode": "fan_out",
-    "omega": 0.5,
     "output_axes": [0, 1, 2],
-    "scale": 0.5,
     "seed": 7,
-    "sparsity": 0.5,
-    "stddev": 0.5,
 }
 
 
 def away_from_default(cls, axes=True):
     """Returns a value for every argument of a class, each other than its default."""
-    return {name: AWAY_FROM_DEFAULT[name] for name in arguments(cls) if axes or "_axes" not in name}
+    defaults = {name: parameter.default for name, parameter in arguments(cls).items()}
+    return {
+        name: _other(default) if isinstance(default, (int, float)) else AWAY_FROM_DEFAULT[name]
+        for name, default in defaults.items()
+        if axes or "_axes" not in name
+    }
+
+
+def _other(number):
+    if isinstance(number, bool):
+        return not number
+    return number / 2 if isinstance(number, float) else number // 2 or 2
 
 
 def every_layer(initializer):

@@ -7,23 +7,30 @@ Every class can be given as `kernel_initializer=` instance, class or string.
 
 from keras.initializers import *  # noqa: F403 (what Keras has, in this version and the next)
 
-from keras_winit.initializers._activation_scaling import ActivationScaling
-from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
-from keras_winit.initializers._chrono_bias import ChronoBias
-from keras_winit.initializers._class_prior import ClassPrior as ClassPrior
-from keras_winit.initializers._convolution_orthogonal import ConvolutionOrthogonal
-from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
-from keras_winit.initializers._fourier_features import FourierFeatures
-from keras_winit.initializers._fourier_phases import FourierPhases
-from keras_winit.initializers._icnr import ICNR
-from keras_winit.initializers._identity import Identity
-from keras_winit.initializers._looks_linear import LooksLinear
-from keras_winit.initializers._normalized_positive_definite import NormalizedPositiveDefinite
+# In the order of the catalogue, each group from the common to the special.
+# isort: off
+from keras_winit.initializers._activation_scaling import ActivationScaling as ActivationScaling
 from keras_winit.initializers._orthogonal import Orthogonal as Orthogonal
-from keras_winit.initializers._per_gate import PerGate
-from keras_winit.initializers._rotation import Rotation
-from keras_winit.initializers._siren import Siren
-from keras_winit.initializers._sparse import Sparse
+from keras_winit.initializers._looks_linear import LooksLinear as LooksLinear
+from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal as DeltaOrthogonal
+from keras_winit.initializers._convolution_orthogonal import (
+    ConvolutionOrthogonal as ConvolutionOrthogonal,
+)
+from keras_winit.initializers._identity import Identity as Identity
+from keras_winit.initializers._sparse import Sparse as Sparse
+from keras_winit.initializers._siren import Siren as Siren
+from keras_winit.initializers._fourier_features import FourierFeatures as FourierFeatures
+from keras_winit.initializers._icnr import ICNR as ICNR
+from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling as BilinearUpsampling
+from keras_winit.initializers._per_gate import PerGate as PerGate
+from keras_winit.initializers._normalized_positive_definite import (
+    NormalizedPositiveDefinite as NormalizedPositiveDefinite,
+)
+from keras_winit.initializers._rotation import Rotation as Rotation
+from keras_winit.initializers._chrono_bias import ChronoBias as ChronoBias
+from keras_winit.initializers._class_prior import ClassPrior as ClassPrior
+from keras_winit.initializers._fourier_phases import FourierPhases as FourierPhases
+# isort: on
 
 activation_scaling = ActivationScaling
 bilinear_upsampling = BilinearUpsampling

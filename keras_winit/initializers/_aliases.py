@@ -2,41 +2,16 @@
 
 import keras
 
-from keras_winit.initializers._activation_scaling import ActivationScaling
-from keras_winit.initializers._bilinear_upsampling import BilinearUpsampling
-from keras_winit.initializers._chrono_bias import ChronoBias
-from keras_winit.initializers._convolution_orthogonal import ConvolutionOrthogonal
-from keras_winit.initializers._delta_orthogonal import DeltaOrthogonal
-from keras_winit.initializers._fourier_features import FourierFeatures
-from keras_winit.initializers._fourier_phases import FourierPhases
-from keras_winit.initializers._icnr import ICNR
-from keras_winit.initializers._identity import Identity
-from keras_winit.initializers._looks_linear import LooksLinear
-from keras_winit.initializers._normalized_positive_definite import NormalizedPositiveDefinite
-from keras_winit.initializers._per_gate import PerGate
-from keras_winit.initializers._rotation import Rotation
-from keras_winit.initializers._siren import Siren
-from keras_winit.initializers._sparse import Sparse
+from keras_winit.initializers._catalogue import REGISTERED
 
-# Keras's own "identity" and "orthogonal" stay Keras's: they are defaults of its RNNs. What a string
-# cannot know, as the frequencies of classes, has none.
-ALIASES = {
-    "activation_scaling": ActivationScaling,
-    "bilinear_upsampling": BilinearUpsampling,
-    "chrono_bias": ChronoBias,
-    "convolution_orthogonal": ConvolutionOrthogonal,
-    "delta_orthogonal": DeltaOrthogonal,
-    "dirac": Identity,
-    "fourier_features": FourierFeatures,
-    "fourier_phases": FourierPhases,
-    "icnr": ICNR,
-    "looks_linear": LooksLinear,
-    "normalized_positive_definite": NormalizedPositiveDefinite,
-    "per_gate": PerGate,
-    "rotation": Rotation,
-    "siren": Siren,
-    "sparse": Sparse,
-}
+# A class without one goes by the full name, or, where a string says too little, by none.
+ALIASES = dict(
+    sorted(
+        (entry.alias, entry.initializer)
+        for entry in REGISTERED
+        if entry.alias and ">" not in entry.alias
+    )
+)
 
 
 def register_aliases():

@@ -3,14 +3,20 @@
 import functools
 import math
 
-import keras
 import numpy as np
 
 from keras_winit._axes import check_spatial
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="bilinear_upsampling",
+    formula="linear interpolation, in one to three dimensions",
+    when="transposed convolutions that enlarge images",
+    reference="Long et al., 2015",
+    url="https://arxiv.org/abs/1411.4038",
+)
 class BilinearUpsampling(KernelInitializer):
     """Weights with which a strided transposed convolution interpolates each channel linearly.
 

@@ -1,15 +1,13 @@
 """All initializers in one table: what each draws, when to use it, and where it comes from."""
 
-import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 
-from keras_winit import _checks, initializers
+from keras_winit import _checks
 from keras_winit._network import snake_case
 from keras_winit._show.result import Result, Table
-from keras_winit.initializers._aliases import ALIASES
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,7 @@ class Entry:
         when: When to use it.
         reference: Author and year.
         url: Address of the paper, or of Keras's documentation.
+        initializer: The class.
     """
 
     name: str
@@ -32,144 +31,38 @@ class Entry:
     when: str
     reference: str
     url: str
-
-    @property
-    def initializer(self):
-        """The class."""
-        return getattr(initializers, self.name)
+    initializer: type = field(repr=False)
 
     @property
     def origin(self):
         """The package it comes from: `"keras_winit"` or `"keras"`."""
-        return inspect.getmodule(self.initializer).__name__.partition(".")[0]
+        return self.initializer.__module__.partition(".")[0]
+
+
+REGISTERED = []  # the entries of this package, in the order in which its classes are imported
+
+
+def register(*, alias, formula, when, reference, url):
+    """Returns a decorator that makes a class known to Keras, and to the catalogue.
+
+    Keras finds it as `"keras_winit>Name"`, which saved files hold: names remain what they are.
+
+    Args:
+        alias, formula, when, reference, url: Those of an `Entry`.
+    """
+
+    def decorate(cls):
+        row = (alias, formula, when, reference, url)
+        REGISTERED.append(Entry(cls.__name__, *row, initializer=cls))
+        return keras.saving.register_keras_serializable("keras_winit")(cls)
+
+    return decorate
 
 
 _KERAS = "https://keras.io/api/layers/initializers/"
 
-# Name, what it draws, when to use it, author and year, address. Ours first, each group from the
-# common to the special; Keras's follow.
-_ROWS = (
-    (
-        "ActivationScaling",
-        "variance gain² / fan, the gain of any activation by quadrature",
-        "the rule of He for gelu, tanh, your own function",
-        "He et al., 2015",
-        "https://arxiv.org/abs/1502.01852",
-    ),
-    (
-        "Orthogonal",
-        "orthonormal matrices, exactly Haar, along the true axes; times max(1, √(out / in)) "
-        'with mode="fan_in"',
-        "deep and recurrent networks; bfloat16 and float16 too",
-        "Saxe et al., 2014",
-        "https://arxiv.org/abs/1312.6120",
-    ),
-    (
-        "LooksLinear",
-        "mirrored pairs [[W, -W], [-W, W]], W orthonormal: a relu network starts as a linear map",
-        "very deep relu networks",
-        "Balduzzi et al., 2017",
-        "https://arxiv.org/abs/1702.08591",
-    ),
-    (
-        "DeltaOrthogonal",
-        "an orthogonal matrix at the central tap: all singular values of the convolution are 1",
-        "very deep CNNs without normalization",
-        "Xiao et al., 2018",
-        "https://arxiv.org/abs/1806.05393",
-    ),
-    (
-        "ConvolutionOrthogonal",
-        "an orthogonal matrix, spread over all taps by random projections [P, I - P]",
-        "as DeltaOrthogonal, where all taps should take part; best with circular padding",
-        "Xiao et al., 2018",
-        "https://arxiv.org/abs/1806.05393",
-    ),
-    (
-        "Identity",
-        "ones on the diagonal, at the central tap of a convolution, times gain",
-        "residual branches, layers added to a trained network, relu RNNs",
-        "Zagoruyko and Komodakis, 2017",
-        "https://arxiv.org/abs/1706.00388",
-    ),
-    (
-        "Sparse",
-        "the same number k of nonzero weights for every unit, of variance gain² / k",
-        "sparse starts; saturating units; with the constraint SparsityMask the zeros stay",
-        "Martens, 2010",
-        "https://www.cs.toronto.edu/~jmartens/docs/Deep_HessianFree.pdf",
-    ),
-    (
-        "Siren",
-        "uniform up to √(6 / fan_in) / omega; up to 1 / fan_in in the first layer",
-        "layers followed by sin(30 z): images, fields, signed distances",
-        "Sitzmann et al., 2020",
-        "https://arxiv.org/abs/2006.09661",
-    ),
-    (
-        "FourierFeatures",
-        "2π [B, B], B normal of stddev cycles per unit",
-        "the frozen first layer of a network of coordinates, with FourierPhases and the sine",
-        "Tancik et al., 2020",
-        "https://arxiv.org/abs/2006.10739",
-    ),
-    (
-        "ICNR",
-        "a smaller kernel, repeated for every pixel of a shuffle",
-        "convolutions before a pixel shuffle, without a checkerboard",
-        "Aitken et al., 2017",
-        "https://arxiv.org/abs/1707.02937",
-    ),
-    (
-        "BilinearUpsampling",
-        "linear interpolation, in one to three dimensions",
-        "transposed convolutions that enlarge images",
-        "Long et al., 2015",
-        "https://arxiv.org/abs/1411.4038",
-    ),
-    (
-        "PerGate",
-        "any initializer, on each gate by itself",
-        "recurrent kernels of LSTM, GRU and ConvLSTM",
-        "Saxe et al., 2014",
-        "https://arxiv.org/abs/1312.6120",
-    ),
-    (
-        "NormalizedPositiveDefinite",
-        "(A + I) / its largest eigenvalue, A = RᵀR / n, R normal",
-        "recurrent kernels of a SimpleRNN with relu (np-RNN)",
-        "Talathi and Vartak, 2016",
-        "https://arxiv.org/abs/1511.03771",
-    ),
-    (
-        "Rotation",
-        "rotations of pairs of units, by angles uniform up to max_angle",
-        "recurrent kernels that should keep a state for long",
-        "Henaff et al., 2016",
-        "https://arxiv.org/abs/1602.06662",
-    ),
-    (
-        "ChronoBias",
-        "log u for the gate that keeps the state, u uniform in [1, max_timescale - 1]; -log u "
-        "for the input gate",
-        "biases of LSTM and GRU on long sequences",
-        "Tallec and Ollivier, 2018",
-        "https://arxiv.org/abs/1804.11188",
-    ),
-    (
-        "ClassPrior",
-        "log p for softmax, log(p / (1 - p)) for sigmoid, the mean for a linear output",
-        "output biases: imbalanced classes, targets far from zero; from_labels(y) computes it",
-        "Lin et al., 2017",
-        "https://arxiv.org/abs/1708.02002",
-    ),
-    (
-        "FourierPhases",
-        "0 for half of the units, π / 2 for the others",
-        "biases of a layer of FourierFeatures",
-        "Tancik et al., 2020",
-        "https://arxiv.org/abs/2006.10739",
-    ),
+# Of Keras's own: name, what it draws, when to use it, author and year, address.
+_OF_KERAS = (
     (
         "GlorotUniform",
         "uniform of variance 2 / (fan_in + fan_out)",
@@ -353,15 +246,9 @@ def catalogue():
     >>> len([entry for entry in keras_winit.catalogue() if entry.origin == "keras"])
     16
     """
-    return Catalogue(Entry(name, _alias(getattr(initializers, name)), *row) for name, *row in _ROWS)
-
-
-def _alias(cls):
-    """Returns the string by which Keras finds a class, `None` where a string says too little."""
-    if cls is initializers.ClassPrior:
-        return None
-    aliases = {ours: alias for alias, ours in ALIASES.items()}
-    registered = keras.saving.get_registered_name(cls)
-    if registered.startswith("keras_winit>"):
-        return aliases.get(cls, registered)
-    return snake_case(cls.__name__)
+    of_keras = (
+        Entry(name, snake_case(cls.__name__), *row, initializer=cls)
+        for name, *row in _OF_KERAS
+        if (cls := getattr(keras.initializers, name))
+    )
+    return Catalogue((*REGISTERED, *of_keras))

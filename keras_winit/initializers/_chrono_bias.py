@@ -8,10 +8,20 @@ import numpy as np
 
 from keras_winit import _checks, _network
 from keras_winit._random import distributions
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="chrono_bias",
+    formula=(
+        "log u for the gate that keeps the state, u uniform in [1, max_timescale - 1]; -log u "
+        "for the input gate"
+    ),
+    when="biases of LSTM and GRU on long sequences",
+    reference="Tallec and Ollivier, 2018",
+    url="https://arxiv.org/abs/1804.11188",
+)
 class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     """Biases of gates with which the units forget over 1 to `max_timescale` steps.
 

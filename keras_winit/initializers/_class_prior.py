@@ -4,12 +4,19 @@ import keras
 import numpy as np
 
 from keras_winit import _checks
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer
 
 _SMALLEST = 1e-6
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias=None,
+    formula="log p for softmax, log(p / (1 - p)) for sigmoid, the mean for a linear output",
+    when="output biases: imbalanced classes, targets far from zero; from_labels(y) computes it",
+    reference="Lin et al., 2017",
+    url="https://arxiv.org/abs/1708.02002",
+)
 class ClassPrior(OwnInitializer, keras.initializers.Initializer):
     """Biases with which the last layer starts at the frequencies of the classes.
 

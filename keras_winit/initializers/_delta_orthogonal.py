@@ -1,14 +1,19 @@
 """Convolutions that keep the length of every signal."""
 
-import keras
-
 from keras_winit import _checks
 from keras_winit._axes import check_spatial, outputs_of_group
 from keras_winit._random import haar
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="delta_orthogonal",
+    formula="an orthogonal matrix at the central tap: all singular values of the convolution are 1",
+    when="very deep CNNs without normalization",
+    reference="Xiao et al., 2018",
+    url="https://arxiv.org/abs/1806.05393",
+)
 class DeltaOrthogonal(KernelInitializer):
     """Orthogonal convolutions: an orthogonal matrix at the central tap, zero elsewhere.
 

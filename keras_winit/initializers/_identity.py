@@ -1,14 +1,20 @@
 """The identity map, for kernels of any rank."""
 
-import keras
 import numpy as np
 
 from keras_winit import _axes, _checks, _network
 from keras_winit._axes import outputs_of_group
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="dirac",
+    formula="ones on the diagonal, at the central tap of a convolution, times gain",
+    when="residual branches, layers added to a trained network, relu RNNs",
+    reference="Zagoruyko and Komodakis, 2017",
+    url="https://arxiv.org/abs/1706.00388",
+)
 class Identity(KernelInitializer):
     """Weights with which a layer hands its input on, times `gain`.
 

@@ -1,14 +1,22 @@
 """Rectifier networks that start as a linear map."""
 
-import keras
 import numpy as np
 
 from keras_winit import _checks
 from keras_winit._random import haar
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="looks_linear",
+    formula=(
+        "mirrored pairs [[W, -W], [-W, W]], W orthonormal: a relu network starts as a linear map"
+    ),
+    when="very deep relu networks",
+    reference="Balduzzi et al., 2017",
+    url="https://arxiv.org/abs/1702.08591",
+)
 class LooksLinear(KernelInitializer):
     """Mirrored weights [[W, -W], [-W, W]], with which a relu network starts as a linear map.
 

@@ -1,14 +1,20 @@
 """Recurrent maps with one direction that stays, while all others fade."""
 
-import keras
 import numpy as np
 
 from keras_winit._axes import check_square
 from keras_winit._random import distributions
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="normalized_positive_definite",
+    formula="(A + I) / its largest eigenvalue, A = RᵀR / n, R normal",
+    when="recurrent kernels of a SimpleRNN with relu (np-RNN)",
+    reference="Talathi and Vartak, 2016",
+    url="https://arxiv.org/abs/1511.03771",
+)
 class NormalizedPositiveDefinite(KernelInitializer):
     """Symmetric positive definite matrices with a largest eigenvalue of 1 (np-RNN).
 

@@ -6,10 +6,20 @@ import keras
 
 from keras_winit import _checks
 from keras_winit._random import haar
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="keras_winit>Orthogonal",
+    formula=(
+        "orthonormal matrices, exactly Haar, along the true axes; times max(1, √(out / in)) "
+        'with mode="fan_in"'
+    ),
+    when="deep and recurrent networks; bfloat16 and float16 too",
+    reference="Saxe et al., 2014",
+    url="https://arxiv.org/abs/1312.6120",
+)
 class Orthogonal(KernelInitializer):
     """Random orthogonal matrices, exactly Haar, in every floating-point type.
 

@@ -2,16 +2,22 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from keras_winit import _checks
 from keras_winit._axes import outputs_of_group
 from keras_winit.initializers._any import config_of, draw, resolve
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="per_gate",
+    formula="any initializer, on each gate by itself",
+    when="recurrent kernels of LSTM, GRU and ConvLSTM",
+    reference="Saxe et al., 2014",
+    url="https://arxiv.org/abs/1312.6120",
+)
 class PerGate(KernelInitializer):
     """Draws each gate of a recurrent kernel by itself.
 

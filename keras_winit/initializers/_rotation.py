@@ -2,16 +2,22 @@
 
 import math
 
-import keras
 import numpy as np
 
 from keras_winit import _checks
 from keras_winit._axes import check_square
 from keras_winit._random import distributions
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="rotation",
+    formula="rotations of pairs of units, by angles uniform up to max_angle",
+    when="recurrent kernels that should keep a state for long",
+    reference="Henaff et al., 2016",
+    url="https://arxiv.org/abs/1602.06662",
+)
 class Rotation(KernelInitializer):
     """Block-diagonal rotations: pairs of units turn by angles uniform up to `max_angle`.
 

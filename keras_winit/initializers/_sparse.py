@@ -1,16 +1,22 @@
 """Few incoming weights per unit, at full strength."""
 
-import keras
 import numpy as np
 
 from keras_winit import _axes, _checks
 from keras_winit._random import distributions
+from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 _AT_ONCE = 1 << 20  # of the numbers of a kernel: the places of all would outweigh the kernel
 
 
-@keras.saving.register_keras_serializable("keras_winit")
+@register(
+    alias="sparse",
+    formula="the same number k of nonzero weights for every unit, of variance gain² / k",
+    when="sparse starts; saturating units; with the constraint SparsityMask the zeros stay",
+    reference="Martens, 2010",
+    url="https://www.cs.toronto.edu/~jmartens/docs/Deep_HessianFree.pdf",
+)
 class Sparse(KernelInitializer):
     """The same number k of nonzero normal weights for every output unit, the others zero.
 
