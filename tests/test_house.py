@@ -1,9 +1,11 @@
 """How the package is built: imports point down, the public names are complete and documented."""
 
 import ast
+import functools
 import graphlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ PACKAGE = Path(keras_winit.__file__).parent
 # A room is a folder of the package, or a module that lies in none. What is in it imports from rooms
 # on lower floors only, and within a room no imports go in circles.
 FLOORS = (
-    ("_axes", "_checks", "_references", "_turn"),
+    ("_axes", "_checks", "_keras_private", "_references", "_turn"),
     ("_backends", "_random", "_show"),
     ("_activations",),
     ("_network",),
@@ -98,6 +100,67 @@ def test_keras_and_numpy_are_all_that_is_imported(module):
     allowed = {"keras", "numpy", "keras_winit", *sys.stdlib_module_names, *OPTIONAL.get(module, ())}
     assert {name.partition(".")[0] for name in names} <= allowed
     assert not [name for name in names if name.startswith("keras.src")]
+
+
+def is_of_self(node):
+    return isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def used(tree):
+    """Yields the names that a module reads or writes on other objects than `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not is_of_self(node):
+            yield node.attr
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            yield str(node.slice.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in {"getattr", "setattr", "hasattr", "delattr"}:
+                yield from (each.value for each in node.args[1:2] if isinstance(each, ast.Constant))
+
+
+def defined(tree):
+    """Yields the names that the classes of a module give to methods, fields and attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if is_of_self(node):
+                yield node.attr
+
+
+def hidden(names):
+    return {name for name in names if re.match(r"_(?!_|keras_winit_)", name)}
+
+
+DEFINED = {name for tree in SOURCES.values() for name in defined(tree)}
+
+
+@functools.cache
+def of_keras():
+    """Returns the names that objects of Keras have, among which some of ours are by chance."""
+    cell = keras.layers.LSTMCell(2)
+    tensor = keras.Input((4, 3))
+    model = keras.Model(tensor, keras.layers.MultiHeadAttention(2, 2)(tensor, tensor))
+    return {name for each in (cell, tensor, model, *model.layers) for name in dir(each)}
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES.keys() - {"_keras_private"}))
+def test_what_others_keep_private_is_used_in_one_module(module):
+    tree = SOURCES[module]
+    own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert hidden(own) <= DEFINED
+    assert hidden(used(tree)) <= DEFINED - of_keras()
+    # What Keras makes of an attribute that is set is passed by there alone as well.
+    assert not [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "vars"
+    ]
 
 
 # Which activation a layer of Keras is, and what a layer of Keras does.

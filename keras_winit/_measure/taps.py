@@ -12,6 +12,7 @@ import keras
 
 from keras_winit import _network
 from keras_winit._activations.activation import Activation
+from keras_winit._keras_private import replace
 from keras_winit._measure import statistics
 
 ops = keras.ops
@@ -88,21 +89,20 @@ class Taps:
         with _network.restored(self.network.model):
             for layer in self._layers:
                 # What runs again in the backward pass would be tapped twice.
-                vars(layer)["_remat_mode"] = None
+                replace(layer, "rematerialized_call", lambda call, *args, **kwargs: call)
             for operation, owners, activation in self._watched:
-                replaced = vars(operation)
                 name = "quantized_call" if _network.is_quantized(operation) else "call"
                 call = getattr(operation, name)
                 if owners:
-                    replaced[name] = self._kernel_call(operation, owners, call)
+                    replace(operation, name, self._kernel_call(operation, owners, call))
                     if activation is not None:
-                        replaced["activation"] = self._activation(operation, activation)
+                        replace(operation, "activation", self._activation(operation, activation))
                 elif self.reductions is None:
                     continue
                 elif _network.is_attention(operation):
-                    replaced[name] = self._attention_call(call)
+                    replace(operation, name, self._attention_call(call))
                 else:
-                    replaced[name] = self._following_call(operation, activation, call)
+                    replace(operation, name, self._following_call(operation, activation, call))
             yield self
             self._finish()
         self._produced = {}

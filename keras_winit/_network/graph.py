@@ -1,15 +1,11 @@
-"""The graph of a model: every call of a layer or operation, and what follows it.
-
-The one module that reads Keras's own record of calls (`_keras_history`, `_inbound_nodes`), to
-which there is no public access.
-"""
+"""The graph of a model: every call of a layer or operation, and what follows it."""
 
 import inspect
 from dataclasses import dataclass, field
 
 import keras
 
-from keras_winit import _backends, _network
+from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
 
 
@@ -301,22 +297,21 @@ class _Reader:
             if id(tensor) in produced:
                 waiting.pop()
                 continue
-            operation, node_number, _ = tensor._keras_history
-            node = operation._inbound_nodes[node_number]
-            missing = [each for each in node.input_tensors if id(each) not in produced]
+            call = _keras_private.call_that_gave(tensor)
+            missing = [each for each in call.inputs if id(each) not in produced]
             if missing:
                 waiting.extend(missing)
                 continue
-            numbers = self._read_node(operation, node, produced)
-            produced.update(zip(map(id, node.output_tensors), numbers, strict=True))
+            numbers = self._read_call(call, produced)
+            produced.update(zip(map(id, call.outputs), numbers, strict=True))
         return [produced[id(tensor)] for tensor in outputs]
 
-    def _read_node(self, operation, node, produced):
-        """Returns the numbers of the calls that give the node's outputs."""
-        inputs = [produced[id(tensor)] for tensor in node.input_tensors]
-        if node.is_input:
+    def _read_call(self, call, produced):
+        """Returns the numbers of the calls, one or those inside of it, that give the outputs."""
+        inputs = [produced[id(tensor)] for tensor in call.inputs]
+        if not inputs:
             return [self._append(None, [])]
-        operation = _network.distributed(operation)
+        operation = _network.distributed(call.operation)
         if isinstance(operation, keras.Model) and has_graph(operation):
             known = dict(zip(map(id, operation.inputs), inputs, strict=True))
             return self._read(operation.outputs, known)
@@ -324,14 +319,14 @@ class _Reader:
             # The tensors of its own call stand in for what it computes.
             before = len(self.calls)
             try:
-                outputs = operation.call(*node.arguments.args, **node.arguments.kwargs)
+                outputs = operation.call(*call.args, **call.kwargs)
                 return self._read(keras.tree.flatten(outputs), dict(produced))
             except Exception:  # its code needs values: it stays one call
                 del self.calls[before:]
-        arguments = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+        arguments = keras.tree.flatten((call.args, call.kwargs))
         variables = [each for each in arguments if isinstance(each, keras.Variable)]
         number = self._append(operation, inputs, variables)
-        return [number] * len(node.output_tensors)
+        return [number] * len(call.outputs)
 
 
 def has_graph(model):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_winit import _axes
+from keras_winit import _axes, _keras_private
 from keras_winit._network.wrapped_class import is_wrapped, wrapped_by
 
 layers = keras.layers
@@ -164,9 +164,6 @@ _KERNELS = (
     ((layers.Embedding,), _embedding),
 )
 
-# Classes of Keras that are not public, by name.
-_NAMED_KERNELS = {"ConvLSTMCell": _cell(4)}
-
 # Layers around weights of which Keras knows nothing.
 FOREIGN = (layers.FlaxLayer, layers.JaxLayer, layers.TFSMLayer, layers.TorchModuleWrapper)
 
@@ -214,9 +211,9 @@ def kernels_of(layer):
     for classes, known in _KERNELS:
         if isinstance(layer, classes):
             return known(layer)
-    if type(layer).__name__ in _NAMED_KERNELS and is_known_class(type(layer)):
-        return _NAMED_KERNELS[type(layer).__name__](layer)
-    return () if is_known_class(type(layer)) else None
+    if not is_known_class(type(layer)):
+        return None
+    return _cell(4)(layer) if type(layer).__name__ == _keras_private.CONV_LSTM_CELL else ()
 
 
 def is_known_class(cls):

@@ -10,6 +10,7 @@ import keras
 from keras_winit._activations.activation import Activation
 from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
 from keras_winit._activations.identify import applied, formula_of_layer
+from keras_winit._keras_private import ACTIVATIONS, ADDITIONS, TRANSPARENT
 from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, walk
 from keras_winit._network.told import authored
 
@@ -41,7 +42,7 @@ def activation_of(operation):
         formula = formula_of_layer(operation)
         return None if formula is None or formula[0] == "linear" else Activation(operation)
     name = snake_case(type(operation).__name__)
-    name = {"re_lu": "relu", "exp": "exponential"}.get(name, name)
+    name = ACTIVATIONS.get(name, name)
     if name not in (*FORMULAS, *NOT_ELEMENTWISE):
         return None
     function = getattr(keras.activations, name)
@@ -100,11 +101,6 @@ _UNIT_BY_UNIT = (
     *(layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, layers.Flatten),
     layers.Activation,
 )
-_TRANSPARENT_NAMES = {
-    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Cast", "Concatenate", "Stack"),
-    *("Pad", "Add", "Mean", "Max", "MaxPool", "AveragePool", "AdaptiveAveragePool"),
-    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),  # of keras.applications
-}
 
 
 def is_normalization(operation):
@@ -130,7 +126,7 @@ def may_have_kernels(layer, variables):
 
 def is_transparent(operation):
     """Whether the activation of a layer may come behind this layer or operation."""
-    return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in _TRANSPARENT_NAMES
+    return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in TRANSPARENT
 
 
 def keeps_units(operation):
@@ -142,10 +138,7 @@ def keeps_units(operation):
 
 def is_addition(operation):
     """Whether a layer or operation adds two tensors."""
-    return isinstance(operation, layers.Add) or type(operation).__name__ in (
-        "Add",
-        "CustomScaleLayer",  # of InceptionResNetV2
-    )
+    return isinstance(operation, layers.Add) or type(operation).__name__ in ADDITIONS
 
 
 def distributed(operation):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_winit import _keras_private
 from keras_winit._network.kernels import walk
 from keras_winit._turn import turn
 
@@ -27,18 +28,11 @@ def restored(model):
         kept = list(_keep(model))
         try:
             for layer in walk(model):
-                # Of Flax, in NNX mode: that nothing is written to a layer while gradients are
-                # traced, as LSTM does. What is written here does not stay.
-                if hasattr(layer, "_check_valid_context"):
-                    vars(layer)["_check_valid_context"] = _allow
+                _keras_private.allow_writes(layer)  # as LSTM does; here they do not stay
             yield
         finally:
             for put_back, value, before in kept:
                 put_back(value, before)
-
-
-def _allow(message):
-    pass
 
 
 def _keep(model):

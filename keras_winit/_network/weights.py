@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_winit import _keras_private
 from keras_winit._network.kernels import (
     ATTENTION,
     FOREIGN,
@@ -215,7 +216,7 @@ def _initial(layer, name):
     """Returns what Keras draws a weight with that has no initializer argument."""
     if not is_of_keras(type(layer)):
         return None
-    if type(layer).__name__ == "LayerScale":  # of ConvNeXt, not public
+    if type(layer).__name__ == _keras_private.LAYER_SCALE:
         return initializers.Constant(layer.init_values)
     if name == "scale":
         is_score = isinstance(layer, layers.AdditiveAttention)
@@ -271,13 +272,11 @@ def sets_forget_gate(initializer):
 def tell_attention(model, changes):
     """Does the same for attention layers, where their four kernels, or biases, were drawn alike.
 
-    Where they were not, the attribute is again what its author gave. The config of
-    `MultiHeadAttention` is made of attributes that have no public names.
+    Where they were not, the attribute is again what its author gave.
     """
     for layer in walk(model):
         if not isinstance(layer, ATTENTION):
             continue
-        prefix = "_" if isinstance(layer, layers.MultiHeadAttention) else ""
         for name in ("kernel_initializer", "bias_initializer"):
             inner = [getattr(each, name, None) for each in walk(layer) if each is not layer]
             inner = [each for each in inner if each is not None]
@@ -285,8 +284,9 @@ def tell_attention(model, changes):
                 (type(each), config_of(each)) == (type(inner[0]), config_of(inner[0]))
                 for each in inner
             )
-            own = authored(layer, prefix + name)
-            tell(layer, prefix + name, inner[0] if alike else own, changes)
+            attribute = _keras_private.attribute_of(layer, name)
+            own = authored(layer, attribute)
+            tell(layer, attribute, inner[0] if alike else own, changes)
 
 
 def stable_paths(model, weights):

@@ -1,0 +1,110 @@
+"""All that is used of Keras, and of Flax, for which they have no public name.
+
+No other module touches their underscores. `tests/test_keras_private.py` says of each what breaks
+where Keras changes it.
+"""
+
+import inspect
+from typing import NamedTuple
+
+import keras
+
+
+class SymbolicCall(NamedTuple):
+    """One call of a layer or operation with symbolic tensors, as Keras has recorded it."""
+
+    operation: keras.Operation
+    inputs: list
+    outputs: list
+    args: tuple
+    kwargs: dict
+
+
+def call_that_gave(tensor):
+    """Returns the `SymbolicCall` that a symbolic tensor comes from."""
+    operation, number, _ = _read(tensor, "_keras_history")
+    node = _read(operation, "_inbound_nodes")[number]
+    arguments = _read(node, "arguments")
+    return SymbolicCall(
+        operation,
+        _read(arguments, "keras_tensors"),
+        _read(node, "output_tensors"),
+        _read(arguments, "args"),
+        _read(arguments, "kwargs"),
+    )
+
+
+def _read(record, name):
+    try:
+        return getattr(record, name)
+    except AttributeError:
+        raise NotImplementedError(
+            f"`{type(record).__name__}` should have `{name}`, which calls are recorded in. "
+            f"Received: one without, of Keras {keras.__version__}. Make symbolic tensors by calls "
+            "of layers or `keras.ops`; should they be, use another version of Keras or of "
+            "keras_winit."
+        ) from None
+
+
+def replace(operation, name, function):
+    """Has Keras call a function in place of a method or an activation of a layer or operation.
+
+    Keras looks them up on the instance. Where it did not, a layer would count as not reached.
+    """
+    vars(operation)[name] = function
+
+
+def allow_writes(layer):
+    """Lets a layer be written to while gradients are traced, which Flax forbids in NNX mode.
+
+    Without that check of Flax's there is nothing to do.
+    """
+    if hasattr(layer, "_check_valid_context"):
+        replace(layer, "_check_valid_context", lambda message: None)
+
+
+# Where Keras calls an initializer from: `add_weight`, or the function by which an LSTM puts ones
+# in place of some biases.
+_CALLERS = ("add_weight", "bias_initializer")
+
+
+def request():
+    """Returns the layer that is asking an initializer for a weight, and the name of the weight.
+
+    Keras tells initializers a shape alone, and the bias of an LSTM in two parts, each without
+    saying which. (`None`, `None`) where no layer asks, or Keras calls from elsewhere than it did:
+    a shape then is all that is known. The name is `None` where it is not told.
+    """
+    frame = inspect.currentframe()
+    while (frame := frame.f_back) is not None:
+        layer = frame.f_locals.get("self")
+        if isinstance(layer, keras.Layer):
+            is_request = frame.f_code.co_name in _CALLERS
+            return (layer, frame.f_locals.get("name")) if is_request else (None, None)
+    return None, None
+
+
+def attribute_of(layer, argument):
+    """Returns the attribute in which a layer keeps an argument: `MultiHeadAttention` hides them."""
+    for attribute in (f"_{argument}", argument):
+        if hasattr(layer, attribute):
+            return attribute
+    raise NotImplementedError(
+        f"{type(layer).__name__} should keep `{argument}`, which its config is made of, in an "
+        f"attribute of that name. Received: one without, of Keras {keras.__version__}. Use another "
+        "version of Keras or of keras_winit."
+    )
+
+
+# Names of classes that are not public, of operations but for those of `keras.applications` and the
+# cell. Under another name, one counts as of an unknown kind.
+TRANSPARENT = {
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Cast", "Concatenate", "Stack"),
+    *("Pad", "Add", "Mean", "Max", "MaxPool", "AveragePool", "AdaptiveAveragePool"),
+    *("LayerScale", "StochasticDepth", "CustomScaleLayer"),
+}
+ADDITIONS = {"Add", "CustomScaleLayer"}  # the second of InceptionResNetV2
+LAYER_SCALE = "LayerScale"  # of ConvNeXt
+CONV_LSTM_CELL = "ConvLSTMCell"
+# Operations whose names are not those of their functions.
+ACTIVATIONS = {"re_lu": "relu", "exp": "exponential"}
