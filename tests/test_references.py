@@ -37,8 +37,13 @@ def test_docstrings_name_works_as_the_bibliography_does():
 
 
 def test_addresses_are_written_in_the_bibliography_alone():
-    """But for docstrings, whose links readers follow, and the rows of initializers."""
+    """But for docstrings, whose links readers follow, and works that one initializer alone has."""
+    address = re.compile(r"https?://(?:arxiv|doi|proceedings|karpathy)[^\s\")]+")
+    written = {}
     for path, text in SOURCES.items():
-        if path.name == "_references.py" or path.parent.name == "initializers":
-            continue
-        assert not re.search("https?://(arxiv|doi|proceedings|karpathy)", LINK.sub("", text)), path
+        if path.name != "_references.py":
+            for found in address.findall(LINK.sub("", text)):
+                assert path.parent.name == "initializers", path
+                assert written.setdefault(found, path) == path
+    assert not written.keys() & {work.address for work in WORKS.values()}
+    assert "https://arxiv.org/abs/1707.02937" in written

@@ -10,6 +10,7 @@ from keras_winit._activations.activation import Activation
 from keras_winit._activations.gains import check_moment
 from keras_winit._activations.identify import config_of
 from keras_winit._random import distributions
+from keras_winit._references import HE
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
@@ -22,8 +23,7 @@ _MOMENTS = ("second_moment", "variance", "slope_second_moment")
     alias="activation_scaling",
     formula="variance gain² / fan, the gain of any activation by quadrature",
     when="the rule of He for gelu, tanh, your own function",
-    reference="He et al., 2015",
-    url="https://arxiv.org/abs/1502.01852",
+    reference=HE,
 )
 class ActivationScaling(KernelInitializer):
     """Random weights of the variance that an activation needs, whichever it is.

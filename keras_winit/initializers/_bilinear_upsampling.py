@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from keras_winit._axes import check_spatial
+from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -14,8 +15,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="bilinear_upsampling",
     formula="linear interpolation, in one to three dimensions",
     when="transposed convolutions that enlarge images",
-    reference="Long et al., 2015",
-    url="https://arxiv.org/abs/1411.4038",
+    reference=Reference("Long et al., 2015", "https://arxiv.org/abs/1411.4038"),
 )
 class BilinearUpsampling(KernelInitializer):
     """Weights with which a strided transposed convolution interpolates each channel linearly.

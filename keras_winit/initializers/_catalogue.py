@@ -7,6 +7,7 @@ import keras
 
 from keras_winit import _checks
 from keras_winit._network import snake_case
+from keras_winit._references import GLOROT, HE, SAXE, SELU, Reference
 from keras_winit._show.result import Result, Table
 
 
@@ -42,139 +43,129 @@ class Entry:
 REGISTERED = []  # the entries of this package, in the order in which its classes are imported
 
 
-def register(*, alias, formula, when, reference, url):
+def register(*, alias, formula, when, reference):
     """Returns a decorator that makes a class known to Keras, and to the catalogue.
 
     Keras finds it as `"keras_winit>Name"`, which saved files hold: names remain what they are.
 
     Args:
-        alias, formula, when, reference, url: Those of an `Entry`.
+        alias, formula, when: Those of an `Entry`.
+        reference: A `Reference`, inline where no other file names the work.
     """
 
     def decorate(cls):
-        row = (alias, formula, when, reference, url)
-        REGISTERED.append(Entry(cls.__name__, *row, initializer=cls))
+        REGISTERED.append(_entry(cls.__name__, alias, formula, when, reference, cls))
         return keras.saving.register_keras_serializable("keras_winit")(cls)
 
     return decorate
 
 
-_KERAS = "https://keras.io/api/layers/initializers/"
+def _entry(name, alias, formula, when, reference, cls):
+    return Entry(name, alias, formula, when, reference.authors, reference.address, cls)
 
-# Of Keras's own: name, what it draws, when to use it, author and year, address.
+
+def _keras(anchor):
+    return Reference("Keras", f"https://keras.io/api/layers/initializers/#{anchor}")
+
+
+# Of Keras's own: name, what it draws, when to use it, where it comes from.
 _OF_KERAS = (
     (
         "GlorotUniform",
         "uniform of variance 2 / (fan_in + fan_out)",
         "Keras's default: linear, softmax and gated layers",
-        "Glorot and Bengio, 2010",
-        "https://proceedings.mlr.press/v9/glorot10a.html",
+        GLOROT,
     ),
     (
         "GlorotNormal",
         "truncated normal of variance 2 / (fan_in + fan_out)",
         "as GlorotUniform",
-        "Glorot and Bengio, 2010",
-        "https://proceedings.mlr.press/v9/glorot10a.html",
+        GLOROT,
     ),
     (
         "HeNormal",
         "truncated normal of variance 2 / fan_in",
         "layers followed by relu",
-        "He et al., 2015",
-        "https://arxiv.org/abs/1502.01852",
+        HE,
     ),
     (
         "HeUniform",
         "uniform of variance 2 / fan_in",
         "as HeNormal",
-        "He et al., 2015",
-        "https://arxiv.org/abs/1502.01852",
+        HE,
     ),
     (
         "LecunNormal",
         "truncated normal of variance 1 / fan_in",
         "layers followed by selu or by nothing",
-        "Klambauer et al., 2017",
-        "https://arxiv.org/abs/1706.02515",
+        SELU,
     ),
     (
         "LecunUniform",
         "uniform of variance 1 / fan_in",
         "as LecunNormal",
-        "LeCun et al., 1998",
-        "https://doi.org/10.1007/3-540-49430-8_2",
+        Reference("LeCun et al., 1998", "https://doi.org/10.1007/3-540-49430-8_2"),
     ),
     (
         "VarianceScaling",
         "variance scale / fan_in, fan_out or their mean",
         "a variance of your own",
-        "Keras",
-        f"{_KERAS}#variancescaling-class",
+        _keras("variancescaling-class"),
     ),
     (
         "RandomNormal",
         "normal of a given mean and stddev, whatever the fans",
         "embeddings, biases, shallow networks",
-        "Keras",
-        f"{_KERAS}#randomnormal-class",
+        _keras("randomnormal-class"),
     ),
     (
         "TruncatedNormal",
         "normal cut at two stddev, which leaves 0.88 of it",
         "transformers that were published with stddev 0.02",
-        "Keras",
-        f"{_KERAS}#truncatednormal-class",
+        _keras("truncatednormal-class"),
     ),
     (
         "RandomUniform",
         "uniform between minval and maxval, whatever the fans",
         "embeddings, phases",
-        "Keras",
-        f"{_KERAS}#randomuniform-class",
+        _keras("randomuniform-class"),
     ),
     (
         "Zeros",
         "0",
         "biases, the last layer of a residual branch; never the kernel of a hidden layer, whose "
         "units would all remain alike",
-        "Keras",
-        f"{_KERAS}#zeros-class",
+        _keras("zeros-class"),
     ),
     (
         "Ones",
         "1",
         "scales of normalization, forget gates",
-        "Keras",
-        f"{_KERAS}#ones-class",
+        _keras("ones-class"),
     ),
     (
         "Constant",
         "a value of your choice, everywhere",
         "biases, scales; never the kernel of a hidden layer",
-        "Keras",
-        f"{_KERAS}#constant-class",
+        _keras("constant-class"),
     ),
     (
         "IdentityInitializer",
         "Keras's own identity, for matrices alone",
         'Identity ("dirac") takes kernels of any rank and keeps its gain when saved',
-        "Keras",
-        f"{_KERAS}#identity-class",
+        _keras("identity-class"),
     ),
     (
         "OrthogonalInitializer",
         "Keras's own orthogonal matrices, by a QR decomposition",
         "recurrent kernels; Orthogonal also works in 16-bit types",
-        "Saxe et al., 2014",
-        "https://arxiv.org/abs/1312.6120",
+        SAXE,
     ),
     (
         "STFT",
         "the sines and cosines of a short-time Fourier transform, windowed",
         "layers that compute spectrograms",
-        "Keras",
-        f"{_KERAS}#stft-class",
+        _keras("stft-class"),
     ),
 )
 
@@ -247,7 +238,7 @@ def catalogue():
     16
     """
     of_keras = (
-        Entry(name, snake_case(cls.__name__), *row, initializer=cls)
+        _entry(name, snake_case(cls.__name__), *row, cls)
         for name, *row in _OF_KERAS
         if (cls := getattr(keras.initializers, name))
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_winit import _checks, _network
 from keras_winit._random import distributions
+from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 
@@ -19,8 +20,7 @@ from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
         "for the input gate"
     ),
     when="biases of LSTM and GRU on long sequences",
-    reference="Tallec and Ollivier, 2018",
-    url="https://arxiv.org/abs/1804.11188",
+    reference=Reference("Tallec and Ollivier, 2018", "https://arxiv.org/abs/1804.11188"),
 )
 class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     """Biases of gates with which the units forget over 1 to `max_timescale` steps.

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_winit import _checks
+from keras_winit._references import LIN
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer
 
@@ -14,8 +15,7 @@ _SMALLEST = 1e-6
     alias=None,
     formula="log p for softmax, log(p / (1 - p)) for sigmoid, the mean for a linear output",
     when="output biases: imbalanced classes, targets far from zero; from_labels(y) computes it",
-    reference="Lin et al., 2017",
-    url="https://arxiv.org/abs/1708.02002",
+    reference=LIN,
 )
 class ClassPrior(OwnInitializer, keras.initializers.Initializer):
     """Biases with which the last layer starts at the frequencies of the classes.

@@ -5,6 +5,7 @@ import numpy as np
 from keras_winit import _checks
 from keras_winit._axes import check_spatial, outputs_of_group
 from keras_winit._random import haar
+from keras_winit._references import XIAO
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -13,8 +14,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="convolution_orthogonal",
     formula="an orthogonal matrix, spread over all taps by random projections [P, I - P]",
     when="as DeltaOrthogonal, where all taps should take part; best with circular padding",
-    reference="Xiao et al., 2018",
-    url="https://arxiv.org/abs/1806.05393",
+    reference=XIAO,
 )
 class ConvolutionOrthogonal(KernelInitializer):
     """Orthogonal convolutions that use all of their taps.

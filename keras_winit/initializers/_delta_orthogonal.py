@@ -3,6 +3,7 @@
 from keras_winit import _checks
 from keras_winit._axes import check_spatial, outputs_of_group
 from keras_winit._random import haar
+from keras_winit._references import XIAO
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -11,8 +12,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="delta_orthogonal",
     formula="an orthogonal matrix at the central tap: all singular values of the convolution are 1",
     when="very deep CNNs without normalization",
-    reference="Xiao et al., 2018",
-    url="https://arxiv.org/abs/1806.05393",
+    reference=XIAO,
 )
 class DeltaOrthogonal(KernelInitializer):
     """Orthogonal convolutions: an orthogonal matrix at the central tap, zero elsewhere.

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_winit import _checks
 from keras_winit._random import distributions
+from keras_winit._references import TANCIK
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -15,8 +16,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="fourier_features",
     formula="2π [B, B], B normal of stddev cycles per unit",
     when="the frozen first layer of a network of coordinates, with FourierPhases and the sine",
-    reference="Tancik et al., 2020",
-    url="https://arxiv.org/abs/2006.10739",
+    reference=TANCIK,
 )
 class FourierFeatures(KernelInitializer):
     """Normal frequencies, each twice: for the sine and the cosine of the same wave.

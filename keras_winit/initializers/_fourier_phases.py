@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_winit import _network
+from keras_winit._references import TANCIK
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer
 
@@ -14,8 +15,7 @@ from keras_winit.initializers._own_initializer import OwnInitializer
     alias="fourier_phases",
     formula="0 for half of the units, π / 2 for the others",
     when="biases of a layer of FourierFeatures",
-    reference="Tancik et al., 2020",
-    url="https://arxiv.org/abs/2006.10739",
+    reference=TANCIK,
 )
 class FourierPhases(OwnInitializer, keras.initializers.Initializer):
     """Zeros for the first half of the units, pi / 2 for the second, of a bias of any shape.

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_winit import _checks
 from keras_winit._axes import check_spatial
+from keras_winit._references import Reference
 from keras_winit.initializers._any import config_of, draw, resolve
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
@@ -13,8 +14,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="icnr",
     formula="a smaller kernel, repeated for every pixel of a shuffle",
     when="convolutions before a pixel shuffle, without a checkerboard",
-    reference="Aitken et al., 2017",
-    url="https://arxiv.org/abs/1707.02937",
+    reference=Reference("Aitken et al., 2017", "https://arxiv.org/abs/1707.02937"),
 )
 class ICNR(KernelInitializer):
     """The kernel of a smaller convolution, repeated for every pixel that a shuffle makes of one.

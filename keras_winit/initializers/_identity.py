@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_winit import _axes, _checks, _network
 from keras_winit._axes import outputs_of_group
+from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -12,8 +13,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="dirac",
     formula="ones on the diagonal, at the central tap of a convolution, times gain",
     when="residual branches, layers added to a trained network, relu RNNs",
-    reference="Zagoruyko and Komodakis, 2017",
-    url="https://arxiv.org/abs/1706.00388",
+    reference=Reference("Zagoruyko and Komodakis, 2017", "https://arxiv.org/abs/1706.00388"),
 )
 class Identity(KernelInitializer):
     """Weights with which a layer hands its input on, times `gain`.

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_winit import _checks
 from keras_winit._random import haar
+from keras_winit._references import BALDUZZI
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -14,8 +15,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
         "mirrored pairs [[W, -W], [-W, W]], W orthonormal: a relu network starts as a linear map"
     ),
     when="very deep relu networks",
-    reference="Balduzzi et al., 2017",
-    url="https://arxiv.org/abs/1702.08591",
+    reference=BALDUZZI,
 )
 class LooksLinear(KernelInitializer):
     """Mirrored weights [[W, -W], [-W, W]], with which a relu network starts as a linear map.

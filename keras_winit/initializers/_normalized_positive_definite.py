@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_winit._axes import check_square
 from keras_winit._random import distributions
+from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -12,8 +13,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="normalized_positive_definite",
     formula="(A + I) / its largest eigenvalue, A = RᵀR / n, R normal",
     when="recurrent kernels of a SimpleRNN with relu (np-RNN)",
-    reference="Talathi and Vartak, 2016",
-    url="https://arxiv.org/abs/1511.03771",
+    reference=Reference("Talathi and Vartak, 2016", "https://arxiv.org/abs/1511.03771"),
 )
 class NormalizedPositiveDefinite(KernelInitializer):
     """Symmetric positive definite matrices with a largest eigenvalue of 1 (np-RNN).

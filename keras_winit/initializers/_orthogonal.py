@@ -6,6 +6,7 @@ import keras
 
 from keras_winit import _checks
 from keras_winit._random import haar
+from keras_winit._references import SAXE
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
 
@@ -17,8 +18,7 @@ from keras_winit.initializers._kernel_initializer import MODES, KernelInitialize
         'with mode="fan_in"'
     ),
     when="deep and recurrent networks; bfloat16 and float16 too",
-    reference="Saxe et al., 2014",
-    url="https://arxiv.org/abs/1312.6120",
+    reference=SAXE,
 )
 class Orthogonal(KernelInitializer):
     """Random orthogonal matrices, exactly Haar, in every floating-point type.

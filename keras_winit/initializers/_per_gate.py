@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_winit import _checks
 from keras_winit._axes import outputs_of_group
+from keras_winit._references import SAXE
 from keras_winit.initializers._any import config_of, draw, resolve
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
@@ -15,8 +16,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="per_gate",
     formula="any initializer, on each gate by itself",
     when="recurrent kernels of LSTM, GRU and ConvLSTM",
-    reference="Saxe et al., 2014",
-    url="https://arxiv.org/abs/1312.6120",
+    reference=SAXE,
 )
 class PerGate(KernelInitializer):
     """Draws each gate of a recurrent kernel by itself.

@@ -7,6 +7,7 @@ import numpy as np
 from keras_winit import _checks
 from keras_winit._axes import check_square
 from keras_winit._random import distributions
+from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -15,8 +16,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="rotation",
     formula="rotations of pairs of units, by angles uniform up to max_angle",
     when="recurrent kernels that should keep a state for long",
-    reference="Henaff et al., 2016",
-    url="https://arxiv.org/abs/1602.06662",
+    reference=Reference("Henaff et al., 2016", "https://arxiv.org/abs/1602.06662"),
 )
 class Rotation(KernelInitializer):
     """Block-diagonal rotations: pairs of units turn by angles uniform up to `max_angle`.

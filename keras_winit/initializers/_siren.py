@@ -4,6 +4,7 @@ import math
 
 from keras_winit import _checks
 from keras_winit._random import distributions
+from keras_winit._references import SIREN
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -12,8 +13,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     alias="siren",
     formula="uniform up to √(6 / fan_in) / omega; up to 1 / fan_in in the first layer",
     when="layers followed by sin(30 z): images, fields, signed distances",
-    reference="Sitzmann et al., 2020",
-    url="https://arxiv.org/abs/2006.09661",
+    reference=SIREN,
 )
 class Siren(KernelInitializer):
     """Uniform weights for layers followed by sin(omega * z), as in networks of coordinates.

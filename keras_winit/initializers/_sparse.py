@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_winit import _axes, _checks
 from keras_winit._random import distributions
+from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
@@ -14,8 +15,9 @@ _AT_ONCE = 1 << 20  # of the numbers of a kernel: the places of all would outwei
     alias="sparse",
     formula="the same number k of nonzero weights for every unit, of variance gain² / k",
     when="sparse starts; saturating units; with the constraint SparsityMask the zeros stay",
-    reference="Martens, 2010",
-    url="https://www.cs.toronto.edu/~jmartens/docs/Deep_HessianFree.pdf",
+    reference=Reference(
+        "Martens, 2010", "https://www.cs.toronto.edu/~jmartens/docs/Deep_HessianFree.pdf"
+    ),
 )
 class Sparse(KernelInitializer):
     """The same number k of nonzero normal weights for every output unit, the others zero.
