@@ -1,21 +1,29 @@
 """The right starting weights for every Keras network."""
 
-from keras_winit import callbacks, constraints, initializers
+from keras_winit import callbacks, constraints, initializers, results
 from keras_winit._activations.gains import gain
-from keras_winit._calibrate.calibrate import Calibration, calibrate
+from keras_winit._calibrate.calibrate import calibrate
 from keras_winit._compare.compare import compare
-from keras_winit._compare.comparison import Comparison
-from keras_winit._diagnose.diagnosis import Diagnosis, diagnose
+from keras_winit._diagnose.diagnosis import diagnose
 from keras_winit._network import Kernel, describe_layer
-from keras_winit._plan.builder import Suggestion, select_initializer, suggest_initializer
-from keras_winit._plan.initialize import Initialization, initialize
-from keras_winit._plan.plan import Plan, suggest
+from keras_winit._plan.builder import select_initializer, suggest_initializer
+from keras_winit._plan.initialize import initialize
+from keras_winit._plan.plan import suggest
 from keras_winit._strip import strip_initializers
 from keras_winit.callbacks import SignalMonitor
 from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._aliases import register_aliases, unregister_aliases
-from keras_winit.initializers._catalogue import Catalogue, catalogue
+from keras_winit.initializers._catalogue import catalogue
 from keras_winit.initializers._class_prior import class_prior
+from keras_winit.results import (
+    Calibration,
+    Catalogue,
+    Comparison,
+    Diagnosis,
+    Initialization,
+    Plan,
+    Suggestion,
+)
 
 __version__ = "0.2.0"
 
@@ -42,6 +50,7 @@ __all__ = [
     "initialize",
     "initializers",
     "register_aliases",
+    "results",
     "select_initializer",
     "strip_initializers",
     "suggest",

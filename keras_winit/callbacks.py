@@ -199,8 +199,8 @@ def _record(step, layer):
     return {
         "step": step,
         "layer": layer.layer,
-        "signal": math.sqrt(output.second_moment),
-        "preactivation": math.sqrt(layer.preactivation.second_moment),
+        "signal": output.rms,
+        "preactivation": layer.preactivation.rms,
         "cosine": output.cosine,
         "between_samples": output.between_samples,
         "dead": output.dead,

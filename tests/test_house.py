@@ -28,6 +28,7 @@ FLOORS = (
     ("_measure", "constraints"),
     ("_calibrate", "_plan", "_strip", "callbacks"),
     ("_compare", "_diagnose"),
+    ("results",),
     ("",),
     ("_cli",),
     ("__main__",),

@@ -15,22 +15,12 @@ from keras_winit._measure.coverage import check_kernels, coverage
 from keras_winit._network import restart
 from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
-from keras_winit._show.result import Result, Table
+from keras_winit._show.result import Result
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
-# Headers of the table, and fields of a layer.
-_COLUMNS = {
-    "layer": "layer",
-    "mode": "mode",
-    "target": "target",
-    "times": "factor",
-    "before": "before",
-    "after": "after",
-    "why": "reason",
-}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Calibration(Result):
     """What `calibrate` has done: prints as a table, in a notebook as HTML.
 
@@ -58,15 +48,29 @@ class Calibration(Result):
     is_drawn: bool = False
     notes: tuple = ()
 
+    columns = {
+        "layer": "layer",
+        "mode": "mode",
+        "target": "target",
+        "times": "factor",
+        "before": "before",
+        "after": "after",
+        "why": "reason",
+    }
+
+    @property
+    def rows(self):
+        """The same as `layers`."""
+        return self.layers
+
     @property
     def skipped(self):
         """The layers that were left alone."""
         return tuple(layer for layer in self.layers if layer.skipped)
 
     @property
-    def table(self):
-        """What was done to every call of a layer."""
-        rows = [[getattr(layer, field) for field in _COLUMNS.values()] for layer in self.layers]
+    def title(self):
+        """Line above the table."""
         calibrated, held_out = self.num_samples
         title = (
             f"Model {self.model!r}, calibrated on {calibrated} samples"
@@ -76,7 +80,7 @@ class Calibration(Result):
         )
         if self.problem:
             title += f"; its graph could not be read: {self.problem}"
-        return Table([*_COLUMNS], rows, title)
+        return title
 
 
 def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
@@ -170,9 +174,14 @@ def calibrate_within(changes, network, batch, *, mode="auto", only=None, frozen=
     if mode == "equalized":
         rows = equalize.equalize(network, batch, rows, changes)
     rows.extend(_not_called(network, sweep.called))
-    counts = num_samples, batch.size - num_samples
-    notes = coverage(network.weights).left_alone
-    return Calibration(model.name, tuple(rows), counts, network.problem, batch.is_drawn, notes)
+    return Calibration(
+        model=model.name,
+        layers=tuple(rows),
+        num_samples=(num_samples, batch.size - num_samples),
+        problem=network.problem,
+        is_drawn=batch.is_drawn,
+        notes=coverage(network.weights).left_alone,
+    )
 
 
 def _fixed(network, only, frozen):

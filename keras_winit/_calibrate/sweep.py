@@ -11,6 +11,7 @@ from keras_winit._activations.criticality import critical_point, point_of_small_
 from keras_winit._measure import statistics
 from keras_winit._measure.measure import run
 from keras_winit._measure.taps import Taps
+from keras_winit._show.result import Part
 
 ops = keras.ops
 
@@ -18,8 +19,8 @@ ops = keras.ops
 _EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-@dataclass(frozen=True)
-class CalibratedLayer:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CalibratedLayer(Part):
     """What happened to one call of a layer.
 
     Attributes:
@@ -36,17 +37,17 @@ class CalibratedLayer:
 
     layer: str
     mode: str
-    target: float | None
-    factor: float | None
-    before: float | None
-    after: float | None
+    target: float | None = None
+    factor: float | None = None
+    before: float | None = None
+    after: float | None = None
     reason: str
     skipped: bool = False
 
 
 def left_alone(path, reason, after=None):
     """Returns the `CalibratedLayer` of a call that is not calibrated."""
-    return CalibratedLayer(path, "left alone", None, None, None, after, reason, skipped=True)
+    return CalibratedLayer(layer=path, mode="left alone", after=after, reason=reason, skipped=True)
 
 
 class Sweep:
@@ -102,8 +103,14 @@ class Sweep:
             except _LeftAlone as error:
                 rows[path] = left_alone(path, str(error), after=self._size(near))
                 return z
-            size = self._size(near)
-            rows[path] = CalibratedLayer(path, mode, target, factor, None, size, reason)
+            rows[path] = CalibratedLayer(
+                layer=path,
+                mode=mode,
+                target=target,
+                factor=factor,
+                after=self._size(near),
+                reason=reason,
+            )
             return ops.convert_to_tensor(near, dtype=_dtype(z))
 
         self._run(batch, change)

@@ -178,12 +178,18 @@ def compare(
         metric = comparison.default_metric(curves[0])
         higher_is_better = comparison.is_higher_better(metric)
     runs = tuple(
-        Run(values["initializer"], values["seed"], each)
+        Run(initializer=values["initializer"], seed=values["seed"], curves=each)
         for values, each in zip(wanted, curves, strict=True)
     )
     for run in runs:
         run.curve(metric)
-    return Comparison(metric, higher_is_better, baseline, epochs, runs)
+    return Comparison(
+        metric=metric,
+        higher_is_better=higher_is_better,
+        baseline=baseline,
+        epochs=epochs,
+        runs=runs,
+    )
 
 
 class _CheckEpoch(keras.callbacks.Callback):
@@ -275,7 +281,7 @@ def _scheme(scheme, takes_initializer):
     if isinstance(scheme, Plan):
         raise TypeError(
             "`initializers` should hold no plan, since it is for a single model. "
-            f"Received: a plan for model {scheme.model.name!r}."
+            f"Received: a plan for model {scheme.model!r}."
         )
     if isinstance(scheme, str) and scheme in SCHEMES:
         if takes_initializer:

@@ -1,13 +1,14 @@
 """What a comparison found, from the learning curves of its runs."""
 
+import dataclasses
 import math
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_winit import _checks
 from keras_winit._show.plot import learning_curves, panels
-from keras_winit._show.result import Result, Table
+from keras_winit._show.result import Part, Result, plain
 
 _FEWEST_SEEDS = 3  # below, two seeds of equal initializers are too often apart by chance
 _ENOUGH_SEEDS = 5  # from here on, all runs of equal initializers are hardly ever apart
@@ -22,8 +23,8 @@ _LOWER = (
 ).split()
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Run(Part):
     """One training.
 
     Attributes:
@@ -35,14 +36,36 @@ class Run:
 
     initializer: str
     seed: int
-    curves: dict
+    curves: dict = field(repr=False)
 
     def curve(self, metric):
         """Returns the values of a metric, or raises if there is none of that name."""
         return self.curves[find_metric(metric, self.curves)]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ComparedInitializer(Part):
+    """What the runs of one initializer reached; a run that diverged has no value.
+
+    Attributes:
+        initializer: Its label.
+        median: Of the values of its runs, `None` where the median run has diverged.
+        lowest: The lowest value, `None` where all have diverged.
+        highest: The highest one.
+        diverged: Number of runs that have diverged.
+        epochs_to_baseline: After how many epochs its median run is as good as that of the baseline
+            at the end; `None` if it never is.
+    """
+
+    initializer: str
+    median: float | None
+    lowest: float | None
+    highest: float | None
+    diverged: int
+    epochs_to_baseline: float | None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Result):
     """What `compare` has measured: prints as a table with a verdict, in a notebook as HTML.
 
@@ -118,15 +141,31 @@ class Comparison(Result):
         return (self.verdict,)
 
     @property
-    def table(self):
-        """The numbers of every initializer, the best first."""
-        header = ["initializer", f"{self.metric} (median)", "lowest", "highest", "diverged"]
-        header.append(f"epochs to {self.baseline!r}")
-        rows = [list(summary.values()) for summary in self._summaries()]
+    def rows(self):
+        """A `ComparedInitializer` for every initializer, the best first."""
+        return tuple(map(self._row, self.initializers))
+
+    @property
+    def columns(self):
+        """Dict from the header of each column to the attribute of a row that it shows."""
+        return {
+            "initializer": "initializer",
+            f"{self.metric} (median)": "median",
+            "lowest": "lowest",
+            "highest": "highest",
+            "diverged": "diverged",
+            f"epochs to {self.baseline!r}": "epochs_to_baseline",
+        }
+
+    @property
+    def title(self):
+        """Line above the table."""
         seeds = len(self._costs(self.baseline))
-        title = f"{seeds} seed{'s' * (seeds > 1)}, {self.metric} after epoch {self.epochs}"
-        title += f", {'higher' if self.higher_is_better else 'lower'} is better"
-        return Table(header, rows, title)
+        better = "higher" if self.higher_is_better else "lower"
+        return (
+            f"{seeds} seed{'s' * (seeds > 1)}, {self.metric} after epoch {self.epochs}, "
+            f"{better} is better"
+        )
 
     def plot(self, metric=None, ax=None):
         """Draws the learning curves: the median of the seeds, and a band from lowest to highest.
@@ -165,17 +204,9 @@ class Comparison(Result):
             "epochs": self.epochs,
             "best": self.best,
             "verdict": self.verdict,
-            "initializers": self._summaries(),
+            "initializers": [dataclasses.asdict(row) for row in self.rows],
             "runs": [
-                {
-                    "initializer": run.initializer,
-                    "seed": run.seed,
-                    "value": _finite(self._sign * self._cost(run)),
-                    "curves": {
-                        name: [value if math.isfinite(value) else None for value in values]
-                        for name, values in run.curves.items()
-                    },
-                }
+                plain({**dataclasses.asdict(run), "value": self._sign * self._cost(run)})
                 for run in self.runs
             ],
         }
@@ -194,20 +225,17 @@ class Comparison(Result):
     def _costs(self, label):
         return [self._cost(run) for run in self.runs if run.initializer == label]
 
-    def _summaries(self):
-        return [self._summary(label) for label in self.initializers]
-
-    def _summary(self, label):
+    def _row(self, label):
         costs = self._costs(label)
         values = sorted(self._sign * cost for cost in costs if math.isfinite(cost))
-        return {
-            "initializer": label,
-            "median": _finite(self._sign * statistics.median(costs)),
-            "lowest": values[0] if values else None,
-            "highest": values[-1] if values else None,
-            "diverged": len(costs) - len(values),
-            "epochs_to_baseline": self._epochs_to_baseline(label),
-        }
+        return ComparedInitializer(
+            initializer=label,
+            median=plain(self._sign * statistics.median(costs)),
+            lowest=values[0] if values else None,
+            highest=values[-1] if values else None,
+            diverged=len(costs) - len(values),
+            epochs_to_baseline=self._epochs_to_baseline(label),
+        )
 
     def _epochs_to_baseline(self, label):
         """Returns after how many epochs the median run is as good as the baseline at the end."""
@@ -218,7 +246,7 @@ class Comparison(Result):
                 costs = (self._sign * value for value in run.curve(self.metric))
                 good = (at for at, cost in enumerate(costs, 1) if cost <= goal < math.inf)
                 reached.append(next(good, math.inf))
-        return _finite(statistics.median(reached))
+        return plain(statistics.median(reached))
 
 
 def is_better(costs, others):
@@ -275,10 +303,6 @@ def default_metric(names):
     if len(accuracies) == 1:
         return accuracies[0]
     return "val_loss" if "val_loss" in names else "loss"
-
-
-def _finite(value):
-    return value if math.isfinite(value) else None
 
 
 def _listed(labels):

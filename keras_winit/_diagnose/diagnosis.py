@@ -16,15 +16,16 @@ from keras_winit._calibrate import calibrate
 from keras_winit._diagnose import page, rules
 from keras_winit._diagnose.rules import Verb
 from keras_winit._measure.batch import take
-from keras_winit._measure.measure import Signal, measure
+from keras_winit._measure.measure import measure
+from keras_winit._measure.signal import Signal
 from keras_winit._network import restart
 from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
 from keras_winit._plan import initialize
-from keras_winit._plan.plan import make_plan
+from keras_winit._plan.plan import choices_of, make_plan
 from keras_winit._show import whole_file
 from keras_winit._show.plot import overview
-from keras_winit._show.result import Result, Table, plain
+from keras_winit._show.result import Result, plain
 from keras_winit._show.table import to_html
 from keras_winit.initializers._class_prior import output_bias
 
@@ -32,16 +33,12 @@ from keras_winit.initializers._class_prior import output_bias
 _MOST_ROWS = 60
 # Findings of one rule that are told one by one.
 _MOST_SHOWN = 3
-_HEADER = (
-    *("layer", "kind", "activation", "preactivation", "signal", "cosine", "dead", "saturated"),
-    *("gradient", "gradient / weight"),
-)
 _WRAPPER = textwrap.TextWrapper(
     100, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
 )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Diagnosis(Result):
     """What `diagnose` has seen: prints as a table with findings, in a notebook as HTML.
 
@@ -62,9 +59,25 @@ class Diagnosis(Result):
     signal: Signal
     findings: tuple
     before: "Diagnosis | None" = None
-    # Model, batch and loss, to mend and look again.
-    _again: tuple = field(default=(), compare=False)
     warnings: tuple = ()
+    # Model, batch and loss, to mend and look again; a pickle is without them.
+    _again: tuple = field(default=(), compare=False)
+
+    columns = {
+        "layer": "layer",
+        "kind": "kind",
+        "activation": "activation",
+        "preactivation": "preactivation.rms",
+        "signal": "output.rms",
+        "cosine": "output.cosine",
+        "dead": "output.dead",
+        "saturated": "saturated",
+        "gradient": "gradient",
+        "gradient / weight": "relative_gradient",
+    }
+
+    def __getstate__(self):
+        return {**vars(self), "_again": ()}
 
     @property
     def ok(self):
@@ -81,6 +94,11 @@ class Diagnosis(Result):
     def layers(self):
         """The numbers of every call of a layer with a kernel, in the order of the calls."""
         return self.signal.layers
+
+    @property
+    def rows(self):
+        """The same as `layers`."""
+        return self.layers
 
     @property
     def lead(self):
@@ -117,31 +135,37 @@ class Diagnosis(Result):
         return "; ".join(filter(None, notes)) + "."
 
     @property
-    def table(self):
-        """The numbers of every call of a layer with a kernel, with both sides of a `fix`."""
+    def title(self):
+        """Line above the table."""
         signal = self.signal
         batch = f"{signal.batch_size} samples" + (" of noise" if signal.is_drawn else "")
         title = f"Signal in model {signal.model!r}, {batch}"
         if signal.loss is not None:
             title += f", loss {signal.loss.value:.4g}"
-        header, rows = [*_HEADER], [_row(layer) for layer in signal.layers]
+        return title
+
+    @property
+    def table(self):
+        """The numbers of every call of a layer with a kernel, with both sides of a `fix`."""
+        table = super().table
         if self.before is not None:
+            before = self.before.table
             for name in ("signal", "gradient"):
-                place = header.index(name)
-                for row, old in zip(rows, map(_row, self.before.layers), strict=True):
-                    row.insert(place, old[_HEADER.index(name)])
-                header.insert(place, f"{name} before")
-        return Table(header, rows, title)
+                place, old = table.columns.index(name), before.columns.index(name)
+                table.columns.insert(place, f"{name} before")
+                for row, values in zip(table.rows, before.rows, strict=True):
+                    row.insert(place, values[old])
+        return table
 
     @property
     def shown(self):
         """The table that is printed, without the middle of a long one."""
-        columns, rows, title = self.table
-        left_out, half = len(rows) - _MOST_ROWS, _MOST_ROWS // 2
+        table, half = self.table, _MOST_ROWS // 2
+        left_out = len(table.rows) - _MOST_ROWS
         if left_out > 0:
-            middle = [f"... {left_out} layers more ...", *[None] * (len(columns) - 1)]
-            rows = [*rows[:half], middle, *rows[-half:]]
-        return Table(columns, rows, title)
+            middle = [f"... {left_out} more layers ...", *[None] * (len(table.columns) - 1)]
+            table.rows[half:-half] = [middle]
+        return table
 
     def plot(self, ax=None):
         """Draws signal and gradient over depth, dead and saturated units, and histograms.
@@ -168,7 +192,7 @@ class Diagnosis(Result):
 
     def _band(self):
         """Returns the sizes of the signal (low, high) that give no finding, `None` without one."""
-        first = math.sqrt(self.layers[0].output.second_moment)
+        first = self.layers[0].output.rms
         if not 0 < first < math.inf:
             return None
         factor = math.sqrt(rules.SIGNAL_LIMITS["warning"])
@@ -230,8 +254,13 @@ class Diagnosis(Result):
             The new `Diagnosis`, which shows this one as well.
 
         Raises:
-            ValueError: If there is nothing to apply.
+            ValueError: If there is nothing to apply, or no model to apply it to, as in a pickle.
         """
+        if not self._again:
+            raise ValueError(
+                "`fix` should be called on what `diagnose` returned. Received: a copy without the "
+                "model. Call `diagnose` again."
+            )
         model, batch, loss = self._again
         actions = [finding.action for finding in self.findings if finding.action is not None]
         if _output_bias(model, self.signal) is None:
@@ -310,7 +339,8 @@ def diagnose(model, x=None, y=None, *, loss=None):
 
 def _diagnose(network, batch, loss):
     signal = measure(network, batch, loss)
-    return Diagnosis(signal, tuple(rules.judge(signal)), None, (network.model, batch, loss))
+    findings = tuple(rules.judge(signal))
+    return Diagnosis(signal=signal, findings=findings, _again=(network.model, batch, loss))
 
 
 def _apply(changes, model, batch, signal, actions, seed):
@@ -350,8 +380,9 @@ def _without_biases(model, signal):
     """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
     plan = make_plan(model, "suggested")
     outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
-    keep = {c.weight.layer for c in plan.choices if c.weight.path in outputs}
-    for choice in plan.choices:
+    choices = choices_of(plan)
+    keep = {choice.weight.layer for choice in choices if choice.weight.path in outputs}
+    for choice in choices:
         weight = choice.weight
         if choice.from_layer and weight.role == "bias" and weight.layer not in keep:
             plan[weight.path] = "zeros"
@@ -374,25 +405,6 @@ def _prior(signal, shape):
         activation = "sigmoid"
     least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
     return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")
-
-
-def _row(layer):
-    weight = next((kernel for kernel in layer.kernels if kernel.gradient is not None), None)
-    relative = None
-    if weight is not None and weight.norm > 0:
-        relative = weight.gradient / weight.norm
-    return [
-        layer.layer,
-        layer.kind,
-        layer.activation,
-        math.sqrt(layer.preactivation.second_moment),
-        math.sqrt(layer.output.second_moment),
-        layer.output.cosine,
-        layer.output.dead,
-        layer.saturated,
-        layer.gradient,
-        relative,
-    ]
 
 
 def _texts(findings):

@@ -84,10 +84,10 @@ def curves(layers):
     An output layer's signal is what it has before its activation, as softmax makes it small. Of
     a signal that is not finite no fraction is known.
     """
-    handed_on = [layer.preactivation if layer.is_output else layer.output for layer in layers]
+    passed_on = [layer.preactivation if layer.is_output else layer.output for layer in layers]
     known = [layer if math.isfinite(layer.output.second_moment) else None for layer in layers]
     return {
-        "signal": [math.sqrt(summary.second_moment) for summary in handed_on],
+        "signal": [summary.rms for summary in passed_on],
         "gradient": [layer.gradient for layer in layers],
         "dead": [layer and layer.output.dead for layer in known],
         "saturated": [layer and layer.saturated for layer in known],

@@ -1,12 +1,13 @@
 """Which layers of a model are looked at, and which may hold kernels that are not known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_winit import _network
+from keras_winit._show.result import Part
 
 
-@dataclass(frozen=True)
-class UnknownWeight:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class UnknownWeight(Part):
     """A weight of a layer of which is not known what it does.
 
     Attributes:
@@ -20,8 +21,8 @@ class UnknownWeight:
     argument: str | None
 
 
-@dataclass(frozen=True)
-class UnknownLayers:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class UnknownLayers(Part):
     """The layers of one class whose kernels are not known.
 
     Attributes:
@@ -32,8 +33,8 @@ class UnknownLayers:
     """
 
     kind: str
-    layers: tuple
-    weights: tuple
+    layers: tuple = field(repr=False)
+    weights: tuple = field(repr=False)
     is_foreign: bool
 
     def __str__(self):
@@ -57,8 +58,8 @@ class UnknownLayers:
         return f"keras_winit.describe_layer({self.kind}, [{kernels}])"
 
 
-@dataclass(frozen=True)
-class Coverage:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Coverage(Part):
     """What was looked at of the layers that own weights.
 
     Attributes:
@@ -118,8 +119,12 @@ def coverage(weights, seen=()):
             unknown.setdefault(type(layer), []).append(of_layer)
         else:
             num_without_kernels += 1
-    unknown = tuple(_unknown_layers(cls, many) for cls, many in unknown.items())
-    return Coverage(len(owned), num_seen, num_without_kernels, unknown)
+    return Coverage(
+        num_layers=len(owned),
+        num_seen=num_seen,
+        num_without_kernels=num_without_kernels,
+        unknown=tuple(_unknown_layers(cls, many) for cls, many in unknown.items()),
+    )
 
 
 def check_kernels(network):
@@ -135,10 +140,10 @@ def check_kernels(network):
 
 def _unknown_layers(cls, many):
     return UnknownLayers(
-        cls.__name__,
-        tuple(of_layer[0].layer.path for of_layer in many),
-        tuple(map(_unknown_weight, many[0])),
-        issubclass(cls, _network.FOREIGN),
+        kind=cls.__name__,
+        layers=tuple(of_layer[0].layer.path for of_layer in many),
+        weights=tuple(map(_unknown_weight, many[0])),
+        is_foreign=issubclass(cls, _network.FOREIGN),
     )
 
 
@@ -146,4 +151,4 @@ def _unknown_weight(weight):
     argument = weight.argument
     if argument is None and hasattr(weight.layer, "kernel_initializer"):
         argument = "kernel_initializer"
-    return UnknownWeight(weight.name, weight.shape, argument)
+    return UnknownWeight(name=weight.name, shape=weight.shape, argument=argument)

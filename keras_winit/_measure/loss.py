@@ -1,7 +1,7 @@
 """What a backward pass starts from, and what a loss should be before training."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from keras_winit import _backends, _checks
 from keras_winit._network import snake_case
 from keras_winit._random import distributions
+from keras_winit._show.result import Part
 
 ops = keras.ops
 
@@ -18,8 +19,8 @@ _MEAN = "sum_over_batch_size"
 _SAMPLES_PER_CLASS = 5
 
 
-@dataclass(frozen=True)
-class LossSignal:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LossSignal(Part):
     """The loss before training, and what it would be at two constant outputs.
 
     Attributes:
@@ -35,7 +36,7 @@ class LossSignal:
     value: float
     uniform: float | None = None
     best: float | None = None
-    prior: tuple | None = None
+    prior: tuple | None = field(default=None, repr=False)
     from_logits: bool | None = None
 
 
@@ -153,7 +154,15 @@ class Objective:
         expected = (None, None, None)
         if isinstance(self.batch.y, np.ndarray) and ops.is_tensor(outputs):
             expected = self._expected(self.batch.y, outputs.shape)
-        return LossSignal(self.name, value, *expected, self.from_logits)
+        uniform, best, prior = expected
+        return LossSignal(
+            name=self.name,
+            value=value,
+            uniform=uniform,
+            best=best,
+            prior=prior,
+            from_logits=self.from_logits,
+        )
 
     def _expected(self, y, shape):
         """Returns the loss at even and at the best constant outputs, and the latter."""

@@ -1,19 +1,16 @@
 """Runs a model once, forward and backward, and measures every layer. No verdict."""
 
-import math
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 
 from keras_winit import _backends, _checks, _network
 from keras_winit._activations.activation import NOTHING
 from keras_winit._measure import statistics
-from keras_winit._measure.coverage import Coverage, check_kernels, coverage
-from keras_winit._measure.loss import LossSignal, Objective
+from keras_winit._measure.coverage import check_kernels, coverage
+from keras_winit._measure.loss import Objective
+from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
-from keras_winit._network.graph import Branch
 from keras_winit.initializers._describe import brief
 from keras_winit.initializers._fill import variances
 
@@ -21,185 +18,6 @@ ops = keras.ops
 
 # Half precision cannot hold small gradients: they are taken of a larger loss, as in training.
 _FLOAT16_SCALE = 2.0**10
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Numbers of a signal of (samples, positions, units).
-
-    Attributes:
-        largest: The largest magnitude.
-        mean: Over everything.
-        second_moment: Mean of the squares.
-        common: Second moment of the mean over the samples, the part that all of them share.
-        dead: Fraction of units that give nothing for any sample.
-        zero: Fraction of values that are zero.
-        num_samples: Number of samples.
-    """
-
-    largest: float
-    mean: float
-    second_moment: float
-    common: float
-    dead: float
-    zero: float
-    num_samples: int
-
-    @property
-    def variance(self):
-        """Over everything."""
-        return max(self.second_moment - self.mean**2, 0.0)
-
-    @property
-    def between_samples(self):
-        """Share of the variance that is between samples; the rest is between units."""
-        if not self.variance > 0:
-            return 0.0
-        return min(max(self.second_moment - self.common, 0.0) / self.variance, 1.0)
-
-    @property
-    def cosine(self):
-        """Mean inner product of two samples over their mean square; `None` for one sample."""
-        if self.num_samples < 2 or not self.second_moment > 0:
-            return None
-        excess = self.num_samples * self.common / self.second_moment - 1
-        return excess / (self.num_samples - 1)
-
-
-@dataclass(frozen=True)
-class KernelSignal:
-    """Numbers of one kernel.
-
-    Attributes:
-        path: Path of the weight.
-        role: `"kernel"`, `"recurrent"` or `"embedding"`.
-        shape: Its shape.
-        fan_in: Products that one output sums.
-        fan_out: Outputs that one input reaches.
-        initializer: What its layer draws it with.
-        mean: Mean of the weights.
-        second_moment: Mean of their squares.
-        asked: Variance that its initializer asks for by its true fans, or `None`.
-        asked_by_keras: The same by the fans that Keras counts.
-        repeated: Fraction of units that share all of their weights with another one.
-        gradient: Norm of the gradient by it, `None` where it has none.
-        twin: Path of an earlier kernel with the same values, or `None`.
-    """
-
-    path: str
-    role: str
-    shape: tuple
-    fan_in: float
-    fan_out: float
-    initializer: str
-    mean: float
-    second_moment: float
-    asked: float | None
-    asked_by_keras: float | None
-    repeated: float
-    gradient: float | None
-    twin: str | None
-
-    @property
-    def norm(self):
-        """Euclidean norm."""
-        return math.sqrt(self.second_moment * math.prod(self.shape))
-
-
-@dataclass(frozen=True)
-class LayerSignal:
-    """Numbers of one call of a layer with a kernel.
-
-    Attributes:
-        layer: Its path in the model, with a number from the second call on.
-        name: Name of the layer.
-        kind: Class of the layer.
-        activation: Name of what follows, or `None`.
-        normalized: Whether a normalization comes between.
-        is_first: Whether no other kernel comes before it.
-        is_output: Whether no other kernel comes after it.
-        branch: The residual `Branch` it is in, or `None`.
-        preactivation: `Summary` of what the kernel gives.
-        output: `Summary` of what is handed on, after normalization and activation.
-        saturated: Fraction of the output that is saturated; `None` for unbounded activations.
-        gradient: Norm of the gradient by the preactivation; `None` where the loss does not
-            depend on it.
-        sample: Up to 256 values of the output.
-        kernels: A `KernelSignal` for each kernel.
-        asked: Variance times fan_in that keeps the size of the signal by the activation, `None`
-            where no such number is known.
-        logit_std: Of attention, where it is the map of queries: standard deviation of the logits
-            over the keys; `None` elsewhere.
-        num_keys: Number of those keys.
-        token_cosine: Mean cosine between the tokens that come into that attention.
-    """
-
-    layer: str
-    name: str
-    kind: str
-    activation: str | None
-    normalized: bool
-    is_first: bool
-    is_output: bool
-    branch: Branch | None
-    preactivation: Summary
-    output: Summary
-    saturated: float | None
-    gradient: float | None
-    sample: np.ndarray
-    kernels: tuple
-    asked: float | None = None
-    logit_std: float | None = None
-    num_keys: int | None = None
-    token_cosine: float | None = None
-
-
-@dataclass(frozen=True)
-class InputSignal:
-    """Numbers of one input of a model.
-
-    Attributes:
-        name: Its name, or its place.
-        shape: Shape of the batch.
-        mean: Over everything.
-        second_moment: Mean of the squares.
-        is_tokens: Whether it holds integers.
-    """
-
-    name: str
-    shape: tuple
-    mean: float
-    second_moment: float
-    is_tokens: bool
-
-
-@dataclass(frozen=True)
-class Signal:
-    """What one forward and one backward pass have shown.
-
-    Attributes:
-        model: Name of the model.
-        batch_size: Number of samples.
-        is_drawn: Whether the batch is noise, for want of data.
-        layers: A `LayerSignal` for every call of a layer with a kernel, in the order of calls.
-        inputs: An `InputSignal` for every input.
-        outputs: A `Summary` for every output.
-        loss: `LossSignal`, or `None` without labels.
-        not_reached: Paths of layers with a kernel that were not called, or gave no floats.
-        problem: Why the graph could not be read, or `None`.
-        coverage: `Coverage`, which of the layers that own weights were looked at.
-    """
-
-    model: str
-    batch_size: int
-    is_drawn: bool
-    layers: tuple
-    inputs: tuple
-    outputs: tuple
-    loss: LossSignal | None
-    not_reached: tuple
-    problem: str | None
-    coverage: Coverage = Coverage()
 
 
 @_backends.kept_random_state()
@@ -233,7 +51,7 @@ def measure(network, batch, loss=None):
         for variable, gradient in zip(variables, gradients, strict=True)
         if gradient is not None and 0 not in variable.shape
     }
-    of_kernels = [_add_kernel(reductions, each) for each in network.kernels]
+    of_kernels = {each: _add_kernel(reductions, each) for each in network.kernels}
     of_outputs = [
         reductions.add(statistics.signal, each, unit_axis=-1)
         for each in keras.tree.flatten(outputs)
@@ -246,26 +64,28 @@ def measure(network, batch, loss=None):
     tapped = [each for each in taps.tapped if each.output is not None]
     reached = {o for each in tapped if sizes[each.tap] is not None for o in each.owners}
     kernels, alike = {}, {}
-    for weight, place in zip(network.kernels, of_kernels, strict=True):
-        # With JAX, what the loss does not depend on has a gradient as well: zero.
-        is_reached = weight.layer in reached
-        gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
+    for weight, place in of_kernels.items():
         if place is not None:
+            # With JAX, what the loss does not depend on has a gradient as well: zero.
+            is_reached = weight.layer in reached
+            gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
             signal = _kernel_signal(weight, numbers[place], gradient, alike)
             kernels.setdefault(weight.layer, []).append(signal)
     seen = {owner for each in tapped for owner in each.owners}
     not_reached = [each.layer.path for each in network.kernels if each.layer not in seen]
     return Signal(
-        model.name,
-        batch.size,
-        batch.is_drawn,
-        tuple(_layer_signal(e, network, numbers, norm(sizes[e.tap]), kernels) for e in tapped),
-        tuple(_input_signals(batch)),
-        tuple(_summary(numbers[place]) for place in of_outputs),
-        objective.signal(outputs),
-        tuple(dict.fromkeys(not_reached)),
-        network.problem,
-        coverage(network.weights, seen),
+        model=model.name,
+        batch_size=batch.size,
+        is_drawn=batch.is_drawn,
+        layers=tuple(
+            _layer_signal(each, network, numbers, norm(sizes[each.tap]), kernels) for each in tapped
+        ),
+        inputs=tuple(_input_signals(batch)),
+        outputs=tuple(_summary(numbers[place]) for place in of_outputs),
+        loss=objective.signal(outputs),
+        not_reached=tuple(dict.fromkeys(not_reached)),
+        problem=network.problem,
+        coverage=coverage(network.weights, seen),
     )
 
 
@@ -286,7 +106,13 @@ def _summary(numbers):
     samples, largest, mean, second_moment, common, dead, zero = map(float, numbers)
     square = largest * largest
     return Summary(
-        largest, largest * mean, square * second_moment, square * common, dead, zero, int(samples)
+        largest=largest,
+        mean=largest * mean,
+        second_moment=square * second_moment,
+        common=square * common,
+        dead=dead,
+        zero=zero,
+        num_samples=int(samples),
     )
 
 
@@ -298,24 +124,24 @@ def _layer_signal(tapped, network, numbers, gradient, kernels):
         return None if place is None else float(numbers[place])
 
     return LayerSignal(
-        tapped.path,
-        layer.name,
-        type(layer).__name__,
-        None if tapped.activation is None else tapped.activation.name,
-        tapped.normalized,
-        around.is_first,
-        around.is_output,
-        around.branch,
-        _summary(numbers[tapped.preactivation]),
-        _summary(numbers[tapped.output]),
-        number(tapped.saturated),
-        gradient,
-        statistics.split(numbers[tapped.output])[1],
-        tuple(kernel for owner in tapped.owners for kernel in kernels.get(owner, ())),
-        _asked(tapped.activation),
-        number(tapped.logit_std),
-        tapped.num_keys,
-        number(tapped.token_cosine),
+        layer=tapped.path,
+        name=layer.name,
+        kind=type(layer).__name__,
+        activation=None if tapped.activation is None else tapped.activation.name,
+        normalized=tapped.normalized,
+        is_first=around.is_first,
+        is_output=around.is_output,
+        branch=around.branch,
+        preactivation=_summary(numbers[tapped.preactivation]),
+        output=_summary(numbers[tapped.output]),
+        saturated=number(tapped.saturated),
+        gradient=gradient,
+        sample=statistics.split(numbers[tapped.output])[1],
+        kernels=tuple(kernel for owner in tapped.owners for kernel in kernels.get(owner, ())),
+        asked=_asked(tapped.activation),
+        logit_std=number(tapped.logit_std),
+        num_keys=tapped.num_keys,
+        token_cosine=number(tapped.token_cosine),
     )
 
 
@@ -354,18 +180,22 @@ def _num_blocks(weight):
 def _kernel_signal(weight, numbers, gradient, alike):
     low, high, mean, second_moment, repeated = statistics.split_kernel(numbers, _num_blocks(weight))
     initializer = weight.held_initializer()
+    fan_in, fan_out = weight.fans
+    asked, asked_by_keras = variances(weight, initializer)
     return KernelSignal(
-        weight.path,
-        weight.role,
-        weight.shape,
-        *weight.fans,
-        brief(initializer),
-        mean,
-        second_moment,
-        *variances(weight, initializer),
-        repeated,
-        gradient,
-        _twin(weight, low, high, alike),
+        path=weight.path,
+        role=weight.role,
+        shape=weight.shape,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        initializer=brief(initializer),
+        mean=mean,
+        second_moment=second_moment,
+        asked=asked,
+        asked_by_keras=asked_by_keras,
+        repeated=repeated,
+        gradient=gradient,
+        twin=_twin(weight, low, high, alike),
     )
 
 
@@ -384,10 +214,12 @@ def _twin(weight, low, high, seen):
 def _input_signals(batch):
     paths = keras.tree.flatten_with_path(batch.x)
     for path, array in paths:
-        is_tokens = array.dtype.kind in "iub"
         is_known = array.dtype.kind in "fiub" and array.size
         values = array.astype("float64") if is_known else np.zeros(1)
-        name = "/".join(map(str, path)) or "x"
         yield InputSignal(
-            name, array.shape, float(values.mean()), float((values**2).mean()), is_tokens
+            name="/".join(map(str, path)) or "x",
+            shape=array.shape,
+            mean=float(values.mean()),
+            second_moment=float((values**2).mean()),
+            is_tokens=array.dtype.kind in "iub",
         )

@@ -12,8 +12,8 @@ from keras_winit import _backends, _checks, _network
 from keras_winit._measure.coverage import coverage
 from keras_winit._network import restart
 from keras_winit._network.transaction import all_or_nothing
-from keras_winit._plan.plan import make_plan
-from keras_winit._show.result import Result, Table
+from keras_winit._plan.plan import choices_of, make_plan
+from keras_winit._show.result import Part, Result
 from keras_winit._turn import turn
 from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._describe import brief
@@ -21,21 +21,10 @@ from keras_winit.initializers._fill import fill, in_config
 
 _CHUNK = 1 << 16
 _MOST_SHOWN = 5  # of the weights that a warning lists
-# Headers of the table, and fields of a row.
-_COLUMNS = {
-    "weight": "weight",
-    "shape": "shape",
-    "fan in": "fan_in",
-    "fan out": "fan_out",
-    "drawn with": "initializer",
-    "std before": "before",
-    "std": "after",
-    "why": "reason",
-}
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class InitializedWeight(Part):
     """What happened to one weight.
 
     Attributes:
@@ -43,7 +32,7 @@ class Row:
         shape: Its shape.
         fan_in: Products that one output sums, `None` for other weights than kernels.
         fan_out: Outputs that one input reaches, or `None`.
-        initializer: What it was drawn with, or "left alone".
+        initializer: What it was drawn with, as one writes it, or `"left alone"`.
         before: Its standard deviation before, `None` for a weight without values.
         after: Its standard deviation now.
         reason: Why.
@@ -61,14 +50,14 @@ class Row:
     skipped: bool = False
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Initialization(Result):
     """What `initialize` has done: prints as a table, in a notebook as HTML.
 
     Attributes:
         model: Name of the model.
         seed: The seed, also where none was given: with it the same weights are drawn again.
-        rows: A `Row` for every weight.
+        rows: An `InitializedWeight` for every weight.
         notes: Sentences on what is left to do.
         warnings: Those of them on what was not reset and should be: `UserWarning`s as well.
 
@@ -85,16 +74,26 @@ class Initialization(Result):
     notes: tuple
     warnings: tuple = ()
 
+    columns = {
+        "weight": "weight",
+        "shape": "shape",
+        "fan in": "fan_in",
+        "fan out": "fan_out",
+        "drawn with": "initializer",
+        "std before": "before",
+        "std": "after",
+        "why": "reason",
+    }
+
     @property
     def skipped(self):
         """The rows of the weights that were left alone."""
         return tuple(row for row in self.rows if row.skipped)
 
     @property
-    def table(self):
-        """What was done to every weight."""
-        rows = [[getattr(row, field) for field in _COLUMNS.values()] for row in self.rows]
-        return Table([*_COLUMNS], rows, f"Model {self.model!r}, initialized with seed {self.seed}")
+    def title(self):
+        """Line above the table."""
+        return f"Model {self.model!r}, initialized with seed {self.seed}"
 
 
 @turn()
@@ -184,7 +183,7 @@ def initialize_within(
     seed = _checks.integer("seed", seed)
     _checks.flag("frozen", frozen)
     plan = make_plan(model, scheme)
-    choices = plan.choices
+    choices = choices_of(plan)
     chosen = {choice.weight.path for choice in choices}
     if only is not None:
         chosen = {weight.path for weight in plan.select(only, argument="only")}
@@ -212,7 +211,9 @@ def initialize_within(
     is_reset = isinstance(scheme, str) and scheme == "own"
     warned = (*(_not_reset(left) if is_reset else ()), *restart.kept(model))
     notes = (*asked.left_alone, *warned)
-    return Initialization(model.name, seed, tuple(rows), notes, warned)
+    return Initialization(
+        model=model.name, seed=seed, rows=tuple(rows), notes=notes, warnings=warned
+    )
 
 
 def _reason_to_skip(choice, frozen):
@@ -227,14 +228,16 @@ def _reason_to_skip(choice, frozen):
 
 def _row(choice, before, after, reason):
     weight = choice.weight
-    return Row(
-        weight.path,
-        weight.shape,
-        *weight.fans,
-        brief(None if reason else choice.initializer),
-        before,
-        after,
-        reason or choice.reason,
+    fan_in, fan_out = weight.fans
+    return InitializedWeight(
+        weight=weight.path,
+        shape=weight.shape,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        initializer=brief(None if reason else choice.initializer),
+        before=before,
+        after=after,
+        reason=reason or choice.reason,
         skipped=reason is not None,
     )
 

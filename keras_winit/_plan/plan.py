@@ -2,13 +2,43 @@
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from keras_winit import _backends
 from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.choice import REST, Choice
 from keras_winit._plan.schemes import SCHEMES, scheme_of
-from keras_winit._show.result import Result, Table
+from keras_winit._show.result import Part, Result
 from keras_winit.initializers._describe import as_initializer, brief
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlannedWeight(Part):
+    """What one weight should get, and why.
+
+    Attributes:
+        weight: Its path.
+        shape: Its shape.
+        fan_in: Products that one output sums, `None` for other weights than kernels.
+        fan_out: Outputs that one input reaches, or `None`.
+        followed_by: Name of the activation that follows, `None` for other weights than kernels.
+        held: The initializer that its layer has now, as one writes it.
+        initializer: The one that it should get, or `"left alone"`.
+        reason: Why.
+        reference: Where that comes from, or an empty string.
+        from_layer: Whether it is what the layer gives it, as there is nothing else to suggest.
+    """
+
+    weight: str
+    shape: tuple
+    fan_in: float | None
+    fan_out: float | None
+    followed_by: str | None
+    held: str
+    initializer: str
+    reason: str
+    reference: str
+    from_layer: bool = False
 
 
 class Plan(Result, Mapping):
@@ -22,6 +52,12 @@ class Plan(Result, Mapping):
         network: The `Network` of the model.
         choices: A `Choice` for every weight, in the order of the model.
 
+    Attributes:
+        model: Name of the model.
+        rows: A `PlannedWeight` for every weight, in the order of the model.
+        problem: Why the graph of the model could not be read, or `None`. It is then made from
+            the layers alone.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="first")])
@@ -31,21 +67,42 @@ class Plan(Result, Mapping):
     'Orthogonal'
     """
 
+    columns = {
+        "weight": "weight",
+        "shape": "shape",
+        "fan in": "fan_in",
+        "fan out": "fan_out",
+        "followed by": "followed_by",
+        "has": "held",
+        "should get": "initializer",
+        "why": "reason",
+        "reference": "reference",
+    }
+
     def __init__(self, network, choices):
         self._network = network
-        self.model, self.problem = network.model, network.problem
-        self._followed_by = {
-            choice.weight.path: network.after(choice.weight).name
-            if choice.weight.role == "kernel"
-            else None
-            for choice in choices
-        }
+        self.model, self.problem = network.model.name, network.problem
         self._choices = {choice.weight.path: choice for choice in choices}
 
     @property
-    def choices(self):
-        """The `Choice` of every weight, in the order of the model."""
-        return list(self._choices.values())
+    def rows(self):
+        """What every weight has and should get."""
+        return tuple(map(self._row, self._choices.values()))
+
+    def _row(self, choice):
+        weight, (fan_in, fan_out) = choice.weight, choice.weight.fans
+        return PlannedWeight(
+            weight=weight.path,
+            shape=weight.shape,
+            fan_in=fan_in,
+            fan_out=fan_out,
+            followed_by=self._network.after(weight).name if weight.role == "kernel" else None,
+            held=brief(weight.held_initializer()),
+            initializer=brief(choice.initializer),
+            reason=choice.reason,
+            reference=choice.reference,
+            from_layer=choice.from_layer,
+        )
 
     def __getitem__(self, path):
         if path not in self._choices:  # without the name of the model
@@ -79,7 +136,7 @@ class Plan(Result, Mapping):
     @property
     def notes(self):
         """What the weights get that are not in the table."""
-        others = len(self) - len(self.table.rows)
+        others = len(self) - len(self.shown.rows)
         return (f"Others ({others}): {REST}.",) if others else ()
 
     def select(self, names, argument):
@@ -87,27 +144,22 @@ class Plan(Result, Mapping):
         return self._network.select(names, argument)
 
     @property
-    def table(self):
-        """What the weights should get, but for those of which there is nothing to say."""
-        header = ["weight", "shape", "fan in", "fan out", "followed by", "has", "should get"]
-        rows = [
-            [
-                path,
-                choice.weight.shape,
-                *choice.weight.fans,
-                self._followed_by[path],
-                brief(choice.weight.held_initializer()),
-                brief(choice.initializer),
-                choice.reason,
-                choice.reference,
-            ]
-            for path, choice in self._choices.items()
-            if choice.weight.kernel is not None or not choice.from_layer
-        ]
-        title = f"Plan for model {self.model.name!r}"
+    def title(self):
+        """Line above the table."""
+        title = f"Plan for model {self.model!r}"
         if self.problem:
             title += f", from its layers alone, as its graph could not be read: {self.problem}"
-        return Table([*header, "why", "reference"], rows, title)
+        return title
+
+    @property
+    def shown(self):
+        """The kernels, and other weights of which there is something to say."""
+        return self._tabulate(r for r in self.rows if r.fan_in is not None or not r.from_layer)
+
+
+def choices_of(plan):
+    """Returns the `Choice` of every weight, in the order of the model."""
+    return list(plan._choices.values())
 
 
 @_backends.kept_random_state()
@@ -175,11 +227,11 @@ def make_plan(model, scheme):
     network = Network(model, anew=True)
     network.check_built()
     if isinstance(scheme, Plan):
-        planned = [id(choice.weight.variable) for choice in scheme.choices]
+        planned = [id(choice.weight.variable) for choice in choices_of(scheme)]
         if planned != [id(weight.variable) for weight in network.weights]:
             raise ValueError(
                 f"`scheme` should be a plan for this model. Received: a plan for model "
-                f"{scheme.model.name!r}, whose weights are not those of {model.name!r}."
+                f"{scheme.model!r}, whose weights are not those of {model.name!r}."
             )
         return scheme
     if isinstance(scheme, str) and scheme in SCHEMES:

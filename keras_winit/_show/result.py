@@ -1,8 +1,10 @@
 """What all results share: a table with what is said of it, as text, HTML, dict and data frame."""
 
+import dataclasses
 import functools
 import html
 import math
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ class Table(NamedTuple):
     """A table of a result.
 
     Attributes:
-        columns: Names of the columns.
+        columns: List of strings, the names of the columns.
         rows: A list of values for each row.
         title: Line above.
     """
@@ -27,14 +29,26 @@ class Table(NamedTuple):
 class Result:
     """Base of what the functions of this package return.
 
+    Printed it is a table of text, in a notebook one of HTML.
+
     Attributes:
-        table: A `Table`, which a subclass gives.
-        shown: What is printed of it; all of it unless a subclass leaves some out.
-        lead: Texts above the table.
+        rows: What it consists of: an object for each row of the table.
+        columns: Dict from the header of each column to the attribute of a row that it shows.
+        title: Line above the table.
+        lead: Texts above all of it.
         notes: Texts below the table.
     """
 
-    lead = notes = ()
+    columns, title, lead, notes = {}, "", (), ()
+
+    @property
+    def table(self):
+        """All rows, as a `Table` of values."""
+        return self._tabulate(self.rows)
+
+    def _tabulate(self, rows):
+        values = [[attrgetter(name)(row) for name in self.columns.values()] for row in rows]
+        return Table([*self.columns], values, self.title)
 
     @property
     def shown(self):
@@ -71,6 +85,16 @@ class Result:
                 "`to_frame` needs pandas. Install it with `pip install pandas`."
             ) from error
         return pandas.DataFrame(self.table.rows, columns=self.table.columns)
+
+
+class Part:
+    """Base of what results consist of, which prints as one line."""
+
+    def __repr__(self):
+        names = [each.name for each in dataclasses.fields(self) if each.repr]
+        values = [getattr(self, name) for name in names]
+        texts = [f"{v:.4g}" if isinstance(v, float) else repr(v) for v in values]
+        return f"{type(self).__name__}({', '.join(map('='.join, zip(names, texts, strict=True)))})"
 
 
 @functools.singledispatch

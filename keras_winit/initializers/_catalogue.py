@@ -8,11 +8,11 @@ import keras
 from keras_winit import _checks
 from keras_winit._network import snake_case
 from keras_winit._references import GLOROT, HE, SAXE, SELU, Reference
-from keras_winit._show.result import Result, Table
+from keras_winit._show.result import Part, Result
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, repr=False)
+class Entry(Part):
     """One initializer.
 
     Attributes:
@@ -182,6 +182,14 @@ class Catalogue(Result, Sequence):
     'truncated normal of variance 2 / fan_in'
     """
 
+    columns = {
+        "class": "name",
+        "string": "alias",
+        "what it draws": "formula",
+        "when": "when",
+        "reference": "reference",
+    }
+
     def __init__(self, entries):
         self._entries = tuple(entries)
 
@@ -205,11 +213,9 @@ class Catalogue(Result, Sequence):
         return len(self._entries)
 
     @property
-    def table(self):
-        """What there is to say of every initializer."""
-        header = ["class", "string", "what it draws", "when", "reference"]
-        rows = [[e.name, e.alias, e.formula, e.when, e.reference] for e in self._entries]
-        return Table(header, rows)
+    def rows(self):
+        """An `Entry` for every initializer."""
+        return self._entries
 
     def to_markdown(self):
         """Returns the table in Markdown, with links."""

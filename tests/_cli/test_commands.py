@@ -545,12 +545,12 @@ def test_a_narrow_table_keeps_weights_choices_and_reasons(run, folder, monkeypat
     widen(monkeypatch, 80)
     _, output, _ = run("suggest healthy.keras")
     flat = " ".join(output.split())
-    for choice in plan.choices:
-        if choice.weight.kernel is not None:
-            assert f"{choice.weight.path} " in flat
-            assert type(choice.initializer).__name__ in flat
-            assert choice.reason in flat
-            assert choice.reference in flat
+    for row in plan.rows:
+        if row.fan_in is not None:
+            assert f"{row.weight} " in flat
+            assert row.initializer in flat
+            assert row.reason in flat
+            assert row.reference in flat
     assert output != f"{plan}\n"
     assert run("suggest healthy.keras --wide")[1] == f"{plan}\n"
 

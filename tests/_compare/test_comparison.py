@@ -20,12 +20,18 @@ NAN, INF = math.nan, math.inf
 def comparison(accuracies, baseline="own", losses=None):
     """Returns a comparison of accuracies by initializer: the curve of every seed."""
     runs = [
-        Run(label, seed, {"loss": (losses or {}).get(label, (1.0,) * len(curve)), "acc": curve})
+        Run(
+            initializer=label,
+            seed=seed,
+            curves={"loss": (losses or {}).get(label, (1.0,) * len(curve)), "acc": curve},
+        )
         for label, curves in accuracies.items()
         for seed, curve in enumerate(curves)
     ]
     epochs = max(len(run.curves["acc"]) for run in runs)
-    return Comparison("acc", True, baseline, epochs, tuple(runs))
+    return Comparison(
+        metric="acc", higher_is_better=True, baseline=baseline, epochs=epochs, runs=tuple(runs)
+    )
 
 
 def ends(**values):
@@ -77,8 +83,13 @@ def test_a_run_has_diverged_if_its_loss_was_ever_no_finite_number(losses):
 
 
 def test_lower_is_better_for_a_loss():
-    runs = [Run(label, 0, {"loss": (loss,)}) for label, loss in (("own", 2.0), ("he", -1.0))]
-    found = Comparison("loss", False, "own", 1, tuple(runs))
+    runs = [
+        Run(initializer=label, seed=0, curves={"loss": (loss,)})
+        for label, loss in (("own", 2.0), ("he", -1.0))
+    ]
+    found = Comparison(
+        metric="loss", higher_is_better=False, baseline="own", epochs=1, runs=tuple(runs)
+    )
     assert found.best == "he"
     assert "lower is better" in repr(found)
     assert found.to_dict()["initializers"][0]["median"] == -1.0
@@ -92,7 +103,7 @@ def test_epochs_to_the_baseline_are_those_of_the_median_run():
             "slow": [(0.0, 0.0, 0.0), (0.1, 0.9, 0.4), (0.1, 0.1, 0.4)],
         }
     )
-    epochs = {each["initializer"]: each["epochs_to_baseline"] for each in found._summaries()}
+    epochs = {row.initializer: row.epochs_to_baseline for row in found.rows}
     assert epochs == {"own": 3, "he": 2, "slow": None}
 
 

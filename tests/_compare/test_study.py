@@ -7,13 +7,13 @@ import sys
 import keras_tuner
 import pytest
 
-from keras_winit._compare import study as _study
+from keras_winit._compare import study
 
 WANTED = [{"initializer": label, "seed": seed} for seed in range(2) for label in ("a", "b", "c")]
 
 
 @pytest.fixture
-def study(tmp_path):
+def runner(tmp_path):
     """Returns a function that runs a study, and the runs that it has done so far."""
     done = []
 
@@ -23,7 +23,7 @@ def study(tmp_path):
             done.append(values)
             return curves
 
-        return _study.run(wanted, record, directory, "study", verbose)
+        return study.run(wanted, record, directory, "study", verbose)
 
     return run, done
 
@@ -54,14 +54,14 @@ def fail_after(number, error):
     return train
 
 
-def test_every_run_is_done_once_in_order_and_its_curves_are_returned(study):
-    run, done = study
+def test_every_run_is_done_once_in_order_and_its_curves_are_returned(runner):
+    run, done = runner
     assert equal(run())
     assert done == WANTED
 
 
-def test_a_finished_study_is_read(study):
-    run, done = study
+def test_a_finished_study_is_read(runner):
+    run, done = runner
     first = run()
     done.clear()
     assert repr(run()) == repr(first)
@@ -70,8 +70,8 @@ def test_a_finished_study_is_read(study):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError("no memory")])
 @pytest.mark.parametrize("number", [0, 1, 4])
-def test_a_study_that_was_interrupted_goes_on_with_what_is_missing(study, error, number):
-    run, done = study
+def test_a_study_that_was_interrupted_goes_on_with_what_is_missing(runner, error, number):
+    run, done = runner
     with pytest.raises(error if isinstance(error, type) else type(error)):
         run(train=fail_after(number, error))
     assert done == WANTED[:number]
@@ -79,8 +79,8 @@ def test_a_study_that_was_interrupted_goes_on_with_what_is_missing(study, error,
     assert done == WANTED
 
 
-def test_a_file_that_was_half_written_costs_its_run_alone(study, tmp_path):
-    run, done = study
+def test_a_file_that_was_half_written_costs_its_run_alone(runner, tmp_path):
+    run, done = runner
     run()
     for number in (1, 4):
         path = files(tmp_path)[number]
@@ -113,8 +113,8 @@ WRONG_FORMS = {
 
 
 @pytest.mark.parametrize("form", WRONG_FORMS)
-def test_a_file_of_another_form_is_named_and_what_to_do(study, tmp_path, form):
-    run, done = study
+def test_a_file_of_another_form_is_named_and_what_to_do(runner, tmp_path, form):
+    run, done = runner
     run()
     path = files(tmp_path)[2]
     path.write_text(json.dumps(WRONG_FORMS[form](json.loads(path.read_text()))))
@@ -130,8 +130,8 @@ def test_a_file_of_another_form_is_named_and_what_to_do(study, tmp_path, form):
     assert done == [WANTED[2]]
 
 
-def test_a_file_that_cannot_be_read_is_named(study, tmp_path):
-    run, _ = study
+def test_a_file_that_cannot_be_read_is_named(runner, tmp_path):
+    run, _ = runner
     run()
     path = files(tmp_path)[2]
     path.unlink()
@@ -142,8 +142,8 @@ def test_a_file_that_cannot_be_read_is_named(study, tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trials": 3}'])
 @pytest.mark.parametrize("name", ["oracle.json", "tuner0.json"])
-def test_other_files_of_the_folder_are_not_needed(study, tmp_path, name, content):
-    run, done = study
+def test_other_files_of_the_folder_are_not_needed(runner, tmp_path, name, content):
+    run, done = runner
     run()
     (tmp_path / "study" / name).write_text(content)
     done.clear()
@@ -151,8 +151,8 @@ def test_other_files_of_the_folder_are_not_needed(study, tmp_path, name, content
     assert done == []
 
 
-def test_runs_that_are_added_are_done_and_others_are_left_out(study):
-    run, done = study
+def test_runs_that_are_added_are_done_and_others_are_left_out(runner):
+    run, done = runner
     run()
     more = [*WANTED[1:4], {"initializer": "d", "seed": 0}, {"initializer": "a", "seed": 7}]
     done.clear()
@@ -163,8 +163,8 @@ def test_runs_that_are_added_are_done_and_others_are_left_out(study):
     assert done == []
 
 
-def test_an_error_ends_the_study_and_is_raised_as_it_is(study):
-    run, done = study
+def test_an_error_ends_the_study_and_is_raised_as_it_is(runner):
+    run, done = runner
     error = ValueError("as it is")
     with pytest.raises(ValueError, match="as it is") as caught:
         run(train=fail_after(2, error))
@@ -172,26 +172,26 @@ def test_an_error_ends_the_study_and_is_raised_as_it_is(study):
     assert len(done) == 2
 
 
-def test_values_that_are_not_finite_are_kept_as_nan(study):
-    run, _ = study
+def test_values_that_are_not_finite_are_kept_as_nan(runner):
+    run, _ = runner
     (found,) = run(WANTED[:1], lambda values: {"loss": [1.0, math.inf], "acc": [math.nan, 2.0]})
     assert repr(found) == repr({"acc": [math.nan, 2.0], "loss": [1.0, math.nan]})
 
 
-def test_a_single_process_keeps_what_a_worker_would_send(study):
-    run, _ = study
+def test_a_single_process_keeps_what_a_worker_would_send(runner):
+    run, _ = runner
     (found,) = run(WANTED[:1], lambda values: {"loss": [1 / 3]})
     assert found == {"loss": [0.3333333432674408]}
 
 
-def test_curves_of_more_than_nine_epochs_are_in_order(study):
-    run, _ = study
+def test_curves_of_more_than_nine_epochs_are_in_order(runner):
+    run, _ = runner
     values = [float(each) for each in range(12)]
     assert run(WANTED[:1], lambda _: {"loss": values}) == [{"loss": values}]
 
 
-def test_the_folder_is_a_study_of_keras_tuner(study, tmp_path):
-    run, _ = study
+def test_the_folder_is_a_study_of_keras_tuner(runner, tmp_path):
+    run, _ = runner
     run()
     trials = [json.loads(path.read_text()) for path in files(tmp_path)]
     assert [trial["hyperparameters"]["values"] for trial in trials] == WANTED
@@ -205,8 +205,8 @@ def test_the_folder_is_a_study_of_keras_tuner(study, tmp_path):
     assert [each.values for each in tuner.get_best_hyperparameters(1)] == [WANTED[0]]
 
 
-def test_progress_counts_the_runs_that_were_missing(study, capsys):
-    run, _ = study
+def test_progress_counts_the_runs_that_were_missing(runner, capsys):
+    run, _ = runner
     run(WANTED[:2])
     assert capsys.readouterr().out == ""
     run(verbose=1)
@@ -217,8 +217,8 @@ def test_progress_counts_the_runs_that_were_missing(study, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_without_keras_tuner_the_error_says_how_to_install_it(study, monkeypatch):
+def test_without_keras_tuner_the_error_says_how_to_install_it(runner, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    run, _ = study
+    run, _ = runner
     with pytest.raises(ImportError, match=r'pip install "keras-winit\[tune\]"'):
         run()

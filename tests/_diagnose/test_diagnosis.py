@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._diagnose.diagnosis import Diagnosis
 from keras_winit._diagnose.rules import judge
-from keras_winit._measure.coverage import Coverage
-from keras_winit._measure.loss import LossSignal
-from keras_winit._measure.measure import KernelSignal, LayerSignal, Signal, Summary
+from keras_winit.results import (
+    Coverage,
+    Diagnosis,
+    KernelSignal,
+    LayerSignal,
+    LossSignal,
+    Signal,
+    Summary,
+)
 
 layers = keras.layers
 GOLDEN = Path(__file__).parents[1] / "golden" / "diagnosis.txt"
@@ -61,7 +66,8 @@ def same(first, second):
 
 
 def layer_by_hand(number, size, **changes):
-    summary = Summary(3 * size, 0.0, size**2, 0.1 * size**2, 0.125, 0.5, 16)
+    numbers = {"largest": 3 * size, "mean": 0.0, "second_moment": size**2, "dead": 0.125}
+    summary = Summary(**numbers, common=0.1 * size**2, zero=0.5, num_samples=16)
     path = f"net/hidden_{number}"
     moments = {"mean": 0.0, "second_moment": 0.125 * size, "repeated": 0.0, "gradient": 2.0}
     kernel = KernelSignal(
@@ -81,15 +87,20 @@ def signal_by_hand(number=4, **changes):
     hidden = [layer_by_hand(place, 10.0 ** (-2 * place)) for place in range(number)]
     last = {"activation": None, "is_output": True, "asked": 1.0, "gradient": 1.25}
     hidden.append(layer_by_hand(number, 0.25, **last))
-    loss = LossSignal("sparse_categorical_crossentropy", 1.1, math.log(3), None, None, True)
-    coverage = Coverage(number + 1, number + 1)
-    signal = Signal("net", 16, False, tuple(hidden), (), (), loss, (), None, coverage)
+    loss = LossSignal(
+        name="sparse_categorical_crossentropy", value=1.1, uniform=math.log(3), from_logits=True
+    )
+    signal = Signal(
+        **{"model": "net", "batch_size": 16, "is_drawn": False, "layers": tuple(hidden)},
+        **{"inputs": (), "outputs": (), "loss": loss, "not_reached": (), "problem": None},
+        coverage=Coverage(num_layers=number + 1, num_seen=number + 1),
+    )
     return replace(signal, **changes)
 
 
 def diagnosis_by_hand(**changes):
     signal = signal_by_hand(**changes)
-    return Diagnosis(signal, tuple(judge(signal)))
+    return Diagnosis(signal=signal, findings=tuple(judge(signal)))
 
 
 def test_text_is_what_it_was():
@@ -116,7 +127,7 @@ def test_table_of_800_layers_leaves_out_the_middle():
     rows = [line for line in text.splitlines() if line.startswith(("net/", "..."))]
     assert len(rows) == 61
     assert rows[29].startswith("net/hidden_29 ")
-    assert rows[30].startswith("... 740 layers more ...")
+    assert rows[30].startswith("... 740 more layers ...")
     assert rows[31].startswith("net/hidden_770 ")
 
 
@@ -135,7 +146,7 @@ def test_html_escapes_what_a_user_has_named():
     signal = replace(signal_by_hand(), model=name, not_reached=("<i>",))
     # The signal vanishes at the third layer, so its name is in a finding as well.
     signal = replace(signal, layers=tuple(replace(each, layer=name) for each in signal.layers))
-    first = Diagnosis(signal, tuple(judge(signal)))
+    first = Diagnosis(signal=signal, findings=tuple(judge(signal)))
     for each in (first, replace(first, before=first)):
         text = each._repr_html_()
         assert "<b>net" not in text
@@ -151,7 +162,9 @@ def test_ok_is_whether_there_is_no_error():
         for severity in ("error", "warning")
     )
     signal = signal_by_hand()
-    found = [Diagnosis(signal, findings).ok for findings in ((), (warning,), (warning, error))]
+    found = [
+        Diagnosis(signal=signal, findings=each).ok for each in ((), (warning,), (warning, error))
+    ]
     assert found == [True, True, False]
 
 

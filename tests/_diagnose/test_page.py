@@ -6,16 +6,27 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from keras_winit._diagnose import page as _report
+from keras_winit._diagnose.page import DARK, LIGHT, Section, curves, page, verdict
 from keras_winit._diagnose.rules import Finding
-from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
-from keras_winit._measure.loss import LossSignal
-from keras_winit._measure.measure import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._show import plot
+from keras_winit.results import (
+    Coverage,
+    InputSignal,
+    KernelSignal,
+    LayerSignal,
+    LossSignal,
+    Signal,
+    Summary,
+    UnknownLayers,
+    UnknownWeight,
+)
 
 BAD = "<b>&\"'</b>"
 NAN, INF = float("nan"), float("inf")
-SUMMARY = Summary(2.0, 0.1, 0.25, 0.01, 0.125, 0.5, 8)
+SUMMARY = Summary(
+    largest=2.0, mean=0.1, second_moment=0.25, common=0.01, dead=0.125, zero=0.5, num_samples=8
+)
+INPUT = InputSignal(name="x", shape=(8, 4), mean=1.0, second_moment=5.0, is_tokens=False)
 KERNEL = KernelSignal(
     path="dense/kernel",
     role="kernel",
@@ -73,14 +84,14 @@ def section(findings=(), number=3, title="", band=(0.1, 10.0), **changed):
         "batch_size": 8,
         "is_drawn": False,
         "layers": layers(number),
-        "inputs": (InputSignal("x", (8, 4), 1.0, 5.0, False),),
+        "inputs": (INPUT,),
         "outputs": (SUMMARY,),
         "loss": None,
         "not_reached": (),
         "problem": None,
-        "coverage": Coverage(number, number),
+        "coverage": Coverage(num_layers=number, num_seen=number),
     }
-    return _report.Section(Signal(**(fields | changed)), tuple(findings), band, title)
+    return Section(Signal(**(fields | changed)), tuple(findings), band, title)
 
 
 class Page(HTMLParser):
@@ -124,11 +135,11 @@ class Page(HTMLParser):
 
 
 def read(*sections):
-    return Page(_report.page(sections))
+    return Page(page(sections))
 
 
 def test_title_and_facts_name_model_and_batch():
-    page = read(section(loss=LossSignal("mse", 2.5, 1.25)))
+    page = read(section(loss=LossSignal(name="mse", value=2.5, uniform=1.25)))
     assert page.text.startswith("Signal in model model Signal in model model nothing wrong batch")
     assert "batch 8 samples layers looked at 3 of 3 layers with weights" in page.text
     assert "input x shape (8, 4), mean 1, standard deviation 2 loss" in page.text
@@ -140,7 +151,7 @@ def test_facts_say_what_was_not_seen():
     assert "8 samples of noise, not of data" in page.text
     assert "not reached model/a, model/b" in page.text
     assert "graph not read no graph" in page.text
-    tokens = InputSignal("words", (8, 4), 1.0, 5.0, True)
+    tokens = dataclasses.replace(INPUT, name="words", is_tokens=True)
     assert "input words shape (8, 4), tokens" in read(section(inputs=(tokens,))).text
 
 
@@ -156,7 +167,7 @@ def test_facts_say_what_was_not_seen():
 def test_verdict_counts_errors_and_warnings(severities, words, look):
     names = {"e": "error", "w": "warning"}
     findings = [dataclasses.replace(FINDING, severity=names[each]) for each in severities]
-    assert _report.verdict(findings, Coverage()) == words
+    assert verdict(findings, Coverage()) == words
     page = read(section(findings))
     assert page.all("h2") == [{"class": look}]
     assert ("layer with an error" in page.text) == (look == "error")
@@ -245,26 +256,27 @@ def test_all_strings_are_escaped():
     ]
     kernel = dataclasses.replace(KERNEL, initializer=BAD)
     layer = dataclasses.replace(LAYER, layer=BAD, kind=BAD, activation=BAD, kernels=(kernel,))
-    unknown = UnknownLayers(BAD, (BAD,), (UnknownWeight(BAD, (2, 3), BAD),), False)
+    weight = UnknownWeight(name=BAD, shape=(2, 3), argument=BAD)
+    unknown = UnknownLayers(kind=BAD, layers=(BAD,), weights=(weight,), is_foreign=False)
     harmless = read(section([FINDING, FINDING], number=1))
-    page = _report.page(
+    text = page(
         [
             section(
                 findings,
                 title=BAD,
                 model=BAD,
                 layers=(layer,),
-                inputs=(InputSignal(BAD, (1,), 0.0, 1.0, False),),
-                loss=LossSignal(BAD, 1.0),
+                inputs=(dataclasses.replace(INPUT, name=BAD),),
+                loss=LossSignal(name=BAD, value=1.0),
                 not_reached=(BAD,),
                 problem=BAD,
-                coverage=Coverage(2, 1, 0, (unknown,)),
+                coverage=Coverage(num_layers=2, num_seen=1, unknown=(unknown,)),
             )
         ]
     )
-    assert {tag for tag, _ in Page(page).tags} - {tag for tag, _ in harmless.tags} <= {"b"}
-    assert "<b>&" not in page
-    assert page.count("&lt;b&gt;&amp;") > 15
+    assert {tag for tag, _ in Page(text).tags} - {tag for tag, _ in harmless.tags} <= {"b"}
+    assert "<b>&" not in text
+    assert text.count("&lt;b&gt;&amp;") > 15
 
 
 def test_page_needs_nothing_else():
@@ -273,11 +285,14 @@ def test_page_needs_nothing_else():
     assert not [
         each for _, each in page.tags if "src" in each or "style" in each and "url" in each["style"]
     ]
-    assert "@import" not in _report.page([section()])
-    assert "url(" not in _report.page([section()])
-    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all(
-        "meta"
-    )
+    viewport = {"name": "viewport", "content": "width=device-width, initial-scale=1"}
+    assert viewport in page.all("meta")
+
+
+def test_style_needs_nothing_else():
+    text = page([section()])
+    assert "@import" not in text
+    assert "url(" not in text
 
 
 def test_a_table_has_every_layer_with_its_numbers():
@@ -293,25 +308,26 @@ def test_a_table_has_every_layer_with_its_numbers():
 def test_curves_are_what_is_drawn():
     broken = dataclasses.replace(LAYER, output=dataclasses.replace(SUMMARY, second_moment=NAN))
     output = dataclasses.replace(LAYER, is_output=True, saturated=0.5, gradient=None)
-    curves = _report.curves([LAYER, output, dataclasses.replace(broken, saturated=0.0)])
-    assert curves["signal"][:2] == [0.5, 3.0]
-    assert np.isnan(curves["signal"][2])
-    assert curves["gradient"] == [2.0, None, 2.0]
-    assert curves["dead"] == [0.125, 0.125, None]
-    assert curves["saturated"] == [None, 0.5, None]
-    axes = plot.overview(None, layers=list("abc"), samples=[np.zeros(2)] * 3, **curves)
+    drawn = curves([LAYER, output, dataclasses.replace(broken, saturated=0.0)])
+    assert drawn["signal"][:2] == [0.5, 3.0]
+    assert np.isnan(drawn["signal"][2])
+    assert drawn["gradient"] == [2.0, None, 2.0]
+    assert drawn["dead"] == [0.125, 0.125, None]
+    assert drawn["saturated"] == [None, 0.5, None]
+    axes = plot.overview(None, layers=list("abc"), samples=[np.zeros(2)] * 3, **drawn)
     assert axes[0].lines[0].get_ydata()[1] == 3.0
 
 
 @pytest.mark.parametrize("size", [0.0, NAN, INF])
 def test_numbers_that_are_no_measure_are_shown_as_they_are(size):
-    summary = Summary(size, size, size, size, 0.0, 0.0, 8)
+    sizes = dict.fromkeys(("largest", "mean", "second_moment", "common"), size)
+    summary = dataclasses.replace(SUMMARY, **sizes, dead=0.0, zero=0.0)
     finding = dataclasses.replace(FINDING, value=size, limit=INF)
     page = read(
         section(
             [finding],
             layers=layers(3, output=summary, preactivation=summary, gradient=size),
-            loss=LossSignal("mse", size),
+            loss=LossSignal(name="mse", value=size),
             band=None,
         )
     )
@@ -328,9 +344,9 @@ def test_sections_follow_each_other_with_their_titles():
 
 def test_a_page_of_800_layers_is_under_a_megabyte():
     findings = [dataclasses.replace(FINDING, layer=f"model/dense{i}") for i in range(800)]
-    page = _report.page([section(findings, number=800), section(number=800)])
-    assert len(Page(page).all("tr")) == 2 * 801
-    assert len(page.encode()) < 1_000_000
+    text = page([section(findings, number=800), section(number=800)])
+    assert len(Page(text).all("tr")) == 2 * 801
+    assert len(text.encode()) < 1_000_000
 
 
 def luminance(color):
@@ -345,7 +361,7 @@ def contrast(*colors):
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("colors", [_report.LIGHT, _report.DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
 def test_contrast_is_that_of_wcag_aa(colors):
     texts = ("text", "muted", "link", "error", "warning", "ok")
     for text, paper in itertools.product(texts, ("paper", "card")):
@@ -355,21 +371,21 @@ def test_contrast_is_that_of_wcag_aa(colors):
 
 
 def test_both_sets_of_colors_are_in_the_style_and_no_other():
-    page = _report.page([section()])
-    style = page[page.index("<style>") : page.index("</style>")]
-    assert _report.LIGHT.keys() == _report.DARK.keys()
-    assert set(re.findall(r"var\(--([\w-]+)\)", style)) == _report.LIGHT.keys()
+    text = page([section()])
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert LIGHT.keys() == DARK.keys()
+    assert set(re.findall(r"var\(--([\w-]+)\)", style)) == LIGHT.keys()
     assert set(re.findall(r"#[0-9a-f]{3,6}\b", style)) == {
-        *_report.LIGHT.values(),
-        *_report.DARK.values(),
+        *LIGHT.values(),
+        *DARK.values(),
     }
     light, dark = style.split("@media (prefers-color-scheme: dark)")
-    assert all(f"--{name}:{color};" in light for name, color in _report.LIGHT.items())
-    assert all(f"--{name}:{color};" in dark for name, color in _report.DARK.items())
+    assert all(f"--{name}:{color};" in light for name, color in LIGHT.items())
+    assert all(f"--{name}:{color};" in dark for name, color in DARK.items())
 
 
 def test_no_text_is_smaller_than_14_pixels():
-    style = re.search(r"<style>(.*)</style>", _report.page([section()]), re.DOTALL).group(1)
+    style = re.search(r"<style>(.*)</style>", page([section()]), re.DOTALL).group(1)
     sizes = [int(size) for size in re.findall(r"font(?:-size)?: (\d+)px", style)]
     assert len(sizes) > 8
     assert min(sizes) >= 14

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_winit._measure import batch as _batch
+from keras_winit._measure import batch
 from keras_winit._network.network import Network
 
 layers = keras.layers
@@ -16,7 +16,7 @@ def normal(*shape, seed=0):
 
 
 def take(model, x=None, y=None):
-    return _batch.take(Network(model), x, y)
+    return batch.take(Network(model), x, y)
 
 
 def dense(*shape, **arguments):

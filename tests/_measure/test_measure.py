@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_winit._measure import batch
-from keras_winit._measure import measure as _signal
+from keras_winit._measure.batch import take
+from keras_winit._measure.measure import measure
 from keras_winit._network.network import Network
 from keras_winit._random import distributions
 
@@ -23,9 +23,9 @@ def normal(*shape, seed=0, mean=0.0):
     return np.random.default_rng(seed).normal(mean, size=shape).astype("float32")
 
 
-def measure(model, x=None, y=None, loss=None):
+def measured(model, x=None, y=None, loss=None):
     network = Network(model)
-    return _signal.measure(network, batch.take(network, x, y), loss)
+    return measure(network, take(network, x, y), loss)
 
 
 def by_name(signal):
@@ -105,7 +105,7 @@ def small():
 @pytest.fixture(scope="module")
 def small_signal(small):
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
-    return measure(small["model"], small["x"], small["y"], loss)
+    return measured(small["model"], small["x"], small["y"], loss)
 
 
 def test_signal_of_each_layer_agrees_with_numpy(small, small_signal):
@@ -161,7 +161,7 @@ def test_the_rest_agrees_with_numpy(small, small_signal):
 
 def test_without_labels_the_gradient_is_that_of_a_random_projection(small):
     model, x = small["model"], small["x"]
-    signal = measure(model, x)
+    signal = measured(model, x)
     assert signal.loss is None
     direction = distributions.normal((12, 3), seed=0, purpose="projection") / math.sqrt(12)
     np.testing.assert_allclose(signal.layers[-1].gradient, np.linalg.norm(direction), rtol=1e-5)
@@ -178,7 +178,7 @@ def test_losses_that_layers_add_are_part_of_the_gradient():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="first"), Penalty()])
     model.compile(loss=lambda y, outputs: 0 * outputs)
     x = normal(8, 5)
-    signal = measure(model, x, normal(8, 3))
+    signal = measured(model, x, normal(8, 3))
     kernel, bias = model.get_weights()
     by_output = 6 * (x @ kernel + bias) / (8 * 3)
     np.testing.assert_allclose(signal.layers[0].gradient, np.linalg.norm(by_output), rtol=1e-4)
@@ -196,7 +196,7 @@ def test_gradient_by_a_convolution_agrees_with_finite_differences():
     )
     set_normal(model)
     x, y = normal(4, 5, 4, 2), normal(4, 1, seed=1)
-    layer = by_name(measure(model, x, y, "mean_squared_error"))["convolution"]
+    layer = by_name(measured(model, x, y, "mean_squared_error"))["convolution"]
     kernel, bias, last, last_bias = (each.astype("float64") for each in model.get_weights())
 
     def windows(x):
@@ -246,7 +246,7 @@ def gaussian(samples, width):
 
 def test_he_keeps_the_second_moment_of_relu_at_two():
     depth, width = 12, 256
-    signal = measure(stack(depth, "relu", keras.initializers.HeNormal, width), gaussian(64, width))
+    signal = measured(stack(depth, "relu", keras.initializers.HeNormal, width), gaussian(64, width))
     for number, layer in enumerate(signal.layers, start=1):
         # Of the logarithm, for the weights of all layers so far.
         error = 4 * math.sqrt(5 * number / width)
@@ -258,7 +258,7 @@ def test_he_keeps_the_second_moment_of_relu_at_two():
 
 
 def test_cosines_follow_the_map_of_relu():
-    signal = measure(stack(10, "relu", keras.initializers.HeNormal, 1024), gaussian(24, 1024))
+    signal = measured(stack(10, "relu", keras.initializers.HeNormal, 1024), gaussian(24, 1024))
     cosine = 0.0
     for layer in signal.layers:
         angle = math.acos(cosine)
@@ -272,7 +272,7 @@ def test_tanh_keeps_its_signal_at_its_gain():
     def critical():
         return keras.initializers.VarianceScaling(1 / 0.394294, distribution="untruncated_normal")
 
-    signal = measure(stack(8, "tanh", critical, 512), gaussian(64, 512))
+    signal = measured(stack(8, "tanh", critical, 512), gaussian(64, 512))
     assert signal.layers[0].preactivation.second_moment == pytest.approx(1 / 0.394294, rel=0.1)
     # From there on the size settles where E tanh² stands in a fixed ratio to it.
     for layer in signal.layers[1:]:
@@ -291,7 +291,7 @@ def test_residual_blocks_double_the_signal():
     for _ in range(depth):
         branch = layers.Dense(width, kernel_initializer="lecun_normal")(x)
         x = layers.Add()([x, branch])
-    signal = measure(keras.Model(inputs, x), gaussian(64, width))
+    signal = measured(keras.Model(inputs, x), gaussian(64, width))
     for number, layer in enumerate(signal.layers):
         error = 4 * math.sqrt(2 * (number + 1) / width)
         assert abs(math.log(layer.preactivation.second_moment / 2**number)) <= error
@@ -303,7 +303,7 @@ def test_gradients_of_relu_keep_their_norm_with_he_by_the_outputs():
     def by_outputs():
         return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
-    signal = measure(stack(10, "relu", by_outputs, 512), gaussian(64, 512))
+    signal = measured(stack(10, "relu", by_outputs, 512), gaussian(64, 512))
     last = signal.layers[-1].gradient
     for number, layer in enumerate(reversed(signal.layers)):
         assert abs(math.log((layer.gradient / last) ** 2)) <= 4 * math.sqrt(5 * number / 512) + 0.01
@@ -314,7 +314,7 @@ def test_units_that_are_off_for_all_samples_are_dead():
     kernel, bias, *rest = model.get_weights()
     bias[:4], bias[4:] = -1e3, 1e3
     model.set_weights([kernel, bias, *rest])
-    first = measure(model, normal(20, 6)).layers[0]
+    first = measured(model, normal(20, 6)).layers[0]
     assert (first.output.dead, first.output.zero) == pytest.approx((0.4, 0.4))
     assert first.preactivation.dead == 0
 
@@ -409,7 +409,7 @@ def check_same(before, after):
 def test_the_model_is_left_as_it_was(labels):
     model = noisy()
     before = state(model)
-    measure(model, normal(8, 4), labels)
+    measured(model, normal(8, 4), labels)
     check_same(before, state(model))
     history = model.fit(normal(8, 4), normal(8, 3), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -420,8 +420,8 @@ def test_the_first_measurement_leaves_no_random_state_behind():
     for build in (noisy, noisy):
         keras.utils.set_random_seed(4)
         model = build()
-        first = measure(model, normal(8, 4))
-        second = measure(model, normal(8, 4))
+        first = measured(model, normal(8, 4))
+        second = measured(model, normal(8, 4))
         assert first.outputs == second.outputs
 
 
@@ -430,7 +430,7 @@ def test_the_model_is_left_as_it_was_after_an_exception_in_a_layer():
     before = state(model)
     model.fails = True
     with pytest.raises(ValueError, match="fails in the middle"):
-        measure(model, normal(8, 4))
+        measured(model, normal(8, 4))
     model.fails = False
     check_same(before, state(model))
 
@@ -441,7 +441,7 @@ def test_the_model_is_left_as_it_was_after_an_exception_inside_of_a_kernel():
     before = state(model)
     layer.fails = True
     with pytest.raises(ArithmeticError, match="fails in the middle"):
-        measure(model, normal(8, 4))
+        measured(model, normal(8, 4))
     layer.fails = False
     check_same(before, state(model))
     assert model.predict(normal(8, 4), verbose=0).shape == (8, 2)
@@ -454,10 +454,10 @@ def test_the_model_is_left_as_it_was_after_an_exception_in_the_loss():
     model = noisy()
     before = state(model)
     with pytest.raises(ArithmeticError, match="fails in the loss"):
-        measure(model, normal(8, 4), normal(8, 3), loss)
+        measured(model, normal(8, 4), normal(8, 3), loss)
     check_same(before, state(model))
     with pytest.raises(ValueError, match="`y` should fit the loss"):
-        measure(model, normal(8, 4), normal(8, 2))
+        measured(model, normal(8, 4), normal(8, 2))
     check_same(before, state(model))
     model.fit(normal(8, 4), normal(8, 3), verbose=0)
 
@@ -468,7 +468,7 @@ def test_the_model_is_left_as_it_was_after_an_exception_in_the_loss():
 def test_a_model_without_kernels_is_refused():
     model = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(), layers.ReLU()])
     with pytest.raises(ValueError, match="should have a layer with a kernel. Received: model="):
-        measure(model, normal(8, 4))
+        measured(model, normal(8, 4))
 
 
 def test_a_batch_that_a_subclassed_model_does_not_take_is_named():
@@ -476,7 +476,7 @@ def test_a_batch_that_a_subclassed_model_does_not_take_is_named():
     with pytest.raises(
         ValueError, match=r"`x` should be a batch that model 'noisy' takes.*\(8, 7\)"
     ):
-        measure(model, normal(8, 7))
+        measured(model, normal(8, 7))
 
 
 def test_values_that_are_not_finite_show():
@@ -484,7 +484,7 @@ def test_values_that_are_not_finite_show():
     kernel, *rest = model.get_weights()
     kernel[1, 2] = np.nan
     model.set_weights([kernel, *rest])
-    first, second = measure(model, normal(8, 4)).layers
+    first, second = measured(model, normal(8, 4)).layers
     assert not math.isfinite(first.preactivation.second_moment)
     assert not math.isfinite(second.output.second_moment)
     assert not math.isfinite(second.kernels[0].gradient)
@@ -494,14 +494,14 @@ def test_a_signal_that_overflows_shows():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(6), layers.Dense(2)])
     model.set_weights([1e30 * np.abs(each) for each in model.get_weights()])
     x = np.abs(normal(8, 4))
-    first, second = measure(model, x).layers
+    first, second = measured(model, x).layers
     assert 1e50 < first.output.second_moment < 1e62
     assert not math.isfinite(second.output.second_moment)
 
 
 def test_one_sample_has_no_cosine():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(6, "relu"), layers.Dense(2)])
-    signal = measure(model, normal(1, 4))
+    signal = measured(model, normal(1, 4))
     for layer in signal.layers:
         assert layer.output.cosine is None
         assert layer.output.between_samples == 0
@@ -516,6 +516,6 @@ def test_kernels_with_the_same_values_are_twins():
     turned.kernel.assign(np.transpose(keras.ops.convert_to_numpy(first.kernel)))
     for layer in (zeros, other_zeros):
         layer.kernel.assign(np.zeros((5, 5)))
-    kernels = [layer.kernels[0] for layer in measure(model, normal(8, 5)).layers]
+    kernels = [layer.kernels[0] for layer in measured(model, normal(8, 5)).layers]
     assert [kernel.twin for kernel in kernels] == [None, None, first.kernel.path, None, None]
     assert [kernel.repeated for kernel in kernels] == [0, 1, 0, 1, 0]

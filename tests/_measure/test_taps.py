@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._measure import batch
-from keras_winit._measure import measure as _signal
+from keras_winit._measure.batch import take
+from keras_winit._measure.measure import measure
 from keras_winit._network.network import Network
 
 layers = keras.layers
@@ -26,9 +26,9 @@ def numpy(tensor):
     return ops.convert_to_numpy(ops.cast(tensor, "float32")).astype("float64")
 
 
-def measure(model, x, y=None, loss=None):
+def measured(model, x, y=None, loss=None):
     network = Network(model)
-    return _signal.measure(network, batch.take(network, x, y), loss)
+    return measure(network, take(network, x, y), loss)
 
 
 def by_name(signal):
@@ -119,7 +119,7 @@ def first_dense(**arguments):
 )
 def test_what_follows_a_layer_is_found(build, activation, normalized, output):
     model = functional(*build)
-    (layer,) = measure(model, X).layers
+    (layer,) = measured(model, X).layers
     z = dense(X, build[0])
     same(layer.preactivation, z)
     assert (layer.activation, layer.normalized) == (activation, normalized)
@@ -131,7 +131,7 @@ def test_what_follows_a_layer_is_found(build, activation, normalized, output):
 
 def test_saturation_is_that_of_the_output():
     model = functional(first_dense(kernel_initializer="ones"), layers.Activation("sigmoid"))
-    (layer,) = measure(model, X).layers
+    (layer,) = measured(model, X).layers
     output = 1 / (1 + np.exp(-dense(X, model.layers[1])))
     expected = ((output < 0.015) | (output > 0.985)).mean()
     assert 0.1 < expected < 0.9
@@ -142,7 +142,7 @@ def test_what_two_layers_add_is_the_output_of_both():
     inputs = keras.Input((6,))
     first, second = layers.Dense(5, name="first"), layers.Dense(5, name="second")
     model = keras.Model(inputs, ops.relu(layers.Add()([first(inputs), second(inputs)])))
-    found = by_name(measure(model, X))
+    found = by_name(measured(model, X))
     for layer in (first, second):
         same(found[layer.name].preactivation, dense(X, layer))
         same(found[layer.name].output, relu(dense(X, first) + dense(X, second)))
@@ -181,7 +181,7 @@ class Written(keras.Model):
 def test_activations_in_the_code_of_a_model_are_found(tail, activation, normalized, output):
     model = Written(tail)
     model(X)
-    found = by_name(measure(model, X))
+    found = by_name(measured(model, X))
     z = dense(X, model.first)
     same(found["first"].preactivation, z)
     assert (found["first"].activation, found["first"].normalized) == (activation, normalized)
@@ -193,7 +193,7 @@ def test_an_activation_behind_a_sum_in_code_is_not_guessed():
     model = Written(lambda model, x: ops.relu(model.normalization(x, training=True) + x))
     model.normalization.gamma.assign(np.zeros(5))
     model(X)
-    first = by_name(measure(model, X))["first"]
+    first = by_name(measured(model, X))["first"]
     assert (first.activation, first.normalized) == (None, True)
     same(first.output, np.zeros((8, 5)))
 
@@ -209,7 +209,7 @@ def check_rows(signal, names):
 def test_a_shared_layer_has_a_row_for_each_call():
     inputs = keras.Input((6,))
     shared, last = layers.Dense(6, "tanh", name="shared"), layers.Dense(2, name="last")
-    signal = measure(keras.Model(inputs, last(shared(shared(shared(inputs))))), X)
+    signal = measured(keras.Model(inputs, last(shared(shared(shared(inputs))))), X)
     check_rows(signal, ["shared", "shared#2", "shared#3", "last"])
     x = X
     for layer in signal.layers[:3]:
@@ -224,7 +224,7 @@ def test_nested_models_are_looked_into():
         [keras.Input((6,)), layers.Dense(5, name="a"), layers.ReLU(), layers.Dense(6, name="b")]
     )
     outer = functional(inner, ops.tanh, inner, layers.Dense(2, name="c"))
-    signal = measure(outer, X)
+    signal = measured(outer, X)
     check_rows(signal, ["a", "b", "a#2", "b#2", "c"])
     assert [layer.activation for layer in signal.layers] == ["relu", "tanh", "relu", None, None]
     assert [layer.is_first for layer in signal.layers] == [True, False, False, False, False]
@@ -241,7 +241,7 @@ def test_several_inputs_and_outputs(as_dict):
     data = {"x": X, "y": normal(8, 3)}
     if not as_dict:
         inputs, outputs, data = (list(each.values()) for each in (inputs, outputs, data))
-    signal = measure(keras.Model(inputs, outputs), data)
+    signal = measured(keras.Model(inputs, outputs), data)
     assert {layer.name for layer in signal.layers} == {"a", "b"}
     found = by_name(signal)
     same(found["a"].output, dense(X, a))
@@ -256,7 +256,7 @@ def test_a_frozen_base_has_gradients_by_its_signal_and_none_by_its_kernels():
     base.trainable = False
     head = layers.Dense(3, name="head")
     model = functional(base, head)
-    found = by_name(measure(model, X, np.arange(8) % 3, _cross_entropy()))
+    found = by_name(measured(model, X, np.arange(8) % 3, _cross_entropy()))
     z = dense(relu(model.layers[1](X)), head)
     probabilities = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     by_head = (probabilities - np.eye(3)[np.arange(8) % 3]) / 8
@@ -286,7 +286,7 @@ def test_what_the_loss_does_not_depend_on_has_no_gradient():
 
     model = Head()
     model(X)
-    found = by_name(measure(model, X))
+    found = by_name(measured(model, X))
     assert found["unused"].gradient is None
     assert found["unused"].kernels[0].gradient is None
     assert found["used"].gradient > 0
@@ -304,7 +304,7 @@ def test_layers_that_are_not_called_are_named():
 
     model = Partial()
     model(X, everything=True)
-    signal = measure(model, X)
+    signal = measured(model, X)
     assert [path.split("/")[-1] for path in signal.not_reached] == ["left_out"]
     assert len(signal.layers) == 1
 
@@ -333,7 +333,7 @@ def strided(cls, *arguments, **more):
 def test_preactivation_and_output_are_told_apart(make, x):
     layer = make("tanh")
     model = functional(layer, shape=x.shape[1:])
-    (found,) = measure(model, x).layers
+    (found,) = measured(model, x).layers
     plain = make(None)
     plain.build((None, *x.shape[1:]))
     plain.set_weights(layer.get_weights())
@@ -359,7 +359,7 @@ def test_units_of_channels_first_are_on_the_second_axis():
     model = functional(layer, shape=x.shape[1:])
     bias = np.array([-1e3, 0, -1e3, 0], "float32")
     layer.bias.assign(bias)
-    (found,) = measure(model, x).layers
+    (found,) = measured(model, x).layers
     assert found.output.dead == 0.5
     kernel = numpy(layer.kernel)[0, 0]
     z = np.einsum("nchw,cd->ndhw", x, kernel) + bias[:, None, None]
@@ -380,7 +380,7 @@ class Pointwise(layers.Conv2D):
 def test_a_recurrent_layer_is_one_row(cell, sequences):
     layer = cell(5, return_sequences=sequences, name="it")
     model = functional(layer, shape=(7, 6))
-    (found,) = measure(model, SEQUENCES).layers
+    (found,) = measured(model, SEQUENCES).layers
     output = layer(SEQUENCES)
     same(found.preactivation, output)
     same(found.output, output)
@@ -396,13 +396,13 @@ def test_the_states_of_a_recurrent_layer_are_left_out():
     layer = layers.LSTM(5, return_state=True, return_sequences=True, name="it")
     sequence, *states = layer(inputs)
     model = keras.Model(inputs, [sequence, *states])
-    (found,) = measure(model, SEQUENCES).layers
+    (found,) = measured(model, SEQUENCES).layers
     same(found.output, layer(SEQUENCES)[0])
 
 
 def test_both_directions_are_rows():
     layer = layers.Bidirectional(layers.GRU(3, return_sequences=True), name="it")
-    signal = measure(functional(layer, shape=(7, 6)), SEQUENCES)
+    signal = measured(functional(layer, shape=(7, 6)), SEQUENCES)
     assert [each.kind for each in signal.layers] == ["GRU", "GRU"]
     forward, backward = signal.layers
     same(forward.output, layer.forward_layer(SEQUENCES))
@@ -411,19 +411,19 @@ def test_both_directions_are_rows():
 
 def test_stacked_cells_and_convolutional_ones_are_one_row():
     cells = layers.RNN([layers.GRUCell(4), layers.LSTMCell(3)], name="it")
-    (found,) = measure(functional(cells, shape=(7, 6)), SEQUENCES).layers
+    (found,) = measured(functional(cells, shape=(7, 6)), SEQUENCES).layers
     assert len(found.kernels) == 4
     same(found.output, cells(SEQUENCES))
     convolutional = layers.ConvLSTM1D(3, 2, name="it")
     x = normal(2, 3, 5, 2)
-    (found,) = measure(functional(convolutional, shape=x.shape[1:]), x).layers
+    (found,) = measured(functional(convolutional, shape=x.shape[1:]), x).layers
     assert len(found.kernels) == 2
     same(found.output, convolutional(x))
 
 
 def test_a_distributed_layer_is_one_row():
     layer = layers.TimeDistributed(layers.Dense(4, "relu"), name="it")
-    (found,) = measure(functional(layer, shape=(7, 6)), SEQUENCES).layers
+    (found,) = measured(functional(layer, shape=(7, 6)), SEQUENCES).layers
     same(found.output, layer(SEQUENCES))
     assert (found.activation, found.is_first, found.is_output) == ("relu", True, True)
     assert found.kernels[0].gradient > 0
@@ -434,7 +434,7 @@ def test_an_embedding_is_a_row():
     model = functional(table, layers.Flatten(), layers.Dense(2), shape=(7,))
     # Equal numbers in a row are no units that are the same.
     table.embeddings.assign(np.sign(normal(11, 5)))
-    signal = measure(model, WORDS)
+    signal = measured(model, WORDS)
     found = signal.layers[0]
     same(found.output, numpy(table.embeddings)[WORDS])
     assert (found.kernels[0].role, found.kernels[0].repeated) == ("embedding", 0)
@@ -454,7 +454,7 @@ def test_logits_of_attention_agree_with_numpy(make):
     inputs = keras.Input((7, 6))
     attention = make()
     model = keras.Model(inputs, attention(inputs, inputs, use_causal_mask=True))
-    signal = measure(model, SEQUENCES)
+    signal = measured(model, SEQUENCES)
     assert [layer.name for layer in signal.layers] == ["query", "key", "value", "attention_output"]
     maps = {}
     for layer in attention._flatten_layers():
@@ -479,9 +479,9 @@ def test_two_attention_layers_are_told_apart():
     inputs = keras.Input((7, 6))
     first, second = (layers.MultiHeadAttention(2, 3, name=name) for name in ("one", "two"))
     x = first(inputs, inputs)
-    signal = measure(keras.Model(inputs, second(x, x)), SEQUENCES)
+    signal = measured(keras.Model(inputs, second(x, x)), SEQUENCES)
     stds = [layer.logit_std for layer in signal.layers if layer.logit_std is not None]
-    alone = measure(keras.Model(inputs, first(inputs, inputs)), SEQUENCES).layers[0].logit_std
+    alone = measured(keras.Model(inputs, first(inputs, inputs)), SEQUENCES).layers[0].logit_std
     assert len(stds) == 2
     np.testing.assert_allclose(stds[0], alone, rtol=1e-5)
     assert stds[1] < stds[0]
@@ -508,7 +508,7 @@ def test_a_described_layer_is_a_row_whatever_its_output():
     inputs = keras.Input((6,))
     layer = Mix(name="it")
     model = keras.Model(inputs, ops.relu(layer(inputs)["mixed"]))
-    (found,) = measure(model, X).layers
+    (found,) = measured(model, X).layers
     z = X @ numpy(layer.mix)
     same(found.preactivation, z)
     same(found.output, relu(z))
@@ -527,7 +527,7 @@ def test_a_layer_inside_of_one_with_a_kernel_has_its_own_gradient():
 
     model = functional(Gated(4, name="it"))
     layer = model.layers[1]
-    found = by_name(measure(model, X))
+    found = by_name(measured(model, X))
     direction = by_hand_direction(8, 4)
     z, gate = dense(X, layer), 1 / (1 + np.exp(-dense(X, layer.gate)))
     same(found["it"].preactivation, z * gate)
@@ -543,7 +543,7 @@ def test_an_activation_that_a_layer_applies_twice_is_measured_the_first_time():
             return self.activation(super().call(x))
 
     model = functional(Twice(5, "tanh", name="it"), layers.Dense(3))
-    found, _ = measure(model, X).layers
+    found, _ = measured(model, X).layers
     z = dense(X, model.layers[1])
     same(found.preactivation, z)
     same(found.output, np.tanh(z))
@@ -582,7 +582,7 @@ def test_statistics_are_the_same_in_another_precision(policy):
     full, half = build("float32"), build(policy)
     half.set_weights(full.get_weights())
     y = np.arange(8) % 3
-    wanted, found = (measure(model, X, y, _cross_entropy()) for model in (full, half))
+    wanted, found = (measured(model, X, y, _cross_entropy()) for model in (full, half))
     tolerance = 0.05 if "bfloat16" in policy else 0.01
     for old, new in zip(wanted.layers, found.layers, strict=True):
         for name in ("mean", "second_moment", "common"):
@@ -603,7 +603,7 @@ def test_small_gradients_survive_float16():
     weights = [each * 0.03 for each in full.get_weights()]
     for model in (full, half):
         model.set_weights(weights)
-    wanted, found = measure(full, X).layers[0], measure(half, X).layers[0]
+    wanted, found = measured(full, X).layers[0], measured(half, X).layers[0]
     # Most of it is below the smallest number of float16.
     assert 0 < wanted.gradient < 6e-8 * math.sqrt(8 * 16)
     assert found.gradient == pytest.approx(wanted.gradient, rel=0.05)
@@ -611,7 +611,7 @@ def test_small_gradients_survive_float16():
 
 def test_one_sample_does_not_overflow_in_float16():
     model = functional(layers.Dense(64, dtype="mixed_float16"))
-    (found,) = measure(model, X[:1]).layers
+    (found,) = measured(model, X[:1]).layers
     assert math.isfinite(found.gradient)
     assert found.gradient == pytest.approx(np.linalg.norm(by_hand_direction(1, 64)), rel=1e-2)
 
@@ -621,7 +621,7 @@ def test_an_adapter_is_part_of_its_layer():
     model = functional(layer, layers.Dense(2))
     layer.enable_lora(2)
     layer.lora_kernel_b.assign(normal(2, 5))
-    found = measure(model, X).layers[0]
+    found = measured(model, X).layers[0]
     adapted = numpy(layer._kernel) + numpy(layer.lora_kernel_a) @ numpy(layer.lora_kernel_b)
     same(found.preactivation, X @ adapted + numpy(layer.bias))
     (kernel,) = found.kernels
@@ -632,9 +632,9 @@ def test_an_adapter_is_part_of_its_layer():
 def test_quantized_layers_are_rows_without_kernels():
     layer = layers.Dense(5, "relu", name="it")
     model = functional(layer, layers.Dense(2, name="last"))
-    plain = measure(model, X).layers[0]
+    plain = measured(model, X).layers[0]
     layer.quantize("int8")
-    signal = measure(model, X)
+    signal = measured(model, X)
     found = signal.layers[0]
     assert (found.kernels, found.activation) == ((), "relu")
     assert found.preactivation.second_moment == pytest.approx(
@@ -648,7 +648,7 @@ def test_layers_that_run_again_in_the_backward_pass_are_measured_once():
     with keras.RematScope(mode="full"):
         hidden = layers.Dense(5, "relu", name="it")
     model = functional(hidden, layers.Dense(2, name="last"))
-    signal = measure(model, X)
+    signal = measured(model, X)
     check_rows(signal, ["it", "last"])
     same(signal.layers[0].output, relu(dense(X, hidden)))
 
@@ -699,7 +699,7 @@ def test_convolutions_that_processors_lack_are_measured_as_their_parts_are(name)
     for layer in ("before", "after"):
         expected.get_layer(layer).set_weights(model.get_layer(layer).get_weights())
     x = normal(8, *inputs.shape[1:])
-    found, wanted = by_name(measure(model, x)), by_name(measure(expected, x))
+    found, wanted = by_name(measured(model, x)), by_name(measured(expected, x))
     parts = [each for layer, each in wanted.items() if layer.startswith("part")]
     for layer in ("before", "after"):
         assert found[layer].gradient == pytest.approx(wanted[layer].gradient, rel=1e-4)
@@ -730,7 +730,7 @@ def test_calls_that_are_compiled_are_looked_into():
 
     model = Compiled(lambda model, x: ops.relu(x))
     model(X)
-    found = by_name(measure(model, X))
+    found = by_name(measured(model, X))
     same(found["first"].preactivation, dense(X, model.first))
     same(found["second"].preactivation, dense(relu(dense(X, model.first)), model.second))
     assert found["first"].gradient > 0
@@ -740,6 +740,6 @@ def test_normalization_takes_the_statistics_of_the_batch():
     normalization = layers.BatchNormalization()
     model = functional(layers.Dense(5, name="it", kernel_initializer="ones"), normalization)
     normalization.moving_mean.assign(np.full(5, 100.0))
-    (found,) = measure(model, X).layers
+    (found,) = measured(model, X).layers
     assert found.output.mean == pytest.approx(0, abs=1e-4)
     assert found.output.second_moment == pytest.approx(1, abs=1e-2)

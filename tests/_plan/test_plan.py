@@ -27,8 +27,13 @@ def small_model(name="small"):
 
 
 @pytest.fixture
-def plan():
-    return keras_winit.suggest(small_model())
+def model():
+    return small_model()
+
+
+@pytest.fixture
+def plan(model):
+    return keras_winit.suggest(model)
 
 
 def class_name(initializer):
@@ -124,9 +129,9 @@ def test_suggest_changes_nothing():
 # It is a mapping.
 
 
-def test_maps_every_weight_to_its_initializer(plan):
+def test_maps_every_weight_to_its_initializer(model, plan):
     assert isinstance(plan, Mapping)
-    assert list(plan) == [weight.path for weight in plan.model.weights]
+    assert list(plan) == [weight.path for weight in model.weights]
     assert len(plan) == 9
     assert {path: class_name(each) for path, each in plan.items()} == {
         "small/conv/kernel": "HeNormal",
@@ -221,10 +226,10 @@ def test_initializers_are_given_by_name_class_instance_or_config(plan, value, ex
     assert type(plan["small/conv/kernel"]) is expected
 
 
-def test_a_function_of_shape_and_dtype_is_an_initializer(plan):
+def test_a_function_of_shape_and_dtype_is_an_initializer(model, plan):
     plan["classes"] = lambda shape, dtype=None: keras.ops.full(shape, 0.125, dtype)
-    keras_winit.initialize(plan.model, plan, only="classes")
-    kernel, _ = plan.model.get_layer("classes").get_weights()
+    keras_winit.initialize(model, plan, only="classes")
+    kernel, _ = model.get_layer("classes").get_weights()
     assert (kernel == 0.125).all()
 
 
@@ -265,18 +270,17 @@ def test_what_must_be_left_alone_cannot_be_assigned():
 # It is used.
 
 
-def test_initialize_draws_what_the_plan_says(plan):
+def test_initialize_draws_what_the_plan_says(model, plan):
     plan["conv"] = initializers.Constant(0.25)
     plan["small/classes/bias"] = "ones"
-    keras_winit.initialize(plan.model, plan, seed=1)
-    weights = dict(zip(plan, plan.model.get_weights(), strict=True))
+    keras_winit.initialize(model, plan, seed=1)
+    weights = dict(zip(plan, model.get_weights(), strict=True))
     assert (weights["small/conv/kernel"] == 0.25).all()
     assert (weights["small/classes/bias"] == 1).all()
     assert 0.1 < weights["small/depthwise/kernel"].std() < 1
 
 
-def test_an_unedited_plan_is_the_suggested_scheme(plan):
-    model = plan.model
+def test_an_unedited_plan_is_the_suggested_scheme(model, plan):
     keras_winit.initialize(model, plan, seed=1)
     planned = model.get_weights()
     keras_winit.initialize(model, "suggested", seed=1)
@@ -285,12 +289,12 @@ def test_an_unedited_plan_is_the_suggested_scheme(plan):
 
 
 @pytest.mark.parametrize("name", ["small", "other"])
-def test_a_plan_for_another_model_is_refused(plan, name):
-    model = small_model(name)
-    before = model.get_weights() + plan.model.get_weights()
+def test_a_plan_for_another_model_is_refused(model, plan, name):
+    other = small_model(name)
+    before = other.get_weights() + model.get_weights()
     with pytest.raises(ValueError, match="`scheme` should be a plan for this model.*'small'"):
-        keras_winit.initialize(model, plan, seed=1)
-    for old, new in zip(before, model.get_weights() + plan.model.get_weights(), strict=True):
+        keras_winit.initialize(other, plan, seed=1)
+    for old, new in zip(before, other.get_weights() + model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 

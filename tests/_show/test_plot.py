@@ -241,8 +241,13 @@ def diagnosis():
 
 
 def comparison():
-    runs = [Run(name, 0, {"loss": (1.0, size)}) for name, size in (("own", 0.5), ("zeros", 0.2))]
-    return Comparison("loss", False, "own", 2, tuple(runs))
+    runs = [
+        Run(initializer=name, seed=0, curves={"loss": (1.0, size)})
+        for name, size in (("own", 0.5), ("zeros", 0.2))
+    ]
+    return Comparison(
+        metric="loss", higher_is_better=False, baseline="own", epochs=2, runs=tuple(runs)
+    )
 
 
 def monitor():

@@ -56,7 +56,7 @@ def test_data_frame_has_all_rows(result):
     assert len(frame) == len(result.table.rows)
     if isinstance(result, keras_winit.Diagnosis):
         assert [*frame["layer"]] == [layer.layer for layer in result.layers]
-        assert "layers more" in repr(result)
+        assert "more layers" in repr(result)
 
 
 def test_data_frame_without_pandas_says_what_to_install(monkeypatch):

@@ -1,7 +1,9 @@
 """What a rule finds, and what mends it."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from keras_winit._show.result import Part
 
 
 class Verb(enum.StrEnum):
@@ -30,8 +32,8 @@ class Action:
     only: tuple | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Finding(Part):
     """One thing that is wrong.
 
     Attributes:
@@ -53,10 +55,10 @@ class Finding:
     value: float
     limit: float
     message: str
-    reason: str
-    reference: str
-    fix: str
-    action: Action | None = None
+    reason: str = field(repr=False)
+    reference: str = field(repr=False)
+    fix: str = field(repr=False)
+    action: Action | None = field(default=None, repr=False)
 
 
 INITIALIZE = Action(Verb.INITIALIZE)

@@ -415,10 +415,10 @@ def test_the_docstring_prints_the_limits_of_the_list():
     "build", [lambda: deep("silu", 21), lambda: residual(branch(2)), attending]
 )
 def test_every_kernel_has_a_reason_and_a_reference(build):
-    for choice in make_plan(build(), "suggested").choices:
-        if choice.weight.kernel is not None:
-            assert choice.reason
-            assert re.search(r", (19|20)\d\d", choice.reference)
+    for row in keras_winit.suggest(build()).rows:
+        if row.fan_in is not None:
+            assert row.reason
+            assert re.search(r", (19|20)\d\d", row.reference)
 
 
 # Schemes by name.

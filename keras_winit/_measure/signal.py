@@ -1,0 +1,206 @@
+"""What was measured in one run of a model: numbers, no verdict."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from keras_winit._measure.coverage import Coverage
+from keras_winit._measure.loss import LossSignal
+from keras_winit._network.graph import Branch
+from keras_winit._show.result import Part
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Summary(Part):
+    """Numbers of a signal of (samples, positions, units).
+
+    Attributes:
+        largest: The largest magnitude.
+        mean: Over everything.
+        second_moment: Mean of the squares.
+        common: Second moment of the mean over the samples, the part that all of them share.
+        dead: Fraction of units, from 0 to 1, that give nothing for any sample.
+        zero: Fraction of values, from 0 to 1, that are zero.
+        num_samples: Number of samples.
+    """
+
+    largest: float
+    mean: float
+    second_moment: float
+    common: float
+    dead: float
+    zero: float
+    num_samples: int
+
+    @property
+    def rms(self):
+        """Root mean square: the size of the signal."""
+        return math.sqrt(self.second_moment)
+
+    @property
+    def variance(self):
+        """Over everything."""
+        return max(self.second_moment - self.mean**2, 0.0)
+
+    @property
+    def between_samples(self):
+        """Share of the variance, from 0 to 1, between samples; the rest is between units."""
+        if not self.variance > 0:
+            return 0.0
+        return min(max(self.second_moment - self.common, 0.0) / self.variance, 1.0)
+
+    @property
+    def cosine(self):
+        """Mean inner product of two samples over their mean square, at most 1.
+
+        It is 1 where all samples give the same, about 0 where they have nothing in common; `None`
+        for one sample.
+        """
+        if self.num_samples < 2 or not self.second_moment > 0:
+            return None
+        excess = self.num_samples * self.common / self.second_moment - 1
+        return excess / (self.num_samples - 1)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class KernelSignal(Part):
+    """Numbers of one kernel.
+
+    Attributes:
+        path: Path of the weight.
+        role: `"kernel"`, `"recurrent"` or `"embedding"`.
+        shape: Its shape.
+        fan_in: Products that one output sums.
+        fan_out: Outputs that one input reaches.
+        initializer: What its layer draws it with.
+        mean: Mean of the weights.
+        second_moment: Mean of their squares.
+        asked: Variance that its initializer asks for by its true fans, or `None`.
+        asked_by_keras: The same by the fans that Keras counts.
+        repeated: Fraction of units, from 0 to 1, that share all of their weights with another.
+        gradient: Norm of the gradient by it, `None` where it has none.
+        twin: Path of an earlier kernel with the same values, or `None`.
+    """
+
+    path: str
+    role: str
+    shape: tuple
+    fan_in: float
+    fan_out: float
+    initializer: str
+    mean: float
+    second_moment: float
+    asked: float | None
+    asked_by_keras: float | None
+    repeated: float
+    gradient: float | None
+    twin: str | None
+
+    @property
+    def norm(self):
+        """Euclidean norm."""
+        return math.sqrt(self.second_moment * math.prod(self.shape))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LayerSignal(Part):
+    """Numbers of one call of a layer with a kernel.
+
+    Attributes:
+        layer: Its path in the model, with a number from the second call on.
+        name: Name of the layer.
+        kind: Class of the layer.
+        activation: Name of what follows, or `None`.
+        normalized: Whether a normalization comes between.
+        is_first: Whether no other kernel comes before it.
+        is_output: Whether no other kernel comes after it.
+        branch: The residual `Branch` it is in, or `None`.
+        preactivation: `Summary` of what the kernel gives.
+        output: `Summary` of what is passed on, after normalization and activation.
+        saturated: Fraction of the output, from 0 to 1, that is saturated; `None` for unbounded
+            activations.
+        gradient: Norm of the gradient by the preactivation; `None` where the loss does not
+            depend on it.
+        sample: Up to 256 values of the output.
+        kernels: A `KernelSignal` for each kernel.
+        asked: Variance times fan_in that keeps the size of the signal by the activation, `None`
+            where no such number is known.
+        logit_std: Of attention, where it is the map of queries: standard deviation of the logits
+            over the keys; `None` elsewhere.
+        num_keys: Number of those keys.
+        token_cosine: Mean cosine between the tokens that come into that attention.
+    """
+
+    layer: str
+    name: str
+    kind: str
+    activation: str | None
+    normalized: bool
+    is_first: bool
+    is_output: bool
+    branch: Branch | None
+    preactivation: Summary = field(repr=False)
+    output: Summary = field(repr=False)
+    saturated: float | None
+    gradient: float | None
+    sample: np.ndarray = field(repr=False)
+    kernels: tuple = field(repr=False)
+    asked: float | None = None
+    logit_std: float | None = None
+    num_keys: int | None = None
+    token_cosine: float | None = None
+
+    @property
+    def relative_gradient(self):
+        """Norm of the gradient by a kernel over that of the kernel, of the first that has one."""
+        kernel = next((each for each in self.kernels if each.gradient is not None), None)
+        return kernel.gradient / kernel.norm if kernel is not None and kernel.norm > 0 else None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class InputSignal(Part):
+    """Numbers of one input of a model.
+
+    Attributes:
+        name: Its name, or its place.
+        shape: Shape of the batch.
+        mean: Over everything.
+        second_moment: Mean of the squares.
+        is_tokens: Whether it holds integers.
+    """
+
+    name: str
+    shape: tuple
+    mean: float
+    second_moment: float
+    is_tokens: bool
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Signal(Part):
+    """What one forward and one backward pass have shown.
+
+    Attributes:
+        model: Name of the model.
+        batch_size: Number of samples.
+        is_drawn: Whether the batch is noise, for want of data.
+        layers: A `LayerSignal` for every call of a layer with a kernel, in the order of calls.
+        inputs: An `InputSignal` for every input.
+        outputs: A `Summary` for every output.
+        loss: `LossSignal`, or `None` without labels.
+        not_reached: Paths of layers with a kernel that were not called, or gave no floats.
+        problem: Why the graph could not be read, or `None`.
+        coverage: `Coverage`, which of the layers that own weights were looked at.
+    """
+
+    model: str
+    batch_size: int
+    is_drawn: bool
+    layers: tuple = field(repr=False)
+    inputs: tuple = field(repr=False)
+    outputs: tuple = field(repr=False)
+    loss: LossSignal | None
+    not_reached: tuple
+    problem: str | None
+    coverage: Coverage = Coverage()

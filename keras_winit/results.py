@@ -1,0 +1,51 @@
+"""What the functions of this package return, and what it consists of."""
+
+from keras_winit._calibrate.calibrate import Calibration
+from keras_winit._calibrate.sweep import CalibratedLayer
+from keras_winit._compare.comparison import ComparedInitializer, Comparison, Run
+from keras_winit._diagnose.diagnosis import Diagnosis
+from keras_winit._diagnose.rules.finding import Action, Finding, Verb
+from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
+from keras_winit._measure.loss import LossSignal
+from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
+from keras_winit._network.graph import Branch
+from keras_winit._plan.builder import Suggestion
+from keras_winit._plan.initialize import Initialization, InitializedWeight
+from keras_winit._plan.plan import Plan, PlannedWeight
+from keras_winit._show.result import Part, Result, Table
+from keras_winit.initializers._catalogue import Catalogue, Entry
+
+__all__ = [
+    "Action",
+    "Branch",
+    "CalibratedLayer",
+    "Calibration",
+    "Catalogue",
+    "ComparedInitializer",
+    "Comparison",
+    "Coverage",
+    "Diagnosis",
+    "Entry",
+    "Finding",
+    "InitializedWeight",
+    "Initialization",
+    "InputSignal",
+    "KernelSignal",
+    "LayerSignal",
+    "LossSignal",
+    "Part",
+    "Plan",
+    "PlannedWeight",
+    "Result",
+    "Run",
+    "Signal",
+    "Suggestion",
+    "Summary",
+    "Table",
+    "UnknownLayers",
+    "UnknownWeight",
+    "Verb",
+]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # what pickles, too, know them by
