@@ -23,8 +23,7 @@ import keras
 import keras_winit
 from keras_winit import _checks
 from keras_winit._cli import files
-from keras_winit._show import table as _table
-from keras_winit._show import terminal, whole_file
+from keras_winit._show import table, terminal, whole_file
 
 # Of a table that is too wide for the terminal: what becomes notes below it, and what is left out
 # first.
@@ -168,108 +167,20 @@ def _parser():
         "KERAS_BACKEND sets the backend.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-V",
-        "--version",
-        action="version",
-        version=f"keras-winit {keras_winit.__version__} "
-        f"(Keras {keras.__version__}, {keras.backend.backend()})",
-    )
+    versions = f"Keras {keras.__version__}, {keras.backend.backend()}"
+    version = f"{_NAME} {keras_winit.__version__} ({versions})"
+    parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def add(run, summary, *parents):
-        name = run.__name__.removeprefix("_")
+    for run, (summary, *arguments) in _COMMANDS.items():
         command = commands.add_parser(
-            name,
+            run.__name__.removeprefix("_"),
             help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            parents=parents,
+            description=f"{summary[0].upper()}{summary[1:]}.",
             allow_abbrev=False,
         )
         command.set_defaults(run=run)
-        return command
-
-    wide, model, data, output, drawn = map(_shared, ("wide", "model", "data", "output", "drawn"))
-    add(_list, "list all initializers, ours and those of Keras", wide)
-    show = add(_show, "tell what an initializer draws, when to use it, and its arguments")
-    show.add_argument("name", metavar="NAME", help='string or class, as "sparse" or Sparse')
-    add(_suggest, "tell what every weight should be, and why; change nothing", model, wide)
-    diagnose = add(_diagnose, "tell why a model will not learn", model, data, wide)
-    diagnose.add_argument(
-        "--labels", metavar="Y.npy", type=Path, help="labels of the data, .npy or .npz"
-    )
-    diagnose.add_argument(
-        "--loss", metavar="NAME", help="name of a loss; the default is that of the compiled model"
-    )
-    diagnose.add_argument("--html", metavar="OUT.html", type=Path, help="write a page of HTML")
-    diagnose.add_argument("--json", action="store_true", help="print all numbers as JSON")
-    diagnose.add_argument("--force", action="store_true", help="replace a page that exists")
-    initialize = add(
-        _initialize, "write the model with new weights, all or some", model, output, drawn, wide
-    )
-    initialize.add_argument(
-        "--scheme",
-        default="suggested",
-        metavar="NAME",
-        help="suggested (the default), own, keras, pytorch, critical, fixup, zero_last, gpt2, "
-        "mimetic, or any initializer of `keras-winit list`, for all kernels",
-    )
-    initialize.add_argument("--seed", type=int, help="integer; the same seed draws the same")
-    calibrate = add(_calibrate, "write the model scaled on data", model, data, output, drawn, wide)
-    calibrate.add_argument(
-        "--mode",
-        default="auto",
-        metavar="NAME",
-        help="auto (the default), tensor, unit, centered or equalized",
-    )
-    add(_strip, "write the model so that it loads without keras_winit", model, output)
-    return parser
-
-
-def _shared(name):
-    """Returns a parser of options that several commands have."""
-    parser = argparse.ArgumentParser(add_help=False)
-    if name == "wide":
-        parser.add_argument(
-            "--wide", action="store_true", help="print tables whole, however narrow the terminal"
-        )
-    if name == "model":
-        parser.add_argument("model", metavar="MODEL.keras", type=Path, help="file with a model")
-        parser.add_argument(
-            "--import",
-            dest="modules",
-            action="append",
-            default=[],
-            metavar="MODULE",
-            help="import a module first, which registers custom layers; may be repeated",
-        )
-        parser.add_argument(
-            "--unsafe",
-            action="store_true",
-            help="run Python code that the file holds (lambdas); for files that you trust",
-        )
-    if name == "data":
-        parser.add_argument(
-            "--data",
-            metavar="X.npy",
-            type=Path,
-            help="batch, .npy, or .npz with an array for each input; the default is noise",
-        )
-    if name == "output":
-        parser.add_argument(
-            "-o", "--output", metavar="OUT.keras", type=Path, required=True, help="file to write"
-        )
-        parser.add_argument("--force", action="store_true", help="replace a file that exists")
-    if name == "drawn":
-        parser.add_argument(
-            "--only",
-            action="append",
-            metavar="PATTERN",
-            help="only layers or weights of this name, path or pattern; may be repeated",
-        )
-        parser.add_argument(
-            "--frozen", action="store_true", help="also weights that are not trainable"
-        )
+        for name in arguments:
+            command.add_argument(*name.split("/"), **_ARGUMENTS[name])
     return parser
 
 
@@ -389,14 +300,14 @@ def _strip(arguments):
 def _print(result, arguments):
     """Prints a result as it prints itself, or in a narrow terminal so that it fits."""
     width, kind = _width(arguments), type(result)
-    notes = [_table.printable(_here(note)) for note in result.notes]
+    notes = [table.printable(_here(note)) for note in result.notes]
     if width is None:
-        table = _table.text(*result.shown)
+        shown = table.text(*result.shown)
     else:
         below, drop = _NOTES.get(kind, ()), _DROP[kind]
-        table = terminal.table(*result.shown, width=width, notes=below, drop=drop)
+        shown = terminal.fit(*result.shown, width=width, notes=below, drop=drop)
         notes = [terminal.fill(note, width) for note in notes]
-    print(table, *notes, sep="\n")
+    print(shown, *notes, sep="\n")
 
 
 def _width(arguments):
@@ -419,3 +330,70 @@ def _check_loss(name):
             f"`--loss` should be the name of a loss. Received: {name!r}."
             f"{_checks.did_you_mean(name, names)}"
         ) from None
+
+
+def _switch(text):
+    return {"action": "store_true", "help": text}
+
+
+def _text(metavar, text, **options):
+    return {"metavar": metavar, "help": text, **options}
+
+
+def _file(metavar, text, **options):
+    return _text(metavar, text, type=Path, **options)
+
+
+_MODEL = ("model", "--import", "--unsafe")
+_OUTPUT = ("-o/--output", "--force")
+_SOME = ("--only", "--frozen", "--wide")
+_DRAW = ("--scheme", "--seed", *_SOME)
+_BATCH = ("--data", "--labels", "--loss")
+_REPORT = ("--html", "--force", "--json", "--wide")
+_COMMANDS = {
+    _list: ("list all initializers, ours and those of Keras", "--wide"),
+    _show: ("tell what an initializer draws, when to use it, and its arguments", "name"),
+    _suggest: ("tell what every weight should be, and why; change nothing", *_MODEL, "--wide"),
+    _diagnose: ("tell why a model will not learn", *_MODEL, *_BATCH, *_REPORT),
+    _initialize: ("write the model with new weights, all or some", *_MODEL, *_OUTPUT, *_DRAW),
+    _calibrate: ("write the model scaled on data", *_MODEL, "--data", *_OUTPUT, "--mode", *_SOME),
+    _strip: ("write the model so that it loads without keras_winit", *_MODEL, *_OUTPUT),
+}
+_ARGUMENTS = {
+    "name": _text("NAME", 'string or class, as "sparse" or Sparse'),
+    "model": _file("MODEL.keras", "file with a model"),
+    "--import": _text(
+        "MODULE",
+        "import a module first, which registers custom layers; may be repeated",
+        dest="modules",
+        action="append",
+        default=[],
+    ),
+    "--unsafe": _switch("run Python code that the file holds (lambdas); for files that you trust"),
+    "--data": _file(
+        "X.npy", "batch, .npy, or .npz with an array for each input; the default is noise"
+    ),
+    "--labels": _file("Y.npy", "labels of the data, .npy or .npz"),
+    "--loss": _text("NAME", "name of a loss; the default is that of the compiled model"),
+    "--html": _file("OUT.html", "write a page of HTML"),
+    "--json": _switch("print all numbers as JSON"),
+    "-o/--output": _file("OUT.keras", "file to write", required=True),
+    "--force": _switch("replace a file that exists"),
+    "--scheme": _text(
+        "NAME",
+        "suggested (the default), own, keras, pytorch, critical, fixup, zero_last, gpt2, mimetic, "
+        "or any initializer of `keras-winit list`, for all kernels",
+        default="suggested",
+    ),
+    "--seed": {"type": int, "help": "integer; the same seed draws the same"},
+    "--mode": _text(
+        "NAME", "auto (the default), tensor, unit, centered or equalized", default="auto"
+    ),
+    "--only": _text(
+        "PATTERN",
+        "only layers or weights of this name, path or pattern; may be repeated",
+        action="append",
+    ),
+    "--frozen": _switch("also weights that are not trainable"),
+    "--wide": _switch("print tables whole, however narrow the terminal"),
+}

@@ -4,7 +4,7 @@ import itertools
 import re
 import textwrap
 
-from keras_winit._show import table as _table
+from keras_winit._show import table
 
 # A column of text can be this narrow before another one is left out.
 _NARROW = 40
@@ -23,7 +23,7 @@ class Printable:
         self._stream = stream
 
     def write(self, text):
-        return self._stream.write(_table.printable(text))
+        return self._stream.write(table.printable(text))
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
@@ -35,8 +35,8 @@ class _Wrapper(textwrap.TextWrapper):
     wordsep_simple_re = re.compile(r"(\s+)|(?<=[/(])(?=\w)")
 
 
-def table(header, rows, title="", *, width, notes=(), drop=()):
-    """Returns a table as `_table.text` does, which is no wider than a terminal.
+def fit(header, rows, title="", *, width, notes=(), drop=()):
+    """Returns a table as text that is no wider than a terminal.
 
     If it is too wide as it is, then first some columns become numbered notes below it, next some
     columns are left out, which is said, and at last cells of text go over several lines.
@@ -50,7 +50,7 @@ def table(header, rows, title="", *, width, notes=(), drop=()):
         drop: Names of columns that may be left out, the first one first.
     """
     lines = [fill(title, width, indent=2)] if title else []
-    whole = _table.text(header, rows)
+    whole = table.text(header, rows)
     if max(map(len, whole.splitlines())) <= width:
         return "\n".join([*lines, whole])
     values = list(zip(*rows, strict=True)) or [()] * len(header)
@@ -90,7 +90,7 @@ def _move_to_notes(columns, names):
 
 def _widths(columns):
     return {
-        name: max([len(name), *(len(_table.cell(value)) for value in values)])
+        name: max([len(name), *(len(table.cell(value)) for value in values)])
         for name, values in columns.items()
     }
 
@@ -101,7 +101,7 @@ def _total(widths):
 
 def _lines(columns, width):
     widths = _widths(columns)
-    texts = [name for name, values in columns.items() if not _table.is_numeric(values)]
+    texts = [name for name, values in columns.items() if not table.is_numeric(values)]
     while texts and _total(widths.values()) > width:
         widest = max(texts, key=widths.get)
         if widths[widest] <= _NARROWEST:
@@ -109,7 +109,7 @@ def _lines(columns, width):
         widths[widest] -= 1
     rows = zip(*columns.values(), strict=True)
     cells = [list(columns), ["-" * each for each in widths.values()]]
-    cells.extend([_table.cell(value) for value in row] for row in rows)
+    cells.extend([table.cell(value) for value in row] for row in rows)
     lines = []
     for row in cells:
         wrapped = [

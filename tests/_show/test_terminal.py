@@ -16,7 +16,7 @@ NOTES, DROP = ("why", "reference"), ("fans", "has")
 
 
 def fitted(width, rows=ROWS):
-    return terminal.table(HEADER, rows, "Plan", width=width, notes=NOTES, drop=DROP)
+    return terminal.fit(HEADER, rows, "Plan", width=width, notes=NOTES, drop=DROP)
 
 
 def test_a_table_that_fits_is_as_it_always_is():
@@ -53,7 +53,7 @@ def test_columns_are_left_out_in_order_and_only_as_far_as_needed():
 
 def test_cells_that_are_still_too_wide_go_over_lines():
     rows = [["a short one", "word " * 20], ["another", "brief"]]
-    lines = terminal.table(["name", "text"], rows, width=40).splitlines()
+    lines = terminal.fit(["name", "text"], rows, width=40).splitlines()
     assert all(line.startswith(("name", "-", "a short", " " * 13 + "word")) for line in lines[:-1])
     assert sum(line.count("word") for line in lines) == 20
     assert lines[-1] == "another      brief"
@@ -61,7 +61,7 @@ def test_cells_that_are_still_too_wide_go_over_lines():
 
 def test_paths_and_classes_break_between_their_parts():
     rows = [["block/attention_output/kernel", "Orthogonal(gain=1.41421)"]]
-    lines = terminal.table(["weight", "has"], rows, width=48).splitlines()
+    lines = terminal.fit(["weight", "has"], rows, width=48).splitlines()
     assert [line.split() for line in lines[2:]] == [
         ["block/attention_output/", "Orthogonal("],
         ["kernel", "gain=1.41421)"],
