@@ -81,7 +81,7 @@ def by_activation():
     """Returns a table of what a layer alone gets, by its activation."""
     package = _package()
     from keras_winit._plan.by_activation import LINES, RECTIFIERS
-    from keras_winit.initializers._describe import brief
+    from keras_winit.initializers._names import brief
 
     names = [name for name in RECTIFIERS if name != "threshold"]  # takes arguments
     last = LINES[-1]

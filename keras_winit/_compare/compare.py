@@ -14,8 +14,8 @@ from keras_winit._compare.comparison import Comparison, Run
 from keras_winit._plan.initialize import initialize
 from keras_winit._plan.plan import Plan
 from keras_winit._plan.schemes import SCHEMES
-from keras_winit.initializers._any import with_gain
-from keras_winit.initializers._describe import as_initializer, brief
+from keras_winit.initializers._equivalents import with_gain
+from keras_winit.initializers._names import as_initializer, brief
 
 _OWN = "own"
 _KERAS = "glorot_uniform"  # Keras's default for kernels

@@ -11,8 +11,8 @@ from keras_winit._measure.loss import Objective
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
-from keras_winit.initializers._describe import brief
-from keras_winit.initializers._fill import variances
+from keras_winit.initializers._for_weight import variances
+from keras_winit.initializers._names import brief
 
 ops = keras.ops
 

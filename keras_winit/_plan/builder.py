@@ -18,7 +18,7 @@ from keras_winit._plan.by_activation import Scaling, decide
 from keras_winit._plan.wrapped_module import WrappedModule
 from keras_winit._random import distributions
 from keras_winit.initializers import ActivationScaling
-from keras_winit.initializers._any import is_drawable, replacement
+from keras_winit.initializers._equivalents import is_drawable, replacement
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from keras_winit._plan.plan import choices_of, make_plan
 from keras_winit._show.result import Part, Result
 from keras_winit._turn import turn
 from keras_winit.constraints import SparsityMask
-from keras_winit.initializers._describe import brief
-from keras_winit.initializers._fill import fill, in_config
+from keras_winit.initializers._for_weight import fill, in_config
+from keras_winit.initializers._names import brief
 
 _CHUNK = 1 << 16
 _MOST_SHOWN = 5  # of the weights that a warning lists

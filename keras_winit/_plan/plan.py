@@ -9,7 +9,7 @@ from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.choice import REST, Choice
 from keras_winit._plan.schemes import SCHEMES, scheme_of
 from keras_winit._show.result import Part, Result
-from keras_winit.initializers._describe import as_initializer, brief
+from keras_winit.initializers._names import as_initializer, brief
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

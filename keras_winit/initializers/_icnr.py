@@ -5,8 +5,9 @@ import numpy as np
 from keras_winit import _checks
 from keras_winit._axes import check_spatial
 from keras_winit._references import Reference
-from keras_winit.initializers._any import config_of, draw, resolve
 from keras_winit.initializers._catalogue import register
+from keras_winit.initializers._drawing import draw
+from keras_winit.initializers._equivalents import config_of, resolve
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from keras_winit import _checks
 from keras_winit._axes import outputs_of_group
 from keras_winit._references import SAXE
-from keras_winit.initializers._any import config_of, draw, resolve
 from keras_winit.initializers._catalogue import register
+from keras_winit.initializers._drawing import draw
+from keras_winit.initializers._equivalents import config_of, resolve
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 

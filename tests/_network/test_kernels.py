@@ -12,7 +12,7 @@ from scipy import stats
 
 import keras_winit
 from keras_winit import _network
-from keras_winit.initializers._fill import fill
+from keras_winit.initializers._for_weight import fill
 
 layers = keras.layers
 

@@ -5,7 +5,7 @@ import dataclasses
 from keras_winit import _network
 from keras_winit._plan.choice import Choice
 from keras_winit._references import BALDUZZI
-from keras_winit.initializers._any import changed
+from keras_winit.initializers._equivalents import changed
 
 
 def mirrored(choices, network, initializer):

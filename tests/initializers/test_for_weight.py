@@ -9,7 +9,7 @@ from scipy import stats
 
 import keras_winit
 from keras_winit import _network, initializers
-from keras_winit.initializers._fill import fill, in_config
+from keras_winit.initializers._for_weight import fill, in_config
 
 layers = keras.layers
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from keras_winit import _axes, _network
 from keras_winit.initializers import ActivationScaling, ChronoBias, Identity
-from keras_winit.initializers._any import (
+from keras_winit.initializers._drawing import draw, elementwise
+from keras_winit.initializers._equivalents import (
     SCALINGS,
     changed,
-    draw,
-    elementwise,
     loadable,
     of_one_block,
     ours,
