@@ -1,6 +1,6 @@
 """The right starting weights for every Keras network."""
 
-from keras_winit import callbacks, constraints, initializers, results
+from keras_winit import callbacks, constraints, initializers, results, typing
 from keras_winit._activations.gains import gain
 from keras_winit._calibrate.calibrate import calibrate
 from keras_winit._compare.compare import compare
@@ -55,6 +55,7 @@ __all__ = [
     "strip_initializers",
     "suggest",
     "suggest_initializer",
+    "typing",
     "unregister_aliases",
 ]
 

@@ -7,6 +7,7 @@ The one module that imports the backends.
 import contextlib
 import functools
 import random
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -272,7 +273,7 @@ def without_gradient():
 
 
 @contextlib.contextmanager
-def kept_random_state():
+def kept_random_state() -> Iterator[None]:
     """A context, or a decorator, that restores the random state of Python, which new initializers
     draw seeds from, that of NumPy, and the backend's own, which dropout draws from.
 

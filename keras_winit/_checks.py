@@ -5,18 +5,20 @@ import math
 import numbers
 import operator
 import re
+from collections.abc import Iterable
+from typing import Any
 
 # What float32 has room for, with a margin for what is drawn, and whose squares floats hold.
 _LEAST, _MOST = 1e-37, 1e37
 
 
-def real(name, value, *, positive=False):
+def real(name: str, value: Any, *, positive: bool = False) -> float:
     """Returns `value` as a float, or raises if it is no finite (positive) number.
 
     A number whose weights float32 could not hold is refused as well.
     """
     expected = "a positive finite number" if positive else "a finite number"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if type(value) is bool or not issubclass(type(value), numbers.Real):
         raise TypeError(f"`{name}` should be {expected}. Received: {name}={value!r}.")
     is_finite = abs(value) < math.inf  # also of integers that are no float, and not of NaN
     if not is_finite or (positive and value <= 0):
@@ -35,7 +37,7 @@ def _brief(value):
     return text if len(text) < 40 else f"{text[:20]}... ({len(text)} digits)"
 
 
-def integer(name, value, *, minimum=None):
+def integer(name: str, value: Any, *, minimum: int | None = None) -> int:
     """Returns `value` as an int, or raises if it is no integer of at least `minimum`."""
     expected = "an integer" if minimum is None else f"an integer of at least {minimum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -45,14 +47,14 @@ def integer(name, value, *, minimum=None):
     return int(value)
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """Returns `value`, or raises if it is neither True nor False."""
     if isinstance(value, bool):
         return value
     raise TypeError(f"`{name}` should be True or False. Received: {name}={value!r}.")
 
 
-def option(name, value, options):
+def option(name: str, value: Any, options: Iterable[str]) -> str:
     """Returns `value`, or raises if it is none of the strings in `options`."""
     if isinstance(value, str) and value in options:
         return value
@@ -62,7 +64,7 @@ def option(name, value, options):
     )
 
 
-def did_you_mean(value, options):
+def did_you_mean(value: Any, options: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" for the nearest option, or an empty string."""
     value, by_lower = str(value), {}
     for option in options:
@@ -75,7 +77,7 @@ def did_you_mean(value, options):
     return f" Did you mean {nearest!r}?"
 
 
-def shape(value):
+def shape(value: Any) -> tuple[int, ...]:
     """Returns `value` as a tuple of positive ints, or raises if it is no complete shape."""
     expected = "`shape` should be a sequence of positive integers, all known"
     try:
@@ -94,7 +96,7 @@ def shape(value):
     return sizes
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """Returns what an error says, without Keras's line on where it was raised, and colors."""
     lines = re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
     lines = [each.strip() for each in lines if not each.startswith("Exception encountered")]

@@ -11,7 +11,7 @@ from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._own_initializer import OwnInitializer
 
 
-def strip_initializers(model):
+def strip_initializers(model: keras.Layer) -> list[str]:
     """Replaces every initializer of this package in a model by one of Keras.
 
     A file saved afterwards loads where keras_winit is not installed. The weights stay as they

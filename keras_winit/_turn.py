@@ -6,12 +6,13 @@ keep it for good.
 
 import contextlib
 import threading
+from collections.abc import Iterator
 
 _lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def turn():
+def turn() -> Iterator[None]:
     """A context, or a decorator, that one thread of the process at a time is inside of.
 
     The others wait. Verbs use each other, so a thread may enter again what it is inside of.

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,7 +14,8 @@ from keras_winit import _backends, _checks
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
 from keras_winit._network.network import Network
-from keras_winit._show.plot import history, panels
+from keras_winit._show.plot import Axes, history, panels
+from keras_winit.typing import Data
 
 __all__ = ["SignalMonitor"]
 
@@ -70,7 +72,17 @@ class SignalMonitor(keras.callbacks.Callback):
     [0, 2, 4]
     """
 
-    def __init__(self, x=None, y=None, *, every=100, csv_path=None, log_dir=None):
+    history: list[dict[str, Any]]
+
+    def __init__(
+        self,
+        x: Data | None = None,
+        y: Data | None = None,
+        *,
+        every: int = 100,
+        csv_path: str | os.PathLike[str] | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
         super().__init__()
         self.x, self.y = x, y
         self.every = _checks.integer("every", every, minimum=1)
@@ -82,12 +94,12 @@ class SignalMonitor(keras.callbacks.Callback):
             )
         self.csv_path, self.log_dir = csv_path, log_dir
         self.history = []
-        self._writer_class = None if log_dir is None else _writer_class(log_dir)
-        self._writer = None
+        self._writer_class: Any = None if log_dir is None else _writer_class(log_dir)
+        self._writer: Any = None
         self._is_begun = False
         self._written = set()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.history, self._step, self._before_epoch, self._batch = [], 0, 0, None
         self._close()  # a training that failed did not
         self._written = {
@@ -96,22 +108,24 @@ class SignalMonitor(keras.callbacks.Callback):
         if "log_dir" in self._written:
             with self._writing("log_dir"):
                 self._writer = self._writer_class(str(self.log_dir))
-        if "csv_path" in self._written and not (self._is_begun and Path(self.csv_path).exists()):
+        if "csv_path" in self._written and not (
+            self._is_begun and _path("csv_path", self.csv_path).exists()
+        ):
             self._write("w", [("step", "layer", *STATISTICS)])
             self._is_begun = True
         if self.model.built:  # else its first batch builds it
             self._record()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._before_epoch = self._step
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # Keras may run several batches before it calls this.
         before, self._step = self._step, self._before_epoch + batch + 1
         if self._step // self.every > before // self.every:
             self._record()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if not self.history or self.history[-1]["step"] != self._step:
             self._record()
         self._close()
@@ -136,7 +150,7 @@ class SignalMonitor(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def plot(self, statistic="signal", ax=None):
+    def plot(self, statistic: str = "signal", ax: Axes | None = None) -> Axes:
         """Draws a statistic of every layer over the batches.
 
         Args:

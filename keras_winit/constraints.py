@@ -1,6 +1,7 @@
 """Zeros that stay zeros while a layer trains."""
 
 import functools
+from typing import Any
 
 import keras
 
@@ -40,7 +41,7 @@ class SparsityMask(keras.constraints.Constraint):
     - [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780), for training at fixed sparsity
     """
 
-    def __init__(self, initializer):
+    def __init__(self, initializer: Sparse | dict[str, Any]) -> None:
         if isinstance(initializer, (dict, str)):
             initializer = keras.initializers.get(initializer)
         if not isinstance(initializer, Sparse):
@@ -56,14 +57,14 @@ class SparsityMask(keras.constraints.Constraint):
         self.initializer = initializer
         self._mask = functools.cache(initializer.mask)
 
-    def __call__(self, w):
+    def __call__(self, w: Any) -> Any:
         w = keras.ops.convert_to_tensor(w)
         mask = self._mask(tuple(int(size) for size in w.shape))
         return w * keras.ops.cast(keras.ops.convert_to_tensor(mask), w.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"initializer": keras.initializers.serialize(self.initializer)}
 
-    def to_keras(self):
+    def to_keras(self) -> None:
         """Returns `None`: no constraint of Keras keeps zeros."""
         return None

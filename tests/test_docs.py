@@ -90,6 +90,7 @@ def test_everything_public_is_documented():
     pages = WRITTEN["api.md"] + WRITTEN["results.md"]
     documented = re.findall(r"^::: keras_winit\.(\S+)$", pages, re.MULTILINE)
     ours = {f"initializers.{e.name}" for e in keras_winit.catalogue() if e.origin == "keras_winit"}
+    ours |= {f"typing.{name}" for name in keras_winit.typing.__all__}
     assert len(set(documented)) == len(documented)
     returned = set(keras_winit.results.__all__)
     names = {n for n in keras_winit.__all__ if not inspect.ismodule(getattr(keras_winit, n))}

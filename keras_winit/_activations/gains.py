@@ -1,14 +1,18 @@
 """The gain of any activation: what a kernel must multiply to keep the signal's size."""
 
 import math
+from typing import Literal
 
 from keras_winit import _checks
 from keras_winit._activations.activation import Activation
+from keras_winit.typing import ActivationLike
 
 KINDS = ("forward", "backward", "centered")
 
 
-def gain(activation, kind="forward"):
+def gain(
+    activation: ActivationLike, kind: Literal["forward", "backward", "centered"] = "forward"
+) -> float:
     """Returns the gain of an activation for unit normal input.
 
     Weights of variance gain² / fan keep the size of the signal from layer to layer, for

@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from keras_winit._network import restart
 from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
 from keras_winit._show.result import Result
+from keras_winit.typing import Data, Names
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
 
@@ -83,7 +85,14 @@ class Calibration(Result):
         return title
 
 
-def calibrate(model, x=None, *, mode="auto", only=None, frozen=False):
+def calibrate(
+    model: keras.Model,
+    x: Data | None = None,
+    *,
+    mode: Literal["auto", "tensor", "unit", "centered", "equalized"] = "auto",
+    only: Names | None = None,
+    frozen: bool = False,
+) -> Calibration:
     """Scales the kernels of a model so that a batch has the right size at every layer.
 
     One run in the order of execution: each layer is scaled on the signal that the layers before

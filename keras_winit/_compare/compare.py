@@ -2,8 +2,10 @@
 
 import hashlib
 import inspect
+import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -16,27 +18,28 @@ from keras_winit._plan.plan import Plan
 from keras_winit._plan.schemes import SCHEMES
 from keras_winit.initializers._equivalents import with_gain
 from keras_winit.initializers._names import as_initializer, brief
+from keras_winit.typing import Data, Scheme, Seed
 
 _OWN = "own"
 _KERAS = "glorot_uniform"  # Keras's default for kernels
 
 
 def compare(
-    build_model,
-    x,
-    y,
-    initializers,
+    build_model: Callable[[], keras.Model] | Callable[[Any], keras.Model],
+    x: Data,
+    y: Data | None,
+    initializers: Sequence[Scheme] | Mapping[str, Scheme],
     *,
-    seeds=3,
-    epochs=10,
-    batch_size=None,
-    validation_data=None,
-    validation_split=0.2,
-    metric=None,
-    directory=None,
-    name="comparison",
-    verbose=1,
-):
+    seeds: Seed | Sequence[Seed] = 3,
+    epochs: int = 10,
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    validation_split: float = 0.2,
+    metric: Any = None,
+    directory: str | os.PathLike[str] | None = None,
+    name: str = "comparison",
+    verbose: Literal[0, 1] = 1,
+) -> Comparison | Any:  # `None` on a worker, which few write code for
     """Trains a model from several starting weights and says which are best, if any are.
 
     Every initializer is trained with every seed. A seed governs the starting weights, dropout and
@@ -185,7 +188,7 @@ def compare(
         run.curve(metric)
     return Comparison(
         metric=metric,
-        higher_is_better=higher_is_better,
+        higher_is_better=bool(higher_is_better),
         baseline=baseline,
         epochs=epochs,
         runs=runs,
@@ -296,7 +299,7 @@ def _scheme(scheme, takes_initializer):
     return scheme if isinstance(scheme, str) else initializer
 
 
-def _seeds(seeds):
+def _seeds(seeds: Seed | Sequence[Seed]) -> Sequence[int]:
     if isinstance(seeds, (list, tuple, range)):
         seeds = [_checks.integer("seeds", seed, minimum=0) for seed in seeds]
         if not seeds or len(set(seeds)) < len(seeds):

@@ -6,7 +6,9 @@ import itertools
 import math
 import textwrap
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,6 +30,7 @@ from keras_winit._show.plot import overview
 from keras_winit._show.result import Result, plain
 from keras_winit._show.table import to_html
 from keras_winit.initializers._class_prior import output_bias
+from keras_winit.typing import Data, Seed
 
 # Layers that a printed table shows: more are in `layers`.
 _MOST_ROWS = 60
@@ -237,7 +240,7 @@ class Diagnosis(Result):
             result["warnings"] = list(self.warnings)
         return result
 
-    def fix(self, *, seed=None):
+    def fix(self, *, seed: Seed | None = None) -> "Diagnosis":
         """Applies what the findings suggest to the model, in place, and looks again.
 
         Kernels are drawn anew where they are the cause, with biases of hidden layers at zero
@@ -282,7 +285,13 @@ class Diagnosis(Result):
             return dataclasses.replace(after, before=self, warnings=left)
 
 
-def diagnose(model, x=None, y=None, *, loss=None):
+def diagnose(
+    model: keras.Model,
+    x: Data | None = None,
+    y: Data | None = None,
+    *,
+    loss: str | Callable[..., Any] | dict[str, Any] | None = None,
+) -> Diagnosis:
     """Looks at the signal in a model before training and says what is wrong and how to mend it.
 
     One forward and one backward pass in training mode, on one batch. At every layer with a

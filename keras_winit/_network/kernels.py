@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import inspect
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -50,14 +52,14 @@ class Kernel:
     weight: str = "kernel"
     role: str = "kernel"
     activated: bool = True
-    input_axes: list | None = None
-    output_axes: list | None = None
+    input_axes: list[int] | None = None
+    output_axes: list[int] | None = None
     blocks: int = 1
     stride: int = 1
     transposed: bool = False
     keras_knows: bool = False
 
-    def structure(self, shape):
+    def structure(self, shape: Iterable[int]) -> tuple[tuple[int, ...], _axes.KernelAxes]:
         """Returns the shape with the blocks as an axis of their own, and its `KernelAxes`."""
         shape = tuple(int(size) for size in shape)
         axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
@@ -173,7 +175,10 @@ _KERAS_CLASSES = {each for each in vars(layers).values() if isinstance(each, typ
 _described = {}
 
 
-def describe_layer(cls, kernels):
+def describe_layer(
+    cls: type[keras.Layer],
+    kernels: Iterable[Kernel] | Callable[[Any], Iterable[Kernel]],
+) -> None:
     """Tells keras_winit the kernels of a layer class of your own.
 
     A class that derives from one of Keras's is known already, and so is one that only contains

@@ -7,7 +7,9 @@ import inspect
 import itertools
 import types
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar, overload
 
 import keras
 
@@ -19,6 +21,11 @@ from keras_winit._plan.wrapped_module import WrappedModule
 from keras_winit._random import distributions
 from keras_winit.initializers import ActivationScaling
 from keras_winit.initializers._equivalents import is_drawable, replacement
+from keras_winit.typing import ActivationLike, Seed
+
+Arguments = ParamSpec("Arguments")
+AnyLayer = TypeVar("AnyLayer", bound=keras.Layer)
+AnyModule = TypeVar("AnyModule", bound=types.ModuleType)
 
 
 @dataclass(frozen=True)
@@ -40,14 +47,14 @@ class Suggestion:
     reason: str
     reference: str
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = type(self.initializer).__name__
         return (
             f"Suggestion(initializer={name}, reason={self.reason!r}, reference={self.reference!r})"
         )
 
 
-def select_initializer(activation, layer=None):
+def select_initializer(activation: ActivationLike, layer: keras.Layer | None = None) -> Suggestion:
     """Shows which initializer `suggest_initializer` would choose, and why, and does nothing.
 
     Args:
@@ -95,6 +102,14 @@ def select_initializer(activation, layer=None):
     return Suggestion(initializer_of(scaling, kernel), f"{reason}.", line.reference)
 
 
+@overload
+def suggest_initializer(builder: type[AnyLayer], *, seed: Seed | None = None) -> type[AnyLayer]: ...
+@overload
+def suggest_initializer(builder: AnyModule, *, seed: Seed | None = None) -> AnyModule: ...
+@overload
+def suggest_initializer(
+    builder: Callable[Arguments, AnyLayer], *, seed: Seed | None = None
+) -> Callable[Arguments, AnyLayer]: ...
 def suggest_initializer(builder, *, seed=None):
     """Wraps a layer class, function or module, so that layers start as their activation needs.
 

@@ -11,13 +11,14 @@ import numpy as np
 from keras_winit import _backends, _checks, _network
 from keras_winit._measure.coverage import coverage
 from keras_winit._network import restart
-from keras_winit._network.transaction import all_or_nothing
-from keras_winit._plan.plan import choices_of, make_plan
+from keras_winit._network.transaction import Changes, all_or_nothing
+from keras_winit._plan.plan import Plan, choices_of, make_plan
 from keras_winit._show.result import Part, Result
 from keras_winit._turn import turn
 from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._for_weight import fill, in_config
 from keras_winit.initializers._names import brief
+from keras_winit.typing import Names, Scheme, Seed
 
 _CHUNK = 1 << 16
 _MOST_SHOWN = 5  # of the weights that a warning lists
@@ -97,7 +98,15 @@ class Initialization(Result):
 
 
 @turn()
-def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False, optimizer=False):
+def initialize(
+    model: keras.Layer,
+    scheme: Plan | Scheme = "suggested",
+    *,
+    seed: Seed | None = None,
+    only: Names | None = None,
+    frozen: bool = False,
+    optimizer: bool = False,
+) -> Initialization:
     """Gives the weights of a model new starting values, in place.
 
     Kernels are drawn by the axes and fans they really have: per gate, per group, per map of an
@@ -175,8 +184,15 @@ def initialize(model, scheme="suggested", *, seed=None, only=None, frozen=False,
 
 
 def initialize_within(
-    changes, model, scheme="suggested", *, seed=None, only=None, frozen=False, optimizer=False
-):
+    changes: Changes,
+    model: keras.Layer,
+    scheme: Plan | Scheme = "suggested",
+    *,
+    seed: Seed | None = None,
+    only: Names | None = None,
+    frozen: bool = False,
+    optimizer: bool = False,
+) -> Initialization:
     """Does what `initialize` does, as a part of `Changes` that are made together."""
     if seed is None:
         seed = random.randint(1, 10**9)

@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import keras
+
 from keras_winit import _backends
 from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.choice import REST, Choice
 from keras_winit._plan.schemes import SCHEMES, scheme_of
 from keras_winit._show.result import Part, Result
 from keras_winit.initializers._names import as_initializer, brief
+from keras_winit.typing import Scheme
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -163,7 +166,7 @@ def choices_of(plan):
 
 
 @_backends.kept_random_state()
-def suggest(model):
+def suggest(model: keras.Layer) -> Plan:
     """Suggests an initializer for every weight of a model, and changes nothing.
 
     Looks at the graph of the model (for a subclassed model, at the graph of its `call` on
@@ -222,7 +225,7 @@ def suggest(model):
     return make_plan(model, "suggested")
 
 
-def make_plan(model, scheme):
+def make_plan(model: keras.Layer, scheme: Plan | Scheme) -> Plan:
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer."""
     network = Network(model, anew=True)
     network.check_built()

@@ -4,7 +4,15 @@ A value may be `None`, for a layer that has none; one that is zero, infinite or 
 place on an axis of logarithms, and gets a mark at its edge.
 """
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+else:  # it is optional, and takes long to import
+    Axes = Any
 
 _PLACE = "layer, in the order of calls"
 _NUM_BINS = 61
@@ -21,7 +29,7 @@ _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 _DASHES = ("-", "--", "-.", ":")
 
 
-def panels(number, title=None):
+def panels(number: int, title: str | None = None) -> Iterable[Axes]:
     """Returns the axes of a new figure of pyplot, one above the other with one horizontal axis.
 
     It is the current figure then, as any that pyplot makes: `savefig` saves it, `show` shows it,

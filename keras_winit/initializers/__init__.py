@@ -5,6 +5,8 @@ are ours. A name in lower case is what the string is: `identity` and `orthogonal
 Every class can be given as `kernel_initializer=` instance, class or string.
 """
 
+import typing as _typing
+
 from keras.initializers import *  # noqa: F403 (what Keras has, in this version and the next)
 
 # In the order of the catalogue, each group from the common to the special.
@@ -31,6 +33,49 @@ from keras_winit.initializers._chrono_bias import ChronoBias as ChronoBias
 from keras_winit.initializers._class_prior import ClassPrior as ClassPrior
 from keras_winit.initializers._fourier_phases import FourierPhases as FourierPhases
 # isort: on
+
+if _typing.TYPE_CHECKING:  # Keras has no types: some checkers do not look what is in its star
+    # isort: off
+    from keras.initializers import (
+        Constant as Constant,
+        GlorotNormal as GlorotNormal,
+        GlorotUniform as GlorotUniform,
+        HeNormal as HeNormal,
+        HeUniform as HeUniform,
+        IdentityInitializer as IdentityInitializer,
+        Initializer as Initializer,
+        LecunNormal as LecunNormal,
+        LecunUniform as LecunUniform,
+        Ones as Ones,
+        OrthogonalInitializer as OrthogonalInitializer,
+        RandomNormal as RandomNormal,
+        RandomUniform as RandomUniform,
+        STFT as STFT,
+        STFTInitializer as STFTInitializer,
+        TruncatedNormal as TruncatedNormal,
+        VarianceScaling as VarianceScaling,
+        Zeros as Zeros,
+        constant as constant,
+        deserialize as deserialize,
+        get as get,
+        glorot_normal as glorot_normal,
+        glorot_uniform as glorot_uniform,
+        he_normal as he_normal,
+        he_uniform as he_uniform,
+        identity as identity,
+        lecun_normal as lecun_normal,
+        lecun_uniform as lecun_uniform,
+        ones as ones,
+        orthogonal as orthogonal,
+        random_normal as random_normal,
+        random_uniform as random_uniform,
+        serialize as serialize,
+        stft as stft,
+        truncated_normal as truncated_normal,
+        variance_scaling as variance_scaling,
+        zeros as zeros,
+    )
+    # isort: on
 
 activation_scaling = ActivationScaling
 bilinear_upsampling = BilinearUpsampling

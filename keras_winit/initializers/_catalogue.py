@@ -1,7 +1,8 @@
 """All initializers in one table: what each draws, when to use it, and where it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import keras
 
@@ -9,6 +10,8 @@ from keras_winit import _checks
 from keras_winit._network import snake_case
 from keras_winit._references import GLOROT, HE, SAXE, SELU, Reference
 from keras_winit._show.result import Part, Result
+
+AnyClass = TypeVar("AnyClass", bound=type)
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,18 +35,22 @@ class Entry(Part):
     when: str
     reference: str
     url: str
-    initializer: type = field(repr=False)
+    initializer: type[keras.Initializer] = field(repr=False)
 
     @property
-    def origin(self):
+    def origin(self) -> str:
         """The package it comes from: `"keras_winit"` or `"keras"`."""
         return self.initializer.__module__.partition(".")[0]
 
 
-REGISTERED = []  # the entries of this package, in the order in which its classes are imported
+REGISTERED: list[
+    Entry
+] = []  # the entries of this package, in the order in which its classes are imported
 
 
-def register(*, alias, formula, when, reference):
+def register(
+    *, alias: str | None, formula: str, when: str, reference: Reference
+) -> Callable[[AnyClass], AnyClass]:
     """Returns a decorator that makes a class known to Keras, and to the catalogue.
 
     Keras finds it as `"keras_winit>Name"`, which saved files hold: names remain what they are.
@@ -53,7 +60,7 @@ def register(*, alias, formula, when, reference):
         reference: A `Reference`, inline where no other file names the work.
     """
 
-    def decorate(cls):
+    def decorate(cls: AnyClass) -> AnyClass:
         REGISTERED.append(_entry(cls.__name__, alias, formula, when, reference, cls))
         return keras.saving.register_keras_serializable("keras_winit")(cls)
 

@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 import keras
-import numpy as np
 
 from keras_winit import _references
 from keras_winit._activations.identify import formula_of_layer
@@ -71,9 +70,8 @@ class SumOfUniforms(KernelInitializer):
         self.bound = bound
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
-        values = self._draw(shape, None, np.float32, self._next_seed())
-        return keras.ops.cast(keras.ops.convert_to_tensor(values), dtype or keras.config.floatx())
+    def _values(self, shape, dtype, seed):
+        return self._draw(shape, None, dtype, seed)
 
     def to_keras(self):
         return _uniform(math.sqrt(2) * self.bound)

@@ -1,0 +1,42 @@
+"""Types of what the functions of this package take, for annotations of your own."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeAlias
+
+import keras
+import numpy as np
+
+__all__ = ["ActivationLike", "Data", "InitializerLike", "Names", "Scheme", "Seed"]
+
+ActivationLike: TypeAlias = str | Callable[..., Any] | keras.Layer | dict[str, Any] | None
+"""An activation: its name, a function, a layer, what a config holds, or `None` for linear."""
+
+InitializerLike: TypeAlias = (
+    str | keras.Initializer | type[keras.Initializer] | Callable[..., Any] | dict[str, Any]
+)
+"""An initializer: its name, an instance, a class, a function of shape and dtype, or a config."""
+
+Scheme: TypeAlias = (
+    Literal[
+        "suggested",
+        "own",
+        "keras",
+        "pytorch",
+        "critical",
+        "fixup",
+        "zero_last",
+        "gpt2",
+        "mimetic",
+    ]
+    | InitializerLike
+)
+"""What `initialize` takes besides a `Plan`: the name of a scheme, or an initializer for all."""
+
+Seed: TypeAlias = int | np.integer[Any]
+"""An integer, Python's or NumPy's."""
+
+Names: TypeAlias = str | list[str] | tuple[str, ...]
+"""Name, path or pattern of layers or weights, or several of them."""
+
+Data: TypeAlias = Iterable[Any] | keras.utils.PyDataset
+"""A batch or more: an array, a list, tuple or dict of arrays, a data set, a loader."""
