@@ -30,8 +30,8 @@ class Calibration(Result):
         model: Name of the model.
         layers: A `CalibratedLayer` for every layer with a kernel, in the order of calls.
         num_samples: Numbers of samples that it was calibrated on, and that were held out.
-        problem: Why the graph of the model could not be read, or `None`. What follows a layer
-            is then known only where the layer applies it.
+        problem: Why the graph of the model could not be read in full, or `None`. What follows a
+            layer is then known only where the layer applies it.
         is_drawn: Whether the samples were noise, drawn for want of data.
         notes: Sentences on what could not be calibrated, and on an optimizer that keeps its state.
 
@@ -81,7 +81,7 @@ class Calibration(Result):
             + ("held-out samples" if held_out else "of the same")
         )
         if self.problem:
-            title += f"; its graph could not be read: {self.problem}"
+            title += f"; its graph could not be read in full: {self.problem}"
         return title
 
 

@@ -33,7 +33,7 @@ def _message(model, problem):
 def _problem(network, fixed):
     kernels = [weight for weight in network.weights if weight.kernel is not None]
     if network.problem:
-        return f"its graph could not be read ({network.problem})"
+        return f"its graph could not be read in full ({network.problem})"
     if not network.is_plain or len(kernels) != network.depth:
         return "it is no plain chain of layers with one kernel each"
     points = np.linspace(-3, 3, 13)

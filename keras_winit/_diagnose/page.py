@@ -144,7 +144,7 @@ def _facts(signal):
     if signal.not_reached:
         facts.append(("not reached", ", ".join(signal.not_reached)))
     if signal.problem:
-        facts.append(("graph not read", signal.problem))
+        facts.append(("graph not read in full", signal.problem))
     items = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{_prose(value)}</dd>" for name, value in facts
     )

@@ -190,7 +190,7 @@ class Signal(Part):
         outputs: A `Summary` for every output.
         loss: `LossSignal`, or `None` without labels.
         not_reached: Paths of layers with a kernel that were not called, or gave no floats.
-        problem: Why the graph could not be read, or `None`.
+        problem: Why the graph could not be read in full, or `None`.
         coverage: `Coverage`, which of the layers that own weights were looked at.
     """
 

@@ -1,12 +1,18 @@
 """The graph of a model: every call of a layer or operation, and what follows it."""
 
+import contextlib
 import inspect
+import math
 from dataclasses import dataclass, field
 
 import keras
 
 from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
+
+# What is tried where a model takes any size: steps of a sequence, pixels of a side.
+SIZES = (32, 8, 4, 128, 1024)
+_BATCH_SIZE = 3
 
 
 @dataclass
@@ -74,7 +80,7 @@ class Graph:
             with. Defaults to `()`: all count with the values they have.
 
     Attributes:
-        problem: Why the graph could not be read, or `None`.
+        problem: Why the graph could not be read in full, or `None`.
         depth: Largest number of layers with a kernel on a path.
         num_branches: Number of residual branches.
         normalized: Whether the model has a normalization layer.
@@ -82,14 +88,7 @@ class Graph:
 
     def __init__(self, model, *, anew=()):
         self._anew = {id(weight.variable): weight for weight in anew}
-        self.calls, self.problem = [], None
-        # The code of a user's `call` may draw random numbers and add losses.
-        with _backends.kept_random_state(), _network.restored(model), keras.StatelessScope():
-            try:
-                outputs = _Reader(self.calls).read_model(model)
-            except Exception as error:  # whatever the code of a user's `call` raises
-                self.calls, outputs = [], []
-                self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        self.calls, outputs, self.problem = _read(model)
         self._outputs = set(outputs)
         # Read now, since parameters of activations cannot be read while gradients are traced.
         self._fused = {
@@ -269,21 +268,134 @@ def _numbers(bits):
         bits ^= lowest
 
 
-class _Reader:
-    """Follows symbolic tensors back to their inputs, into nested models and layers of users."""
+def _read(model):
+    """Returns the calls of a model, the numbers of its outputs, and what could not be read.
 
-    def __init__(self, calls):
-        self.calls = calls
+    Code that asks for a size of its input, as that of a causal mask does, is read on inputs that
+    have one. Of several readings the one counts that leaves the fewest layers unread.
+    """
+    readings = []
+    for size in (None, *SIZES):
+        # The code of a user's `call` may draw random numbers and add losses.
+        with _backends.kept_random_state(), _network.restored(model), keras.StatelessScope():
+            reader = _Reader(model, size)
+            try:
+                with reader.opened():
+                    outputs = reader.read_model(model)
+                unread = len(reader.unread)
+                problem = next(iter(reader.unread.values()), None)
+            except Exception as error:  # whatever that code raises
+                reader.calls, outputs, unread, problem = [], [], math.inf, _first_line(error)
+        if reader.calls:
+            is_no_matter_of_size = any(problem == each[-1] for _, each in readings)
+        else:
+            is_no_matter_of_size = has_graph(model) and not readings  # what Keras has recorded
+        readings.insert(0, (unread, (reader.calls, outputs, problem)))
+        if not unread or is_no_matter_of_size:
+            break
+    return min(readings, key=lambda each: each[0])[1]
+
+
+def _first_line(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+class _Reader:
+    """Follows symbolic tensors back to their inputs, into nested models and layers of users.
+
+    Args:
+        model: The model, whose layers it changes: to be used where they are restored.
+        size: Size of the inputs where the model takes any, but for the batch; `None` to leave it
+            open.
+
+    Attributes:
+        calls: The calls that were read.
+        unread: Layers with kernels inside that stay one call, each with the reason.
+    """
+
+    def __init__(self, model, size=None):
+        self._size, self.calls, self.unread = size, [], {}
+        for layer in _network.walk(model):
+            spec = self._spec(layer, layer.compute_output_spec)
+            _keras_private.replace(layer, "compute_output_spec", spec)
 
     def read_model(self, model):
         """Appends the calls of a model and returns the numbers of those that are its outputs."""
         inputs = symbolic_inputs(model)
+        if self._size is not None:
+            inputs = keras.tree.map_structure(self._sized, inputs)
         if has_graph(model):
-            outputs = model.outputs
+            outputs = model.outputs if self._size is None else model.call(inputs)
         else:
             outputs = (model.call if _network.is_composite(model) else model)(**inputs)
         produced = {id(tensor): self._append(None, []) for tensor in keras.tree.flatten(inputs)}
         return self._read(keras.tree.flatten(outputs), produced)
+
+    def _sized(self, tensor):
+        sizes = (self._size if size is None else size for size in tensor.shape[1:])
+        return keras.KerasTensor((_BATCH_SIZE, *sizes), tensor.dtype)
+
+    @contextlib.contextmanager
+    def opened(self):
+        """Puts the code of models and of layers of users in place of their symbolic calls.
+
+        Else each call is recorded as one, whose outputs may not be `None`.
+        """
+        one_call = keras.Layer.__call__
+
+        def call(layer, *args, **kwargs):
+            is_symbolic = any(
+                isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))
+            )
+            if is_symbolic and (isinstance(layer, keras.Model) or _network.is_composite(layer)):
+                try:
+                    return _run(layer, args, kwargs)
+                except Exception as error:
+                    self._leave(layer, error)
+            try:
+                return one_call(layer, *args, **kwargs)
+            except Exception:
+                if not (is_symbolic and _network.is_attention(layer)):
+                    raise
+                return _run(layer, args, kwargs)
+
+        keras.Layer.__call__ = call
+        try:
+            yield
+        finally:
+            keras.Layer.__call__ = one_call
+
+    def _spec(self, layer, own):
+        """Returns what gives the shapes of a layer's outputs, whatever its own method knows.
+
+        That may not take all arguments, as of a class derived from attention, or tell the sizes
+        that the layer was built with, as that of `EinsumDense`.
+        """
+
+        def has_sizes(outputs):
+            return all(None not in each.shape for each in keras.tree.flatten(outputs))
+
+        def by_call(*args, **kwargs):
+            outputs = _run(layer, args, kwargs)
+            return keras.tree.map_structure(
+                lambda each: keras.KerasTensor(each.shape, each.dtype), outputs
+            )
+
+        def compute_output_spec(*args, **kwargs):
+            for compute in (own, by_call):
+                with contextlib.suppress(Exception):
+                    outputs = compute(*args, **kwargs)
+                    if self._size is None or has_sizes(outputs):
+                        return outputs
+            return keras.Operation.compute_output_spec(layer, *args, **kwargs)
+
+        return compute_output_spec
+
+    def _leave(self, layer, error):
+        """Notes a layer that stays one call, as its code needs values."""
+        if any(_network.kernels_of(each) for each in _network.walk(layer)):
+            kind = type(layer).__name__
+            self.unread.setdefault(layer, f"layer {layer.name!r} ({kind}), {_first_line(error)}")
 
     def _append(self, operation, inputs, variables=()):
         self.calls.append(Call(operation, inputs, variables))
@@ -315,18 +427,26 @@ class _Reader:
         if isinstance(operation, keras.Model) and has_graph(operation):
             known = dict(zip(map(id, operation.inputs), inputs, strict=True))
             return self._read(operation.outputs, known)
-        if _network.is_composite(operation):
+        if _network.is_composite(operation) and operation not in self.unread:
             # The tensors of its own call stand in for what it computes.
             before = len(self.calls)
             try:
-                outputs = operation.call(*call.args, **call.kwargs)
+                outputs = _run(operation, call.args, call.kwargs)
                 return self._read(keras.tree.flatten(outputs), dict(produced))
-            except Exception:  # its code needs values: it stays one call
+            except Exception as error:
                 del self.calls[before:]
+                self._leave(operation, error)
         arguments = keras.tree.flatten((call.args, call.kwargs))
         variables = [each for each in arguments if isinstance(each, keras.Variable)]
         number = self._append(operation, inputs, variables)
         return [number] * len(call.outputs)
+
+
+def _run(layer, args, kwargs):
+    """Returns what the code of a layer gives; an argument it does not take is meant for Keras."""
+    if "training" in kwargs and "training" not in inspect.signature(layer.call).parameters:
+        kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+    return layer.call(*args, **kwargs)
 
 
 def has_graph(model):

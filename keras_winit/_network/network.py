@@ -26,7 +26,7 @@ class Network:
     Attributes:
         model: The model.
         weights: A `Weight` for every variable, each once, in the order of the model.
-        problem: Why the graph of the model could not be read, or `None`.
+        problem: Why the graph of the model could not be read in full, or `None`.
         depth: Largest number of layers with a kernel on a path.
         num_branches: Number of residual branches.
         is_plain: Whether it has neither normalization layers nor residual branches.

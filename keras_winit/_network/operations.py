@@ -30,7 +30,8 @@ def at_start(activation):
 def fused_activation(layer):
     """Returns the `Activation` that a layer with a kernel applies itself, `None` if linear."""
     function = applied(getattr(layer, "activation", None))
-    return None if _is_linear(function) else Activation(function)
+    # A name is what a layer of the user's keeps for others: those of Keras keep functions.
+    return None if _is_linear(function) or isinstance(function, str) else Activation(function)
 
 
 def activation_of(operation):
@@ -170,6 +171,7 @@ def is_composite(operation):
         and type(operation).__module__.split(".")[0] != "keras"
         and len(list(itertools.islice(walk(operation), 2))) == 2
         and not kernels_of(operation)
+        and not is_attention(operation)
     )
 
 

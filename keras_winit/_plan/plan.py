@@ -58,8 +58,8 @@ class Plan(Result, Mapping):
     Attributes:
         model: Name of the model.
         rows: A `PlannedWeight` for every weight, in the order of the model.
-        problem: Why the graph of the model could not be read, or `None`. It is then made from
-            the layers alone.
+        problem: Why the graph of the model could not be read in full, or `None`. What could not is
+            judged by its layers alone.
 
     Example:
 
@@ -151,7 +151,7 @@ class Plan(Result, Mapping):
         """Line above the table."""
         title = f"Plan for model {self.model!r}"
         if self.problem:
-            title += f", from its layers alone, as its graph could not be read: {self.problem}"
+            title += f"; its graph could not be read in full: {self.problem}"
         return title
 
     @property

@@ -624,7 +624,7 @@ def test_models_of_any_kind(build, mode):
     else:
         assert np.square(z).mean() == pytest.approx(1, abs=TOLERANCE)
         assert result.problem
-        assert f"could not be read: {result.problem}" in repr(result)
+        assert f"could not be read in full: {result.problem}" in repr(result)
 
 
 def test_several_inputs():

@@ -150,7 +150,7 @@ def test_facts_say_what_was_not_seen():
     page = read(section(is_drawn=True, not_reached=("model/a", "model/b"), problem="no graph"))
     assert "8 samples of noise, not of data" in page.text
     assert "not reached model/a, model/b" in page.text
-    assert "graph not read no graph" in page.text
+    assert "graph not read in full no graph" in page.text
     tokens = dataclasses.replace(INPUT, name="words", is_tokens=True)
     assert "input words shape (8, 4), tokens" in read(section(inputs=(tokens,))).text
 

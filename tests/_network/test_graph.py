@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from library_models import ATTENTION, Decoder, decoder
 
 from keras_winit import Kernel, _network, describe_layer
 from keras_winit._activations.identify import identify
@@ -705,9 +706,90 @@ def test_a_composite_layer_that_cannot_be_read_stays_one_call(cls):
     x = Composite(relu_then_softmax())(inputs)
     model = keras.Model(inputs, layers.Dense(2, name="after")(ops.tanh(x)))
     graph = Graph(model)
-    assert graph.problem is None
+    assert graph.problem.startswith(f"layer {model.layers[1].name!r} (Composite), ")
     assert graph.depth == 2
     first = graph.surroundings(named(model, "first"))
     assert follows(first) == ("relu", {})
     assert first.is_first
     assert not graph.surroundings(named(model, "after")).is_first
+
+
+# Models whose code needs sizes.
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_a_decoder_whose_mask_asks_for_sizes_is_read(attention):
+    model = decoder(attention)
+    before = number_of_nodes(model)
+    graph = Graph(model)
+    assert graph.problem is None
+    assert graph.num_branches == 4
+    block = model.get_layer("block_1")
+    up, down = graph.surroundings(block.up), graph.surroundings(block.down)
+    assert follows(up)[0] == "gelu"
+    assert (up.branch.number, up.branch.depth, up.branch.normalized) == (3, 2, True)
+    assert (up.branch.is_last, down.branch.is_last) == (False, True)
+    assert number_of_nodes(model) == before
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        lambda inner: functional([layers.Dense(6), inner], (4, 6)),
+        lambda inner: called(Subclassed([inner]), np.zeros((2, 4, 6), "float32")),
+    ],
+    ids=["functional", "subclassed"],
+)
+def test_a_decoder_in_a_model_in_a_model_is_read(outer):
+    inputs = keras.Input((None, 6))
+    block = Decoder(ATTENTION["of Keras"](), 10)
+    graph = Graph(outer(keras.Model(inputs, block(inputs))))
+    assert graph.problem is None
+    assert graph.num_branches == 2
+
+
+def test_attention_with_another_argument_is_one_layer_of_its_branch():
+    for attention, depth in (("of Keras", 1), ("with another argument", 1), ("of its own", 4)):
+        model = decoder(attention)
+        query = named(model.get_layer("block_0"), "query")
+        assert Graph(model).surroundings(query).branch.depth == depth
+
+
+def test_what_a_model_takes_no_sequence_of_32_steps_for_is_read_on_a_shorter_one():
+    class Positions(Block):
+        def build(self, shape):
+            super().build(shape)
+            self.chain[0].build(shape)
+            self.table = self.add_weight(shape=(9, 6))
+
+        def call(self, x):
+            return ops.add(self.chain[0](x), self.table[: ops.shape(x)[1]])
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    inputs = keras.Input((None, 6))
+    graph = Graph(keras.Model(inputs, Positions([layers.Dense(6, "relu", name="first")])(inputs)))
+    assert graph.problem is None
+
+
+def test_reading_puts_the_call_of_layers_back_and_is_for_symbols_alone():
+    before = keras.Layer.__call__
+
+    class Called(Block):
+        def call(self, x):
+            assert keras.Layer.__call__ is not before
+            inner = apply(self.chain, np.ones((2, 6), "float32"))
+            assert not isinstance(inner, keras.KerasTensor)
+            return apply(self.chain, x)
+
+        def build(self, shape):
+            self.chain[0].build(shape)
+
+        def compute_output_shape(self, shape):
+            return (*shape[:-1], 5)
+
+    inputs = keras.Input((6,))
+    graph = Graph(keras.Model(inputs, Called([layers.Dense(5)])(inputs)))
+    assert graph.problem is None
+    assert keras.Layer.__call__ is before

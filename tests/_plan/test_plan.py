@@ -82,9 +82,7 @@ def test_a_model_whose_graph_cannot_be_read_says_so_in_its_title():
     model(np.ones((2, 4), "float32"))
     plan = keras_winit.suggest(model)
     title, _, _, row, *_ = repr(plan).splitlines()
-    assert title.startswith(
-        "Plan for model 'branching', from its layers alone, as its graph could not be read: "
-    )
+    assert title.startswith("Plan for model 'branching'; its graph could not be read in full: ")
     assert title.endswith(plan.problem)
     assert "relu follows: 2 / fan_in" in row
     assert class_name(plan["branching/dense/kernel"]) == "HeNormal"
