@@ -1,4 +1,4 @@
-"""A network that does not learn: see why before training, mend it, and watch it train.
+"""A network that does not learn: see why before training, fix it, and watch it train.
 
 Ten sigmoid layers on handwritten digits. With Keras's default weights all images look the same
 to the last layer. Prints what `diagnose` finds before and after its fix, and the accuracy that
@@ -56,15 +56,15 @@ def main():
     print(f"Trained as it is: {train(model, data, options.epochs):.1%} of the test images\n")
 
     model.set_weights(weights)
-    mended = report.fix(seed=options.seed)
-    print(mended)
+    fixed = report.fix(seed=options.seed)
+    print(fixed)
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     figure.suptitle("Ten sigmoid layers as Keras starts them (left), and after the fix (right)")
     before, after = figure.subplots(3, 2, sharex="col").T
     report.plot(before)
-    mended.plot(after)
+    fixed.plot(after)
     figure.savefig(options.output_dir / "diagnosis.png", dpi=100)
-    mended.save(options.output_dir / "diagnosis.html")
+    fixed.save(options.output_dir / "diagnosis.html")
     print(f"Trained after the fix: {train(model, data, options.epochs):.1%} of the test images")
     print(f"Wrote {options.output_dir}/diagnosis.png and diagnosis.html")
 

@@ -2,7 +2,7 @@
 
 A recurrent network of tanh units hears frames of 16 frequency bands: a word of six frames, then
 background noise, and names the word at the end. An orthogonal recurrent kernel, Keras's default,
-hands on every direction of the state; one of Glorot's rule keeps a few and loses the others frame
+passes on every direction of the state; one of Glorot's rule keeps a few and loses the others frame
 by frame. (In GRU and LSTM the gates decide what is kept: see `ChronoBias` and `PerGate`.)
 """
 

@@ -34,7 +34,7 @@ class SignalMonitor(keras.callbacks.Callback):
     `history` holds a dict for every record and call of a layer with a kernel, with `step` (number
     of batches so far), `layer` and
 
-    - `signal`, `preactivation`: root mean square of what is handed on, of what the kernel gives;
+    - `signal`, `preactivation`: root mean square of what is passed on, of what the kernel gives;
     - `cosine`, `between_samples`: mean cosine of two samples; their share of the variance;
     - `dead`, `saturated`: fraction of the units, of the outputs;
     - `gradient`: norm of the gradient by the preactivation;

@@ -90,11 +90,11 @@ def seeds_and_what_is_left_alone(first, again, unchanged, different, changed, re
     assert {row.weight for row in result.skipped} == {"stem/kernel", "stem/bias"}
 
 
-def mended_network(report, mended, before, after):
+def fixed_network(report, fixed, before, after):
     errors = {finding.rule for finding in report.findings if finding.severity == "error"}
     assert errors == {"samples_alike", "vanishing_gradient"}
     assert report.layers[-1].preactivation.cosine > 0.9999
-    assert mended.ok
+    assert fixed.ok
     assert before < 0.2 < 0.7 < after
 
 
@@ -151,7 +151,7 @@ def saving(same, loaded, num_zeros, thin, results, digests, installed, equal):
 CLAIMS = {
     "1_initializers": (trained_units, sizes, singular_values, images, biases),
     "2_suggest": (suggestions, seeds_and_what_is_left_alone),
-    "3_diagnose": (mended_network, not_the_weights),
+    "3_diagnose": (fixed_network, not_the_weights),
     "4_depth": (depth,),
     "5_memory": (memory,),
     "6_saving": (saving,),

@@ -67,12 +67,12 @@ def diagnosis(tmp_path_factory):
     return run("diagnose.py", "--epochs", "3", folder=tmp_path_factory.mktemp("diagnosis"))
 
 
-def test_diagnosis_names_the_cause_and_mends_it(diagnosis):
+def test_diagnosis_names_the_cause_and_fixes_it(diagnosis):
     before, after = diagnosis[0].split("After:")
     assert re.findall(r"^ERROR: (\w+)", before, re.MULTILINE)[0] == "samples_alike"
     assert "ERROR" not in after
-    as_it_is, mended = (float(x) for x in re.findall(r"Trained .*: ([\d.]+)%", diagnosis[0]))
-    assert as_it_is < 15 < 50 < mended
+    as_it_is, fixed = (float(x) for x in re.findall(r"Trained .*: ([\d.]+)%", diagnosis[0]))
+    assert as_it_is < 15 < 50 < fixed
 
 
 def test_diagnosis_draws_and_writes_its_page(diagnosis):

@@ -1,7 +1,7 @@
 """What is used of Keras and Flax without a public name: that it is there, and what happens if not.
 
 A test that fails here with a new version of Keras names what has changed; `_keras_private` is the
-one module to mend.
+one module to fix.
 """
 
 import keras

@@ -106,7 +106,7 @@ def test_calibrate_changes_what_it_says(kind, mode):
     assert changed == [layer.factor not in (None, 1.0) for layer in result.layers]
 
 
-def test_fix_mends_and_says_so(kind):
+def test_fix_changes_the_weights_and_says_so(kind):
     model, (x, _) = build(kind), batch(kind)
     kernel = model.layers[-1].kernel
     kernel.assign(np.ones(kernel.shape))

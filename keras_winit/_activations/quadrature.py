@@ -51,28 +51,14 @@ def moments(function):
     for halving in range(_MAX_HALVINGS + 1):
         half_width = (right - left) / 2
         points = (left + right)[:, None] / 2 + half_width[:, None] * nodes
-        returned = np.asarray(function(points.ravel()))
-        if returned.shape != (points.size,) or returned.dtype.kind != "f":
-            raise ValueError(
-                "it should map a float array of shape (n,) to one of the same shape; "
-                f"got shape {returned.shape} and dtype {returned.dtype}"
-            )
-        values = returned.astype(np.float64).reshape(points.shape)
-        if not np.isfinite(values).all():
-            worst = points[~np.isfinite(values)]
-            raise ValueError(f"it is not finite at {worst[np.argmin(np.abs(worst))]:.3g}")
+        values, epsilon = _evaluate(function, points)
         spread = np.ptp(values, axis=1) / half_width
         # The ends are not integrated over: they show a kink between an end and the next node.
         ends, values, points = values[:, [0, -1]], values[:, 1:-1], points[:, 1:-1]
         coefficients = values @ to_coefficients
-        # Coefficients at the level of rounding say nothing and would spoil the derivative. A
-        # value is off by its own last bits, those of the point, and those of the numbers that
-        # cancel in it, as 1 and erf do in gelu: they are of the size of the point. (A jump is
-        # not steepness: the two steepest steps are left out.)
-        steps = np.abs(np.diff(values, axis=1) / np.diff(points, axis=1))
-        steepness = np.minimum(spread, np.partition(steps, -3, axis=1)[:, -3])
-        size = np.abs(values).max(axis=1) + np.abs(points).max(axis=1) * (1 + steepness)
-        noise = _ROUNDING * np.finfo(returned.dtype).eps * size[:, None]
+        # Coefficients at the level of rounding say nothing and would spoil the derivative.
+        size = _size(values, points, spread)
+        noise = _ROUNDING * epsilon * size[:, None]
         coefficients[np.abs(coefficients) <= noise] = 0.0
         slopes = coefficients @ slope_of_coefficients / half_width[:, None]
         density = np.exp(-(points**2) / 2) / math.sqrt(2 * math.pi)
@@ -85,16 +71,41 @@ def moments(function):
             slopes[~converged] = 0.0  # these enclose kinks and jumps, and are 1e-12 wide
         done = converged | negligible | last
         sums += [(mass[done] * each[done]).sum() for each in (values, values**2, slopes**2)]
+        left, right = left[~done], right[~done]
         middle = (left + right) / 2
-        left, right = (
-            np.concatenate([left[~done], middle[~done]]),
-            np.concatenate([middle[~done], right[~done]]),
-        )
+        left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
         if left.size == 0:
             break
         if left.size > _MAX_PANELS:
             raise ValueError("it has too many kinks or jumps to be integrated")
     return Moments(*(float(each) for each in sums))
+
+
+def _evaluate(function, points):
+    """Returns the values of a function in float64, and the last bit of the type it returned."""
+    returned = np.asarray(function(points.ravel()))
+    if returned.shape != (points.size,) or returned.dtype.kind != "f":
+        raise ValueError(
+            "it should map a float array of shape (n,) to one of the same shape; "
+            f"got shape {returned.shape} and dtype {returned.dtype}"
+        )
+    values = returned.astype(np.float64).reshape(points.shape)
+    if not np.isfinite(values).all():
+        worst = points[~np.isfinite(values)]
+        raise ValueError(f"it is not finite at {worst[np.argmin(np.abs(worst))]:.3g}")
+    return values, np.finfo(returned.dtype).eps
+
+
+def _size(values, points, spread):
+    """Returns for each panel the size of the numbers whose last bits its values are off by.
+
+    These are the values, the point, and the numbers that cancel in a value, as 1 and erf do in
+    gelu, which are of the size of the point. A jump is not steepness: the two steepest steps are
+    left out.
+    """
+    steps = np.abs(np.diff(values, axis=1) / np.diff(points, axis=1))
+    steepness = np.minimum(spread, np.partition(steps, -3, axis=1)[:, -3])
+    return np.abs(values).max(axis=1) + np.abs(points).max(axis=1) * (1 + steepness)
 
 
 @functools.cache

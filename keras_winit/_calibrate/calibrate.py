@@ -96,7 +96,7 @@ def calibrate(
     """Scales the kernels of a model so that a batch has the right size at every layer.
 
     One run in the order of execution: each layer is scaled on the signal that the layers before
-    it, already calibrated, hand to it. Kernels keep their directions; it works on top of any
+    it, already calibrated, pass on to it. Kernels keep their directions; it works on top of any
     initializer, and where no formula holds: unusual layers, data that are not normal. The cost
     is that of about three runs of the model on the batch.
 

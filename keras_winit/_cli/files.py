@@ -19,7 +19,7 @@ _LARGE = 1 << 28
 
 
 class Mistake(Exception):
-    """What a user can mend, in one sentence or two."""
+    """What a user can fix, in one or two sentences."""
 
 
 def load_model(path, modules=(), compile=True, unsafe=False):

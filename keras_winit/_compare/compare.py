@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_winit import _backends, _checks
-from keras_winit._compare import comparison, study
+from keras_winit._compare import comparison
 from keras_winit._compare.comparison import Comparison, Run
 from keras_winit._plan.initialize import initialize
 from keras_winit._plan.plan import Plan
@@ -64,8 +64,8 @@ def compare(
 
     To spread it over machines, start the same script on each, with KerasTuner's environment
     variables `KERASTUNER_TUNER_ID` (`"chief"` for one, any other name for each worker),
-    `KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (of the chief). The chief hands out the
-    runs and gets the curves. A worker that was lost goes on under its old name.
+    `KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (of the chief). The chief assigns
+    the runs and collects the curves. A worker that was lost goes on under its old name.
 
     The random states of Python and NumPy are afterwards as they were; the global seed of Keras,
     and of TensorFlow, is that of the last run.
@@ -132,6 +132,8 @@ def compare(
     if verbose not in (0, 1):
         raise ValueError(f"`verbose` should be 0 or 1. Received: verbose={verbose!r}.")
 
+    fit = {"x": x, "y": y, "epochs": epochs, "batch_size": batch_size}
+    fit |= {"validation_data": validation_data, "validation_split": split}
     settings = f"epochs={epochs}, batch_size={batch_size}, validation_split={split}, data="
     settings += _fingerprint(x, y, validation_data)
     wanted = [
@@ -149,20 +151,7 @@ def compare(
         label, seed = values["initializer"], values["seed"]
         check = _CheckEpoch(metric)
         try:
-            keras.utils.set_random_seed(seed)
-            model = _build(build_model, candidates[label], takes_initializer, seed)
-            # Whatever was drawn so far, the samples come in the order of the seed.
-            keras.utils.set_random_seed(seed)
-            history = model.fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                validation_data=validation_data,
-                validation_split=split,
-                callbacks=[check],
-                verbose=0,
-            )
+            history = _train(build_model, candidates[label], takes_initializer, seed, fit, check)
         except Exception as error:
             raise RuntimeError(
                 f"Initializer {label!r} failed with seed {seed}: "
@@ -170,22 +159,28 @@ def compare(
             ) from error
         if check.error is not None:
             raise check.error
-        return history.history
+        return history
 
+    try:
+        from keras_winit._compare.study import run
+    except ImportError as error:
+        raise ImportError(
+            '`compare` needs KerasTuner, which is not installed: pip install "keras-winit[tune]"'
+        ) from error
     with tempfile.TemporaryDirectory() as temporary, _backends.kept_random_state():
         folder = temporary if directory is None else directory
-        curves = study.run(wanted, train, folder, name, verbose)
+        curves = run(wanted, train, folder, name, verbose)
     if curves is None:
         return None
     if metric is None:
         metric = comparison.default_metric(curves[0])
         higher_is_better = comparison.is_higher_better(metric)
     runs = tuple(
-        Run(initializer=values["initializer"], seed=values["seed"], curves=each)
-        for values, each in zip(wanted, curves, strict=True)
+        Run(initializer=values["initializer"], seed=values["seed"], curves=found)
+        for values, found in zip(wanted, curves, strict=True)
     )
-    for run in runs:
-        run.curve(metric)
+    for each in runs:
+        each.curve(metric)
     return Comparison(
         metric=metric,
         higher_is_better=bool(higher_is_better),
@@ -193,6 +188,15 @@ def compare(
         epochs=epochs,
         runs=runs,
     )
+
+
+def _train(build_model, scheme, takes_initializer, seed, fit, check):
+    """Returns the history of one training."""
+    keras.utils.set_random_seed(seed)
+    model = _build(build_model, scheme, takes_initializer, seed)
+    # Whatever was drawn so far, the samples come in the order of the seed.
+    keras.utils.set_random_seed(seed)
+    return model.fit(**fit, callbacks=[check], verbose=0).history
 
 
 class _CheckEpoch(keras.callbacks.Callback):

@@ -133,7 +133,7 @@ class Comparison(Result):
             return f"No difference beyond the spread between seeds ({num_seeds} seeds)."
         same = [label for label in others if label not in worse]
         told = f"{best!r} is better than {_listed(worse)} beyond the spread between seeds"
-        return f"{told}; from {_listed(same)} it is not told apart." if same else f"{told}."
+        return f"{told}; it cannot be distinguished from {_listed(same)}." if same else f"{told}."
 
     @property
     def notes(self):

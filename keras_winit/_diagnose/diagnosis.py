@@ -1,4 +1,4 @@
-"""Looks at the signal in a model before training: measures, judges, shows, and mends."""
+"""Looks at the signal in a model before training: measures, judges, shows, and fixes."""
 
 import dataclasses
 import html
@@ -11,30 +11,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_winit import _network
-from keras_winit._calibrate import calibrate
-from keras_winit._diagnose import page, rules
-from keras_winit._diagnose.rules import Verb
+from keras_winit._diagnose import fix, page, rules
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
 from keras_winit._measure.signal import Signal
 from keras_winit._network import restart
 from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
-from keras_winit._plan import initialize
-from keras_winit._plan.plan import choices_of, make_plan
 from keras_winit._show import whole_file
 from keras_winit._show.plot import overview
 from keras_winit._show.result import Result, plain
 from keras_winit._show.table import to_html
-from keras_winit.initializers._class_prior import output_bias
 from keras_winit.typing import Data, Seed
 
 # Layers that a printed table shows: more are in `layers`.
 _MOST_ROWS = 60
-# Findings of one rule that are told one by one.
+# Findings of one rule that are listed one by one.
 _MOST_SHOWN = 3
 _WRAPPER = textwrap.TextWrapper(
     100, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
@@ -63,7 +56,7 @@ class Diagnosis(Result):
     findings: tuple
     before: "Diagnosis | None" = None
     warnings: tuple = ()
-    # Model, batch and loss, to mend and look again; a pickle is without them.
+    # Model, batch and loss, to fix and look again; a pickle is without them.
     _again: tuple = field(default=(), compare=False)
 
     columns = {
@@ -265,9 +258,7 @@ class Diagnosis(Result):
                 "model. Call `diagnose` again."
             )
         model, batch, loss = self._again
-        actions = [finding.action for finding in self.findings if finding.action is not None]
-        if _output_bias(model, self.signal) is None:
-            actions = [action for action in actions if action.verb is not Verb.PRIOR]
+        actions = fix.applicable(model, self.signal, self.findings)
         if not actions:
             fixes = dict.fromkeys(f" {finding.rule}: {finding.fix}" for finding in self.findings)
             found = page.verdict(self.findings, self.signal.coverage)
@@ -277,7 +268,7 @@ class Diagnosis(Result):
                 f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
             )
         with all_or_nothing() as changes:
-            _apply(changes, model, batch, self.signal, actions, seed)
+            fix.apply(changes, model, batch, self.signal, actions, seed)
             after = _diagnose(Network(model), batch, loss)
             left = (*after.signal.coverage.left_alone, *restart.kept(model))
             for warning in left:
@@ -292,10 +283,10 @@ def diagnose(
     *,
     loss: str | Callable[..., Any] | dict[str, Any] | None = None,
 ) -> Diagnosis:
-    """Looks at the signal in a model before training and says what is wrong and how to mend it.
+    """Looks at the signal in a model before training and says what is wrong and how to fix it.
 
     One forward and one backward pass in training mode, on one batch. At every layer with a
-    kernel it measures what the kernel gives, what is handed on after normalization and
+    kernel it measures what the kernel gives, what is passed on after normalization and
     activation, and the gradient; then it judges:
 
     - `non_finite`, `vanishing_signal`, `exploding_signal`, `vanishing_gradient`,
@@ -350,70 +341,6 @@ def _diagnose(network, batch, loss):
     signal = measure(network, batch, loss)
     findings = tuple(rules.judge(signal))
     return Diagnosis(signal=signal, findings=findings, _again=(network.model, batch, loss))
-
-
-def _apply(changes, model, batch, signal, actions, seed):
-    """Applies actions: first kernels are drawn, then their sizes are set, then the last bias."""
-    for verbs, mend in _MENDS.items():
-        asked = [action for action in actions if action.verb in verbs]
-        if asked:
-            mend(changes, model, batch, signal, asked, seed)
-
-
-def _draw(changes, model, batch, signal, actions, seed):
-    scheme, only = "suggested", None
-    if any(action.verb is Verb.UNBIAS for action in actions):
-        scheme = _without_biases(model, signal)
-    elif all(action.only for action in actions):
-        only = list(dict.fromkeys(path for action in actions for path in action.only))
-    initialize.initialize_within(changes, model, scheme, seed=seed, only=only)
-
-
-def _scale(changes, model, batch, signal, actions, seed):
-    calibrate.calibrate_within(changes, Network(model), batch)
-
-
-def _start_at_prior(changes, model, batch, signal, actions, seed):
-    bias = _output_bias(model, signal)
-    changes.assign(bias, _prior(signal, bias.shape))
-
-
-_MENDS = {
-    (Verb.INITIALIZE, Verb.UNBIAS): _draw,
-    (Verb.CALIBRATE,): _scale,
-    (Verb.PRIOR,): _start_at_prior,
-}
-
-
-def _without_biases(model, signal):
-    """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
-    plan = make_plan(model, "suggested")
-    outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
-    choices = choices_of(plan)
-    keep = {choice.weight.layer for choice in choices if choice.weight.path in outputs}
-    for choice in choices:
-        weight = choice.weight
-        if choice.from_layer and weight.role == "bias" and weight.layer not in keep:
-            plan[weight.path] = "zeros"
-    return plan
-
-
-def _output_bias(model, signal):
-    """Returns the bias of the last layer, `None` if there is none or more than one such layer."""
-    paths = {kernel.path for layer in signal.layers if layer.is_output for kernel in layer.kernels}
-    owners = {w.layer for w in _network.weights_of(model) if w.path in paths}
-    return getattr(*owners, "bias", None) if len(owners) == 1 else None
-
-
-def _prior(signal, shape):
-    """Returns the bias at which the output is the frequencies of the classes, or the mean."""
-    (output,) = (layer for layer in signal.layers if layer.is_output)
-    loss = signal.loss
-    activation = "linear" if loss.from_logits is None else "softmax"
-    if output.activation == "sigmoid" or loss.name == "binary_crossentropy":
-        activation = "sigmoid"
-    least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
-    return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")
 
 
 def _texts(findings):

@@ -31,7 +31,7 @@ class Tapped:
         normalized: Whether a normalization comes between.
         preactivation: `signal` of what the kernel gives; of a layer that runs others in a loop, of
             what that gives.
-        output: `signal` of what is handed on, after normalization and activation.
+        output: `signal` of what is passed on, after normalization and activation.
         saturated: Fraction of the output that is saturated, or `None`.
         logit_std: That of the attention that it is the map of queries of, or `None`.
         num_keys: Number of keys of that attention.
@@ -185,7 +185,7 @@ class Taps:
         self._take_output(many, output)
 
     def _take_output(self, many, output):
-        """Takes the statistics of what is handed on."""
+        """Takes the statistics of what is passed on."""
         place, saturated = self._signal(output, many[0].layer), None
         activation = many[0].activation
         if activation is not None and activation.saturation is not None:

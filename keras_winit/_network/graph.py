@@ -150,7 +150,7 @@ class Graph:
         return [self._source(number) for number in self._calls_of_layer.get(layer, ())]
 
     def _source(self, number):
-        if self._only_layer(number) is None:  # which may hand its inputs on to several
+        if self._only_layer(number) is None:  # which may pass its inputs on to several
             return None
         while len(self.calls[number].inputs) == 1:
             (number,) = self.calls[number].inputs

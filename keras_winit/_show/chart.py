@@ -23,7 +23,7 @@ def sizes(names, signal, gradient, band=None, marked=()):
 
     Args:
         names: Names of the layers, in the order of calls.
-        signal: Root mean square of what each of them hands on.
+        signal: Root mean square of what each of them passes on.
         gradient: Norm of the gradient by the preactivation of each, or `None`; drawn relative to
             the last.
         band: (low, high), limits of a healthy signal, or `None`.

@@ -20,7 +20,7 @@ _DECADES = 8  # below the largest values, where the scale of the histograms beco
 _MANY = 60  # layers: the marks of single ones become dots
 _FEW = 8  # layers: each has a line of the legend
 
-# Colors of Okabe and Ito, which color-blind people can tell apart; shape and dashes differ too.
+# Colors of Okabe and Ito, which color-blind people can distinguish; shape and dashes differ too.
 _FIRST = {"color": "#0072b2", "linestyle": "-", "marker": "o"}
 _SECOND = {"color": "#d55e00", "linestyle": "--", "marker": "s"}
 _BAND = "#009e73"
@@ -94,7 +94,7 @@ def sizes(ax, layers, signal, gradient, band=None, marked=()):
     Args:
         ax: Axes of matplotlib.
         layers: Names of the layers, in the order of calls.
-        signal: Root mean square of what each of them hands on.
+        signal: Root mean square of what each of them passes on.
         gradient: Norm of the gradient by the preactivation of each; drawn relative to the last.
         band: (low, high), limits of a healthy signal, or `None`.
         marked: Names of layers with an error.

@@ -16,7 +16,7 @@ from keras_winit.initializers._kernel_initializer import KernelInitializer
     reference=Reference("Zagoruyko and Komodakis, 2017", "https://arxiv.org/abs/1706.00388"),
 )
 class Identity(KernelInitializer):
-    """Weights with which a layer hands its input on, times `gain`.
+    """Weights with which a layer passes its input on, times `gain`.
 
     A matrix gets ones on its diagonal, rectangular or not. A convolution kernel gets them at its
     central tap (Dirac): with stride 1 and `padding="same"` the layer returns its input on the

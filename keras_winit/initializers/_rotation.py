@@ -30,7 +30,7 @@ class Rotation(KernelInitializer):
 
     For the recurrent kernel of a `SimpleRNN`; for an LSTM wrap it: `PerGate(Rotation())`, with
     `gates=3` for a GRU. A convolution kernel gets the matrix at its central tap. The last of an odd
-    number of units is handed on as it is. A kernel that is not square gets the leading part of the
+    number of units is passed on as it is. A kernel that is not square gets the leading part of the
     matrix of its longer side.
 
     Args:

@@ -382,3 +382,10 @@ def test_random_numbers_go_on_as_without_it():
     random.seed(3)
     compare()
     assert (np.random.rand(), random.random()) == expected  # noqa: NPY002
+
+
+def test_without_keras_tuner_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    monkeypatch.delitem(sys.modules, "keras_winit._compare.study", raising=False)
+    with pytest.raises(ImportError, match=r'pip install "keras-winit\[tune\]"'):
+        compare()

@@ -120,7 +120,7 @@ def test_epochs_to_the_baseline_are_those_of_the_median_run():
          "'a' is better than 'own' beyond the spread between seeds."),
         ({"own": [1, 2, 3], "a": [9, 9, 9], "b": [1, 1, 1], "c": [0, 9, 9], "d": [8, 9, 10]},
          "'a' is better than 'own' and 'b' beyond the spread between seeds; "
-         "from 'd' and 'c' it is not told apart."),
+         "it cannot be distinguished from 'd' and 'c'."),
         # With five seeds it is enough that they are apart.
         ({"own": [1, 2, 3, 3, 3], "a": [4, 5, 6, 6, 6]},
          "'a' is better than 'own' beyond the spread between seeds."),

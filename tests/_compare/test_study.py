@@ -2,7 +2,6 @@ import json
 import math
 import re
 import shutil
-import sys
 
 import keras_tuner
 import pytest
@@ -215,10 +214,3 @@ def test_progress_counts_the_runs_that_were_missing(runner, capsys):
     assert "4/4" in printed
     run(verbose=1)
     assert capsys.readouterr().out == ""
-
-
-def test_without_keras_tuner_the_error_says_how_to_install_it(runner, monkeypatch):
-    monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    run, _ = runner
-    with pytest.raises(ImportError, match=r'pip install "keras-winit\[tune\]"'):
-        run()

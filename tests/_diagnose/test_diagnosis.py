@@ -1,4 +1,4 @@
-"""What `diagnose` returns: what it shows and holds, and how it mends."""
+"""What `diagnose` returns: what it shows and holds, and how it fixes."""
 
 import json
 import math
@@ -250,7 +250,7 @@ def test_band_of_the_plot_is_that_of_the_rules():
     assert diagnosis_by_hand(layers=(nothing, *report.layers[1:]))._band() is None
 
 
-def test_fix_mends_and_shows_both_sides(report, fixed):
+def test_fix_changes_the_weights_and_shows_both_sides(report, fixed):
     assert {finding.rule for finding in report.findings} >= {"vanishing_signal", "class_prior"}
     assert fixed.findings == ()
     assert [each.rule for each in fixed.before.findings] == [each.rule for each in report.findings]
@@ -318,14 +318,14 @@ def test_fix_that_fails_half_way_leaves_all_weights(monkeypatch):
         drawn.append(values(model))
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("keras_winit._diagnose.diagnosis._prior", fail)
+    monkeypatch.setattr("keras_winit._diagnose.fix._prior", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         report.fix(seed=1)
     assert not same(drawn[0], before)
     assert same(values(model), before)
 
 
-def test_fix_of_a_last_layer_without_bias_mends_the_rest():
+def test_fix_of_a_last_layer_without_bias_fixes_the_rest():
     model, x, y = sick()
     last = layers.Dense(1, use_bias=False, name="unbiased")
     model = keras.Sequential([keras.Input((8,)), *model.layers[:-1], last])
@@ -340,7 +340,7 @@ def test_fix_of_a_last_layer_without_bias_mends_the_rest():
         after.fix()
 
 
-def test_fix_says_what_to_do_where_weights_cannot_mend():
+def test_fix_says_what_to_do_where_weights_cannot_fix():
     model = network((12, "relu"))
     x = 1000 * np.abs(noise(32, 8))
     report = keras_winit.diagnose(model, x)

@@ -20,7 +20,7 @@ RULES = tuple(
 def judge(signal):
     """Returns the `Finding`s of a `Signal`: errors first, and causes before what comes of them.
 
-    Each rule gets the findings of those before it, so that one cause is told once.
+    Each rule gets the findings of those before it, so that one cause is reported once.
     """
     found = []
     for rule in RULES:

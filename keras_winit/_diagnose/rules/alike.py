@@ -1,4 +1,4 @@
-"""Samples and tokens that can no longer be told apart."""
+"""Samples and tokens that can no longer be distinguished."""
 
 import math
 

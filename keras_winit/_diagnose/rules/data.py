@@ -51,7 +51,7 @@ def _not_finite(signal):
     limits={"error": 0},
     limit="softmax or sigmoid output with `from_logits=True`, or a linear output with "
     "`from_logits=False`",
-    reason="A crossentropy that is told the wrong kind of output takes the softmax twice, or the "
+    reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
     "logarithm of negative numbers.",
     reference="Keras 3, keras.losses, argument from_logits",
     fix="Use `from_logits=True` with a linear output, `from_logits=False` after softmax or "
@@ -88,7 +88,7 @@ def loss_mismatch(rule, signal, found):
     "and its gradient, and no learning rate suits that layer and the rest.",
     reference=LECUN.at("section 4.3"),
     fix="Standardize the data: `x = (x - x.mean(0)) / (x.std(0) + 1e-7)`, or a "
-    "`keras.layers.Normalization` or `Rescaling` in front. It cannot be mended in the weights.",
+    "`keras.layers.Normalization` or `Rescaling` in front. The weights cannot make up for it.",
 )
 def input_not_standardized(rule, signal, found):
     if signal.is_drawn:

@@ -1,4 +1,4 @@
-"""What a rule finds, and what mends it."""
+"""What a rule finds, and what fixes it."""
 
 import enum
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Verb(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """What mends a finding.
+    """What fixes a finding.
 
     Attributes:
         verb: A `Verb`.
@@ -46,7 +46,7 @@ class Finding(Part):
         reason: Why that is bad.
         reference: Paper and section.
         fix: What to do.
-        action: What `Diagnosis.fix` does, or `None` where it cannot be mended in the weights.
+        action: What `Diagnosis.fix` does, or `None` where no change of the weights fixes it.
     """
 
     rule: str
@@ -72,6 +72,6 @@ def draw(path):
     return Action(Verb.INITIALIZE, (path,))
 
 
-def told(found, *rules, severity="warning"):
+def reported(found, *rules, severity="warning"):
     """Whether one of these rules has found something of this severity, or worse."""
     return any(each.rule in rules and each.severity in (severity, "error") for each in found)

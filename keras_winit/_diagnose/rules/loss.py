@@ -2,7 +2,7 @@
 
 import math
 
-from keras_winit._diagnose.rules.finding import CALIBRATE, PRIOR, told
+from keras_winit._diagnose.rules.finding import CALIBRATE, PRIOR, reported
 from keras_winit._diagnose.rules.rule import above, log_noise, maps, rule
 from keras_winit._diagnose.rules.size import is_explained
 from keras_winit._references import DEEP_CHECKER, KARPATHY, LIN
@@ -23,7 +23,7 @@ PRIORS = (None, "sigmoid", "softmax")
 )
 def class_prior(rule, signal, found):
     loss = signal.loss
-    if loss is None or loss.best is None or loss.uniform is None or told(found, "loss_mismatch"):
+    if loss is None or None in (loss.best, loss.uniform) or reported(found, "loss_mismatch"):
         return
     is_regression = loss.from_logits is None
     if not is_regression and loss.best <= 0:  # of one class alone no frequencies are known
@@ -59,7 +59,7 @@ def initial_loss(rule, signal, found):
     loss = signal.loss
     if loss is None or loss.uniform is None or loss.from_logits is None:
         return
-    if told(found, "loss_mismatch", "input_not_standardized") or is_explained(found, 1):
+    if reported(found, "loss_mismatch", "input_not_standardized") or is_explained(found, 1):
         return
     excess = max(loss.uniform, rule.limits["warning"])
     # The logits of a deep network are as large as chance makes its signal.

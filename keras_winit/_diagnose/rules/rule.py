@@ -17,7 +17,7 @@ class Rule:
     Attributes:
         name: Name of the disease, as `"vanishing_signal"`.
         check: Function of the rule, a `Signal` and the `Finding`s so far, which are those of the
-            rules before. It yields what `finding` makes, and nothing of which the cause was told.
+            rules before. It yields what `finding` makes, and nothing whose cause was reported.
         limits: The numbers of the limit, mostly by severity, the worse one first.
         limit: What is above or below them, for the documentation.
         reason: Why that is bad.

@@ -4,7 +4,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from keras_winit._diagnose.rules.finding import INITIALIZE, told
+from keras_winit._diagnose.rules.finding import INITIALIZE, reported
 from keras_winit._diagnose.rules.rule import above, below, log_noise, maps, rule, variance_by_chance
 from keras_winit._references import AUTOTRAINER, GLOROT, HANIN, HE, PASCANU, SELU
 
@@ -25,7 +25,7 @@ _GATES = ("sigmoid", "hard_sigmoid", "softmax")
 )
 def vanishing_signal(rule, signal, found):
     drifted = drift(signal, -1, found)
-    if drifted and not told(found, "dead_units", severity=drifted.severity):
+    if drifted and not reported(found, "dead_units", severity=drifted.severity):
         yield _of_drift(rule, drifted, "vanishes")
 
 
@@ -111,7 +111,7 @@ def _explained(layers, found):
     for before, layer in itertools.pairwise(layers):
         here = by_layer.get(layer.layer, ())
         old, new = before.output.second_moment, layer.output.second_moment
-        if told(here, "identical_units", severity="error") and min(old, new) > 0:
+        if reported(here, "identical_units", severity="error") and min(old, new) > 0:
             yield math.log(new / old)  # all that the layer does comes of it
         else:
             yield sum(math.log(each.value) for each in here if each.rule == "wrong_fan")
@@ -182,14 +182,14 @@ def _of_gradient(rule, signal, found, direction, verb):
 
 
 def is_explained(found, direction, severity="warning"):
-    """Whether it was told, as this severe at least, why sizes vanish, -1, or explode, 1."""
+    """Whether it was reported, as severe as this, why sizes vanish, -1, or explode, 1."""
     causes = ("dead_units", "vanishing_signal") if direction < 0 else ("exploding_signal",)
     fans = [each for each in found if each.rule == "wrong_fan"]
     fans = [each for each in fans if direction * math.log(each.value) > 0]
     return (
-        told(found, *causes, severity=severity)
-        or told(fans, "wrong_fan", severity=severity)
-        or told(found, "identical_units", severity="error")
+        reported(found, *causes, severity=severity)
+        or reported(fans, "wrong_fan", severity=severity)
+        or reported(found, "identical_units", severity="error")
     )
 
 
@@ -221,7 +221,7 @@ def _starts_at_zero(signal):
 )
 def mismatched_activation(rule, signal, found):
     for direction, name in ((-1, "vanishing_signal"), (1, "exploding_signal")):
-        if not told(found, name):
+        if not reported(found, name):
             continue
         limit = rule.limits["factor"]
         misfits = _misfits(signal, found)
@@ -246,7 +246,7 @@ def mismatched_activation(rule, signal, found):
 def _misfits(signal, found):
     """Yields layers and kernels, and how many times the variance is that the activation asks for.
 
-    Not those of which it was told what is wrong with them.
+    Not those with which something else was found to be wrong.
     """
     known = {
         path

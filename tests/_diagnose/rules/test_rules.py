@@ -169,7 +169,7 @@ def with_logits(model, x, y, loss):
     return model, x, y, logits_loss()
 
 
-# What makes a rule fire, what does not, and how it is mended where `fix` cannot do it.
+# What makes a rule fire, what does not, and how it is fixed where `fix` cannot do it.
 CASES = {
     "non_finite": (with_(with_value, np.nan), with_(with_value, 1.0)),
     "loss_mismatch": (
@@ -254,12 +254,12 @@ def test_rule_is_silent_on_a_healthy_network(rule):
 @pytest.mark.parametrize("rule", CASES)
 def test_what_a_finding_suggests_makes_it_silent(rule):
     keras.utils.set_random_seed(0)
-    sick, _, *mend = CASES[rule]
+    sick, _, *fix = CASES[rule]
     case = sick()
     report = look(case)
     finding = next(each for each in report.findings if each.rule == rule)
-    assert (finding.action is None) == bool(mend)
-    after = look(mend[0](*case)) if mend else report.fix(seed=1)
+    assert (finding.action is None) == bool(fix)
+    after = look(fix[0](*case)) if fix else report.fix(seed=1)
     assert rule not in names(after)
     assert after.ok
 
@@ -790,7 +790,7 @@ def test_verdict_changes_at_the_limit(rule, put, side, limits, chance):
         expected = beyond
 
 
-def test_the_code_that_a_finding_prints_mends_data_with_constant_pixels():
+def test_the_code_that_a_finding_prints_fixes_data_with_constant_pixels():
     x, _ = load_digits(return_X_y=True)
     x = np.append(100 * x[:200], np.full((200, 1), 0.1), 1).astype("float32")
     constant = np.ptp(x, 0) == 0
@@ -800,12 +800,12 @@ def test_the_code_that_a_finding_prints_mends_data_with_constant_pixels():
     finding = next(each for each in findings if each.rule == "input_not_standardized")
     scope = {"x": x}
     exec(re.search(r"`(x = [^`]*)`", finding.fix)[1], scope)
-    mended = scope["x"]
+    fixed = scope["x"]
     # Rounding in the mean of a constant is divided by itself at most.
-    assert np.abs(mended[:, constant]).max() <= 1
-    np.testing.assert_allclose(mended[:, ~constant].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(mended[:, ~constant].std(0), 1, rtol=1e-5)
-    assert "input_not_standardized" not in names(keras_winit.diagnose(model, mended))
+    assert np.abs(fixed[:, constant]).max() <= 1
+    np.testing.assert_allclose(fixed[:, ~constant].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(fixed[:, ~constant].std(0), 1, rtol=1e-5)
+    assert "input_not_standardized" not in names(keras_winit.diagnose(model, fixed))
 
 
 def test_layers_off_by_a_little_are_no_misfits():
@@ -897,7 +897,7 @@ def test_loss_far_beyond_chance_is_an_error():
     assert found == ["warning", "error"]
 
 
-def test_tokens_of_branches_alone_are_mended_by_weights():
+def test_tokens_of_branches_alone_are_fixed_by_weights():
     signal = of_attention(4, "token_cosine")(None, 1.0)
     for change, action in [({}, Action("initialize")), ({"branch": None}, None)]:
         (finding,) = judge(changed(signal, 4, **change))

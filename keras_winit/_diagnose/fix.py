@@ -1,0 +1,67 @@
+"""Changes the weights of a model as findings suggest."""
+
+import numpy as np
+
+from keras_winit import _network
+from keras_winit._calibrate.calibrate import calibrate_within
+from keras_winit._diagnose.rules import Verb
+from keras_winit._network.network import Network
+from keras_winit._plan.initialize import initialize_within
+from keras_winit._plan.plan import choices_of, make_plan
+from keras_winit.initializers._class_prior import output_bias
+
+
+def applicable(model, signal, findings):
+    """Returns the `Action`s of findings that the model has weights for."""
+    actions = [finding.action for finding in findings if finding.action is not None]
+    has_bias = _output_bias(model, signal) is not None
+    return [action for action in actions if has_bias or action.verb is not Verb.PRIOR]
+
+
+def apply(changes, model, batch, signal, actions, seed):
+    """Applies actions: first kernels are drawn, then their sizes are set, then the last bias."""
+    verbs = {action.verb for action in actions}
+    drawn = [action for action in actions if action.verb in (Verb.INITIALIZE, Verb.UNBIAS)]
+    if drawn:
+        scheme, only = "suggested", None
+        if Verb.UNBIAS in verbs:
+            scheme = _without_biases(model, signal)
+        elif all(action.only for action in drawn):
+            only = list(dict.fromkeys(path for action in drawn for path in action.only))
+        initialize_within(changes, model, scheme, seed=seed, only=only)
+    if Verb.CALIBRATE in verbs:
+        calibrate_within(changes, Network(model), batch)
+    if Verb.PRIOR in verbs:
+        bias = _output_bias(model, signal)
+        changes.assign(bias, _prior(signal, bias.shape))
+
+
+def _without_biases(model, signal):
+    """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
+    plan = make_plan(model, "suggested")
+    outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
+    choices = choices_of(plan)
+    keep = {choice.weight.layer for choice in choices if choice.weight.path in outputs}
+    for choice in choices:
+        weight = choice.weight
+        if choice.from_layer and weight.role == "bias" and weight.layer not in keep:
+            plan[weight.path] = "zeros"
+    return plan
+
+
+def _output_bias(model, signal):
+    """Returns the bias of the last layer, `None` if there is none or more than one such layer."""
+    paths = {kernel.path for layer in signal.layers if layer.is_output for kernel in layer.kernels}
+    owners = {w.layer for w in _network.weights_of(model) if w.path in paths}
+    return getattr(*owners, "bias", None) if len(owners) == 1 else None
+
+
+def _prior(signal, shape):
+    """Returns the bias at which the output is the frequencies of the classes, or the mean."""
+    (output,) = (layer for layer in signal.layers if layer.is_output)
+    loss = signal.loss
+    activation = "linear" if loss.from_logits is None else "softmax"
+    if output.activation == "sigmoid" or loss.name == "binary_crossentropy":
+        activation = "sigmoid"
+    least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
+    return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")
