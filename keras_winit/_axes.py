@@ -71,15 +71,6 @@ def check_spatial(axes, shape):
         )
 
 
-def check_square(shape):
-    """Raises if a kernel does not map from a space to itself."""
-    if shape[-2] != shape[-1]:
-        raise ValueError(
-            "a string should be for a kernel of as many inputs as outputs, from state to state. "
-            f"Received: shape={shape}. For other kernels use `Orthogonal`, for example."
-        )
-
-
 def outputs_of_group(shape, outputs, groups, name="groups"):
     """Returns the number of outputs of each group, or raises if they cannot be divided."""
     if outputs % groups:

@@ -63,11 +63,6 @@ def uniform(shape, *, seed, purpose, limit=1.0, part=None):
     return _fill(shape, _uniform_block, seed, purpose, limit, part)
 
 
-def sign(shape, *, seed, purpose):
-    """Returns a float32 array of -1 and 1 with equal probability."""
-    return _fill(shape, _sign_block, seed, purpose, 1.0)
-
-
 def choice(population, count, num_sets, *, seed, purpose):
     """Chooses `count` of `population` without replacement, independently `num_sets` times.
 
@@ -228,11 +223,6 @@ def _uniform_block(bits, out, scratch):
     np.copyto(out, cells)
     out += np.float32(0.5)
     out *= np.float32(2.0**-23)
-
-
-def _sign_block(bits, out, scratch):
-    out[...] = 1
-    _add_sign(out, bits >> 31, scratch)
 
 
 def _normal_block(bits, out, scratch):

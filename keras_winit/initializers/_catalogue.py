@@ -71,11 +71,7 @@ def _entry(name, alias, formula, when, reference, cls):
     return Entry(name, alias, formula, when, reference.authors, reference.address, cls)
 
 
-def _keras(anchor):
-    return Reference("Keras", f"https://keras.io/api/layers/initializers/#{anchor}")
-
-
-# Of Keras's own: name, what it draws, when to use it, where it comes from.
+# Of Keras's own: name, what it draws, when to use it, where it comes from if not from Keras.
 _OF_KERAS = (
     (
         "GlorotUniform",
@@ -89,18 +85,8 @@ _OF_KERAS = (
         "as GlorotUniform",
         GLOROT,
     ),
-    (
-        "HeNormal",
-        "truncated normal of variance 2 / fan_in",
-        "layers followed by relu",
-        HE,
-    ),
-    (
-        "HeUniform",
-        "uniform of variance 2 / fan_in",
-        "as HeNormal",
-        HE,
-    ),
+    ("HeNormal", "truncated normal of variance 2 / fan_in", "layers followed by relu", HE),
+    ("HeUniform", "uniform of variance 2 / fan_in", "as HeNormal", HE),
     (
         "LecunNormal",
         "truncated normal of variance 1 / fan_in",
@@ -113,54 +99,34 @@ _OF_KERAS = (
         "as LecunNormal",
         Reference("LeCun et al., 1998", "https://doi.org/10.1007/3-540-49430-8_2"),
     ),
-    (
-        "VarianceScaling",
-        "variance scale / fan_in, fan_out or their mean",
-        "a variance of your own",
-        _keras("variancescaling-class"),
-    ),
+    ("VarianceScaling", "variance scale / fan_in, fan_out or their mean", "a variance of your own"),
     (
         "RandomNormal",
         "normal of a given mean and stddev, whatever the fans",
         "embeddings, biases, shallow networks",
-        _keras("randomnormal-class"),
     ),
     (
         "TruncatedNormal",
         "normal cut at two stddev, which leaves 0.88 of it",
         "transformers that were published with stddev 0.02",
-        _keras("truncatednormal-class"),
     ),
-    (
-        "RandomUniform",
-        "uniform between minval and maxval, whatever the fans",
-        "embeddings, phases",
-        _keras("randomuniform-class"),
-    ),
+    ("RandomUniform", "uniform between minval and maxval, whatever the fans", "embeddings, phases"),
     (
         "Zeros",
         "0",
         "biases, the last layer of a residual branch; never the kernel of a hidden layer, whose "
         "units would all remain alike",
-        _keras("zeros-class"),
     ),
-    (
-        "Ones",
-        "1",
-        "scales of normalization, forget gates",
-        _keras("ones-class"),
-    ),
+    ("Ones", "1", "scales of normalization, forget gates"),
     (
         "Constant",
         "a value of your choice, everywhere",
         "biases, scales; never the kernel of a hidden layer",
-        _keras("constant-class"),
     ),
     (
         "IdentityInitializer",
         "Keras's own identity, for matrices alone",
         'Identity ("dirac") takes kernels of any rank and keeps its gain when saved',
-        _keras("identity-class"),
     ),
     (
         "OrthogonalInitializer",
@@ -172,7 +138,6 @@ _OF_KERAS = (
         "STFT",
         "the sines and cosines of a short-time Fourier transform, windowed",
         "layers that compute spectrograms",
-        _keras("stft-class"),
     ),
 )
 
@@ -250,9 +215,11 @@ def catalogue():
     >>> len([entry for entry in keras_winit.catalogue() if entry.origin == "keras"])
     16
     """
-    of_keras = (
-        _entry(name, snake_case(cls.__name__), *row, cls)
-        for name, *row in _OF_KERAS
-        if (cls := getattr(keras.initializers, name))
-    )
-    return Catalogue((*REGISTERED, *of_keras))
+    return Catalogue((*REGISTERED, *(_of_keras(*row) for row in _OF_KERAS)))
+
+
+def _of_keras(name, formula, when, reference=None):
+    cls = getattr(keras.initializers, name)
+    page = f"https://keras.io/api/layers/initializers/#{cls.__name__.lower()}-class"
+    reference = reference or Reference("Keras", page)
+    return _entry(name, snake_case(cls.__name__), formula, when, reference, cls)

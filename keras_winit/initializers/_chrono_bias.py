@@ -142,10 +142,6 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         initializer._is_of_config = "gates" in config  # which a string does not give
         return initializer
 
-    def to_keras(self):
-        """Returns zeros: Keras has no initializer with a value for each gate."""
-        return keras.initializers.Zeros()
-
 
 def _gates_of_shape(shape):
     """Returns the number of gates that a bias can have, or raises if it can have either or none."""

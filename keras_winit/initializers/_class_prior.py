@@ -139,10 +139,6 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
         values = output_bias(self.probabilities, self.activation, _SMALLEST)
         return np.broadcast_to(values, shape).astype(dtype)
 
-    def to_keras(self):
-        """Returns zeros: Keras has no initializer with a value for each output."""
-        return keras.initializers.Zeros()
-
 
 def output_bias(probabilities, activation, smallest):
     """Returns the biases with which an output starts at probabilities, or at means.
@@ -184,10 +180,6 @@ def _activation_for(y):
     return "softmax" if (y.sum(-1) == 1).all() else "sigmoid"
 
 
-def _means(y):
-    return y.mean(0)
-
-
 def _frequencies_of_labels(y):
     if y.min() < 0 or y.max() > 1:
         raise ValueError(
@@ -216,6 +208,6 @@ def _frequencies_of_classes(y):
 _FREQUENCIES = {
     "softmax": _frequencies_of_classes,
     "sigmoid": _frequencies_of_labels,
-    "linear": _means,
+    "linear": lambda y: y.mean(0),
 }
 ACTIVATIONS = tuple(_FREQUENCIES)

@@ -59,10 +59,7 @@ class ConvolutionOrthogonal(KernelInitializer):
         self.gain = _checks.real("gain", gain, positive=True)
         self.groups = _checks.integer("groups", groups, minimum=1)
         super().__init__(
-            scale=self.gain**2,
-            seed=seed,
-            input_axes=input_axes,
-            output_axes=output_axes,
+            scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )
 
     def _draw(self, shape, axes, dtype, seed):

@@ -4,10 +4,16 @@ import keras
 import numpy as np
 
 from keras_winit._random import distributions
-from keras_winit.initializers._equivalents import ours
+from keras_winit.initializers._equivalents import changed, ours
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
 initializers = keras.initializers
+
+# How each is drawn, and what is left of the `stddev` that Keras has cut.
+_NORMAL = {
+    initializers.RandomNormal: (distributions.normal, 1.0),
+    initializers.TruncatedNormal: (distributions.truncated_normal, distributions.TRUNCATED_STDDEV),
+}
 
 
 def draw(initializer, shape, axes, dtype, seed):
@@ -35,16 +41,12 @@ def elementwise(initializer, shape, seed):
         return np.ones(shape, np.float32)
     if kind is initializers.Constant:
         return np.broadcast_to(_finite("value", initializer.value), shape).copy()
-    if kind is initializers.RandomNormal:
-        mean, stddev = _mean_and_stddev(initializer)
-        values = distributions.normal(shape, stddev=stddev, **arguments)
-        values += mean
-        return values
-    if kind is initializers.TruncatedNormal:
-        mean, stddev = _mean_and_stddev(initializer)
-        # Keras's stddev is that before the truncation.
-        stddev = stddev * distributions.TRUNCATED_STDDEV
-        values = distributions.truncated_normal(shape, stddev=stddev, **arguments)
+    if kind in _NORMAL:
+        stddev = initializer.stddev
+        if np.any(_finite("stddev", stddev) < 0):
+            raise ValueError(f"`stddev` should not be negative. Received: stddev={stddev!r}.")
+        mean, (law, kept) = _finite("mean", initializer.mean), _NORMAL[kind]
+        values = law(shape, stddev=stddev * kept, **arguments)
         values += mean
         return values
     if kind is initializers.RandomUniform:
@@ -57,13 +59,6 @@ def elementwise(initializer, shape, seed):
         values += np.float32((low + high) / 2)
         return values
     return None
-
-
-def _mean_and_stddev(initializer):
-    stddev = initializer.stddev
-    if np.any(_finite("stddev", stddev) < 0):
-        raise ValueError(f"`stddev` should not be negative. Received: stddev={stddev!r}.")
-    return _finite("mean", initializer.mean), stddev
 
 
 @np.errstate(over="ignore")  # what is too large for float32 is not finite either
@@ -105,9 +100,6 @@ def _call_for_each_matrix(initializer, shape, axes, seed):
 
 def _with_seed(initializer, seed):
     """Returns a copy of an initializer with its own seed, itself if it takes none."""
-    if not isinstance(initializer, keras.Initializer):
-        return initializer
-    config = initializer.get_config()
-    if "seed" not in config:
-        return initializer
-    return type(initializer).from_config({**config, "seed": distributions.integer_seed(seed)})
+    if isinstance(initializer, keras.Initializer) and "seed" in initializer.get_config():
+        return changed(initializer, seed=distributions.integer_seed(seed))
+    return initializer

@@ -1,6 +1,5 @@
 """One initializer on one weight: any initializer, with the axes the weight really has."""
 
-import inspect
 import math
 
 import keras
@@ -17,6 +16,7 @@ from keras_winit.initializers._equivalents import (
     ours,
     replacement,
 )
+from keras_winit.initializers._own_initializer import parameters
 
 initializers = keras.initializers
 
@@ -155,5 +155,5 @@ def _has_axes(initializer):
 
 def _takes_axes(initializer):
     """Whether it is an initializer to which Keras tells the axes, where it tells any."""
-    known = inspect.signature(type(initializer)).parameters
-    return isinstance(initializer, initializers.VarianceScaling) and "input_axes" in known
+    is_scaling = isinstance(initializer, initializers.VarianceScaling)
+    return is_scaling and "input_axes" in parameters(type(initializer))

@@ -52,7 +52,3 @@ class FourierPhases(OwnInitializer, keras.initializers.Initializer):
             )
         values.reshape(-1)[values.size // 2 :] = math.pi / 2
         return values
-
-    def to_keras(self):
-        """Returns zeros: Keras has no initializer of two values."""
-        return keras.initializers.Zeros()

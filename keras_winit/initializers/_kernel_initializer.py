@@ -22,6 +22,7 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
     _elementwise = False
     # Whether gates or groups side by side, or inputs in place of outputs, are no matter to it.
     _takes_blocks = _takes_transposed = False
+    _is_of_states = False  # whether it maps from a state to the next
     _is_string = False
 
     def __init__(
@@ -73,16 +74,19 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
                 f"{name} takes it, `PerGate({name}(), gates={kernel.blocks})`, or "
                 "`keras_winit.initialize` on the model."
             )
+        if self._is_of_states and shape[-2] != shape[-1]:
+            raise ValueError(
+                "a string should be for a kernel of as many inputs as outputs, from state to "
+                f"state. Received: shape={shape}. For other kernels use `Orthogonal`, for example."
+            )
 
     def _values(self, shape, dtype, seed):
-        axes = self._axes_of(shape)
-        return self._draw(shape, axes, dtype, seed)
+        return self._draw(shape, self._axes_of(shape), dtype, seed)
 
     def _parts(self, shape, dtype, seed):
         if not self._elementwise:
             return super()._parts(shape, dtype, seed)
-        axes = self._axes_of(shape)
-        return functools.partial(self._draw, shape, axes, dtype, seed)
+        return functools.partial(self._draw, shape, self._axes_of(shape), dtype, seed)
 
     def _draw(self, shape, axes, dtype, seed):
         """Returns the kernel as a NumPy array, float32 or `dtype`."""

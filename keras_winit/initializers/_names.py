@@ -1,12 +1,10 @@
 """Initializers in words, and by any name."""
 
-import functools
-import inspect
-
 import keras
 
 from keras_winit import _checks
 from keras_winit.initializers._aliases import ALIASES
+from keras_winit.initializers._own_initializer import parameters
 
 
 def as_initializer(argument, value, options=()):
@@ -39,21 +37,14 @@ def brief(initializer):
     config = initializer.get_config()
     if type(initializer) is keras.initializers.Identity:
         config = {"gain": initializer.gain}  # which Keras leaves out
-    parameters = _parameters(type(initializer))
+    known = parameters(type(initializer))
     changed = {
         key: value
         for key, value in config.items()
-        if key in parameters
-        and value != parameters[key].default
-        and not key.endswith(("seed", "_axes"))
+        if key in known and value != known[key].default and not key.endswith(("seed", "_axes"))
     }
     arguments = ", ".join(
         f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value!r}"
         for key, value in changed.items()
     )
     return f"{name}({arguments})"
-
-
-@functools.cache
-def _parameters(cls):
-    return inspect.signature(cls).parameters

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_winit._axes import check_square
 from keras_winit._random import distributions
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
@@ -50,13 +49,11 @@ class NormalizedPositiveDefinite(KernelInitializer):
     - [Talathi and Vartak, 2016](https://arxiv.org/abs/1511.03771)
     """
 
+    _is_of_states = True
+
     def __init__(self, seed=None, input_axes=None, output_axes=None):
         # The mean square of an eigenvalue of A + I is 5, and e is about 5: 5 / 25.
         super().__init__(scale=0.2, seed=seed, input_axes=input_axes, output_axes=output_axes)
-
-    def _check_kernel(self, kernel, shape):
-        super()._check_kernel(kernel, shape)
-        check_square(shape)
 
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)

@@ -74,10 +74,7 @@ class Orthogonal(KernelInitializer):
     def __init__(self, gain=1.0, seed=None, mode="isometry", input_axes=None, output_axes=None):
         self.gain = _checks.real("gain", gain, positive=True)
         super().__init__(
-            scale=self.gain**2,
-            seed=seed,
-            input_axes=input_axes,
-            output_axes=output_axes,
+            scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )
         self.mode = _checks.option("mode", mode, ("isometry", *MODES))
 
@@ -89,13 +86,7 @@ class Orthogonal(KernelInitializer):
             fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
             gain *= math.sqrt(max(taps * inputs, outputs) / fans[self.mode])
         matrices = haar.orthonormal(
-            batch,
-            taps * inputs,
-            outputs,
-            seed=seed,
-            purpose="orthogonal",
-            dtype=dtype,
-            gain=gain,
+            batch, taps * inputs, outputs, seed=seed, purpose="orthogonal", dtype=dtype, gain=gain
         )
         return axes.kernel(matrices, shape)
 

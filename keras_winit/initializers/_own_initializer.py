@@ -21,8 +21,10 @@ class OwnInitializer:
     """Mixin of `keras.Initializer`: draws in NumPy, the same on every backend, and casts last.
 
     A subclass keeps its arguments as attributes of the same names, its seed as `seed` and
-    `_config_seed`, and defines `_values` and `to_keras`.
+    `_config_seed`, and defines `_values`.
     """
+
+    seed = None
 
     # Keras looks for `layout` by name, and then does not itself shard what comes back.
     def __call__(self, shape, dtype=None, layout=None):
@@ -54,31 +56,34 @@ class OwnInitializer:
         return self._values(shape, dtype, seed).__getitem__
 
     def to_keras(self):
-        """Returns an initializer of Keras, unseeded, that comes nearest."""
-        raise NotImplementedError
+        """Returns an initializer of Keras, unseeded, that comes nearest.
+
+        For biases zeros: Keras has none with a value for each unit.
+        """
+        return keras.initializers.Zeros()
 
     def _next_seed(self):
         """Returns what to draw with: always the same, unless a generator was given."""
-        if isinstance(getattr(self, "seed", None), keras.random.SeedGenerator):
+        if isinstance(self.seed, keras.random.SeedGenerator):
             return next(_seeds_of_generators[self.seed])
-        return getattr(self, "seed", None)
+        return self.seed
 
     def get_config(self):
         """Returns the arguments of `__init__` as plain JSON types."""
-        config = {name: getattr(self, name) for name in _argument_names(type(self))}
+        config = {name: getattr(self, name) for name in parameters(type(self))}
         if "seed" in config:
             config["seed"] = keras.saving.serialize_keras_object(self._config_seed)
         return config
 
     def _changed(self, config):
         """Returns the entries of `config` that are not at their default."""
-        defaults = inspect.signature(type(self)).parameters
+        defaults = parameters(type(self))
         return {name: value for name, value in config.items() if value != defaults[name].default}
 
     @classmethod
     def from_config(cls, config):
         """Returns an initializer of these arguments; unknown ones are ignored with a warning."""
-        known = {name: value for name, value in config.items() if name in _argument_names(cls)}
+        known = {name: value for name, value in config.items() if name in parameters(cls)}
         # EinsumDense gives a seed to every `VarianceScaling`, whether it draws or not.
         unknown = sorted(config.keys() - known.keys() - {"seed"})
         if unknown:
@@ -92,9 +97,8 @@ class OwnInitializer:
     def __reduce__(self):
         # Through the config, since a seed generator cannot be pickled. What was drawn for
         # `seed=None` goes along: a copy draws what the original draws.
-        seed = getattr(self, "seed", None)
-        is_generator = isinstance(seed, keras.random.SeedGenerator)
-        return _rebuild, (type(self), self.get_config(), None if is_generator else seed)
+        seed = None if isinstance(self.seed, keras.random.SeedGenerator) else self.seed
+        return _rebuild, (type(self), self.get_config(), seed)
 
     def __repr__(self):
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
@@ -109,8 +113,9 @@ def _rebuild(cls, config, seed):
 
 
 @functools.cache
-def _argument_names(cls):
-    return tuple(inspect.signature(cls).parameters)
+def parameters(cls):
+    """Returns the parameters of a constructor by name."""
+    return inspect.signature(cls).parameters
 
 
 def check_seed(seed):

@@ -77,15 +77,11 @@ class PerGate(KernelInitializer):
         taps, inputs, outputs, batch = axes.sizes(shape)
         units = outputs_of_group(shape, outputs, self.gates, name="gates")
         # (batch, taps, inputs, units) for each gate, whatever the order of the kernel's axes.
-        spatial = [shape[axis] for axis in axes.spatial]
-        gate = (batch, *spatial, inputs, units)
+        gate = (batch, *(shape[axis] for axis in axes.spatial), inputs, units)
         last = len(gate) - 1
+        spatial_axes = tuple(range(1, last - 1))
         gate_axes = dataclasses.replace(
-            axes,
-            spatial=tuple(range(1, last - 1)),
-            input=(last - 1,),
-            output=(last,),
-            batch=(0,),
+            axes, batch=(0,), spatial=spatial_axes, input=(last - 1,), output=(last,)
         )
         gates = [
             draw(self._inner, gate, gate_axes, dtype, f"{seed}/gate {number}").reshape(gate)

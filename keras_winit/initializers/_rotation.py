@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from keras_winit import _checks
-from keras_winit._axes import check_square
 from keras_winit._random import distributions
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
@@ -58,6 +57,8 @@ class Rotation(KernelInitializer):
     - [Helfrich et al., 2018](https://arxiv.org/abs/1707.09520), for the half circle
     """
 
+    _is_of_states = True
+
     def __init__(self, max_angle=math.pi, seed=None, input_axes=None, output_axes=None):
         self.max_angle = _checks.real("max_angle", max_angle, positive=True)
         if self.max_angle > math.pi:
@@ -66,10 +67,6 @@ class Rotation(KernelInitializer):
                 f"Received: max_angle={max_angle!r}."
             )
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
-
-    def _check_kernel(self, kernel, shape):
-        super()._check_kernel(kernel, shape)
-        check_square(shape)
 
     def _draw(self, shape, axes, dtype, seed):
         _, inputs, outputs, batch = axes.sizes(shape)

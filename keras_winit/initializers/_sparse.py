@@ -82,10 +82,7 @@ class Sparse(KernelInitializer):
             self.connections = _checks.integer("connections", connections, minimum=1)
         self.gain = _checks.real("gain", gain, positive=True)
         super().__init__(
-            scale=self.gain**2,
-            seed=seed,
-            input_axes=input_axes,
-            output_axes=output_axes,
+            scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )
 
     def mask(self, shape):

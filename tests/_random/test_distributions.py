@@ -23,7 +23,6 @@ ELEMENTWISE = {
     "normal": distributions.normal,
     "truncated_normal": distributions.truncated_normal,
     "uniform": distributions.uniform,
-    "sign": distributions.sign,
 }
 LAWS = {
     "normal": scipy.stats.norm(scale=0.3),
@@ -118,7 +117,6 @@ def test_streams_of_different_keys_blocks_and_laws_are_independent():
         "normal": distributions.normal((size,), seed=0, purpose="a"),
         "truncated_normal": distributions.truncated_normal((size,), seed=0, purpose="a"),
         "uniform": distributions.uniform((size,), seed=0, purpose="a"),
-        "sign": distributions.sign((size,), seed=0, purpose="a"),
         "choice": distributions.choice(2, 1, size, seed=0, purpose="a")[0],
         "other seed": distributions.normal((size,), seed=1, purpose="a"),
         "seed as text": distributions.normal((size,), seed="0/0", purpose="a"),
@@ -191,12 +189,6 @@ def test_no_word_gives_zero_or_leaves_the_bounds(block, limit):
     block(np.array(words, np.uint32), values, distributions._Scratch(values.size))
     assert np.abs(values).min() > 0
     assert np.abs(values).max() <= limit
-
-
-def test_signs_are_balanced():
-    values = distributions.sign((1 << 20,), seed=0, purpose="test")
-    assert set(values.tolist()) == {-1.0, 1.0}
-    assert abs(values.sum()) < 4 * math.sqrt(values.size)
 
 
 @pytest.mark.parametrize("population", [1, 2, 5, 64])
