@@ -43,9 +43,8 @@ class Entry(Part):
         return self.initializer.__module__.partition(".")[0]
 
 
-REGISTERED: list[
-    Entry
-] = []  # the entries of this package, in the order in which its classes are imported
+# The entries of this package, in the order in which its classes are imported.
+REGISTERED: list[Entry] = []
 
 
 def register(
