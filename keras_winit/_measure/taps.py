@@ -255,29 +255,22 @@ def _watchable(layers):
 
     That is the one that a layer applies where it can be replaced, or the one that it is.
     """
-    hidden = set()
-    for layer in layers:
-        if _network.is_closed(layer):
-            hidden.update(each for each in _network.walk(layer) if each is not layer)
+    closed = {layer: list(_network.walk(layer)) for layer in layers if _network.is_closed(layer)}
+    hidden = {each for layer, inside in closed.items() for each in inside if each is not layer}
     for layer in layers:
         if layer in hidden:
             continue
-        if _network.is_closed(layer):
-            owners = [each for each in _network.walk(layer) if _network.kernels_of(each)]
-            if owners:
-                yield layer, owners, None
-            continue
-        if _network.kernels_of(layer):
-            yield layer, [layer], _network.fused_activation(layer)
-            continue
-        yield from _followers([layer])
-        yield from _followers(
-            each for each in getattr(layer, "operations", ()) if not isinstance(each, keras.Layer)
-        )
+        owners = [each for each in closed.get(layer, [layer]) if _network.kernels_of(each)]
+        if owners:
+            yield layer, owners, None if layer in closed else _network.fused_activation(layer)
+        elif layer not in closed:
+            yield from _followers(layer)
 
 
-def _followers(operations):
-    for each in operations:
+def _followers(layer):
+    """Yields a layer, and the operations of a model, where they may follow a kernel."""
+    operations = getattr(layer, "operations", ())
+    for each in (layer, *(each for each in operations if not isinstance(each, keras.Layer))):
         activation = _network.activation_of(each)
         if activation is not None or _network.is_transparent(each) or _network.is_attention(each):
             yield each, [], activation

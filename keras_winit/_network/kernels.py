@@ -71,10 +71,6 @@ class Kernel:
         return shape, dataclasses.replace(axes, **strides)
 
 
-def _product(strides, rank):
-    return strides**rank if isinstance(strides, int) else math.prod(strides)
-
-
 def _dense(layer):
     return (Kernel("kernel_initializer"),)
 
@@ -95,7 +91,7 @@ def _einsum_dense(layer):
 
 
 def _convolution(layer):
-    stride = _product(layer.strides, layer.rank)
+    stride = math.prod(layer.strides)
     return (Kernel("kernel_initializer", blocks=layer.groups, stride=stride),)
 
 
@@ -107,7 +103,7 @@ def _depthwise_kernel(layer, weight, activated):
         activated=activated,
         input_axes=taps,
         output_axes=[*taps, layer.rank + 1],
-        stride=_product(layer.strides, layer.rank),
+        stride=math.prod(layer.strides),
     )
 
 
@@ -129,20 +125,17 @@ def _transposed(layer):
             "kernel_initializer",
             input_axes=[*taps, layer.rank + 1],
             output_axes=[*taps, layer.rank],
-            stride=_product(layer.strides, layer.rank),
+            stride=math.prod(layer.strides),
             transposed=True,
         ),
     )
 
 
-def _cell(gates):
-    def kernels(layer):
-        return (
-            Kernel("kernel_initializer", blocks=gates),
-            Kernel("recurrent_initializer", "recurrent_kernel", "recurrent", blocks=gates),
-        )
-
-    return kernels
+def _cell(gates, layer):
+    return (
+        Kernel("kernel_initializer", blocks=gates),
+        Kernel("recurrent_initializer", "recurrent_kernel", "recurrent", blocks=gates),
+    )
 
 
 def _embedding(layer):
@@ -160,9 +153,9 @@ _KERNELS = (
     ((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
     ((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _transposed),
     ((layers.Conv1D, layers.Conv2D, layers.Conv3D), _convolution),
-    ((layers.SimpleRNNCell,), _cell(1)),
-    ((layers.GRUCell,), _cell(3)),
-    ((layers.LSTMCell,), _cell(4)),
+    ((layers.SimpleRNNCell,), functools.partial(_cell, 1)),
+    ((layers.GRUCell,), functools.partial(_cell, 3)),
+    ((layers.LSTMCell,), functools.partial(_cell, 4)),
     ((layers.Embedding,), _embedding),
 )
 
@@ -218,7 +211,7 @@ def kernels_of(layer):
             return known(layer)
     if not is_known_class(type(layer)):
         return None
-    return _cell(4)(layer) if type(layer).__name__ == _keras_private.CONV_LSTM_CELL else ()
+    return _cell(4, layer) if type(layer).__name__ == _keras_private.CONV_LSTM_CELL else ()
 
 
 def is_known_class(cls):
@@ -246,8 +239,13 @@ def draws_kernels(cls):
 
 def is_of_keras(cls):
     """Whether a class is one of Keras's layers, or derived from one."""
-    is_own = cls.__module__.split(".")[0] == "keras"
-    return is_own or not _KERAS_CLASSES.isdisjoint(cls.__mro__)
+    return package(cls) == "keras" or not _KERAS_CLASSES.isdisjoint(cls.__mro__)
+
+
+@functools.cache
+def package(cls):
+    """Returns the name of the package that a class comes from."""
+    return cls.__module__.partition(".")[0]
 
 
 def walk(layer):

@@ -11,7 +11,7 @@ from keras_winit._activations.activation import Activation
 from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
 from keras_winit._activations.identify import applied, formula_of_layer
 from keras_winit._keras_private import ACTIVATIONS, ADDITIONS, TRANSPARENT
-from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, walk
+from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, package, walk
 from keras_winit._network.told import authored
 
 layers = keras.layers
@@ -81,26 +81,27 @@ _WITHOUT_KERNELS = (
     layers.STFTSpectrogram,
 )
 
+# What works on each unit by itself. (Flattened, the units of one place are still those.)
+_UNIT_BY_UNIT = (
+    *(layers.Activation, layers.Identity, layers.Masking, layers.ActivityRegularization),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(layers.BatchNormalization, layers.Flatten),
+)
+
+
+def _resizes(name):
+    """Whether a class of that name changes the places of a signal, and not its units."""
+    return "Pool" in name or name.startswith(("Cropping", "ZeroPadding", "UpSampling"))
+
+
 # What an activation may be looked for behind: it leaves the layer's output as it is, part by
 # part, or brings it to unit size.
 _TRANSPARENT = (
     *_NORMALIZATIONS,
-    *(layers.Activation, layers.Identity, layers.Masking, layers.ActivityRegularization),
-    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
-    *(layers.Reshape, layers.Flatten, layers.Permute, layers.RepeatVector),
+    *_UNIT_BY_UNIT,
+    *(layers.Reshape, layers.Permute, layers.RepeatVector),
     *(layers.Concatenate, layers.Add, layers.Average, layers.Maximum),
-    *(
-        cls
-        for name, cls in vars(layers).items()
-        if name.startswith(("Cropping", "ZeroPadding", "UpSampling")) or "Pool" in name
-    ),
-)
-# What works on each unit by itself. (Flattened, the units of one place are still those.)
-_UNIT_BY_UNIT = (
-    *(layers.BatchNormalization, layers.Identity, layers.Masking, layers.ActivityRegularization),
-    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
-    *(layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, layers.Flatten),
-    layers.Activation,
+    *(cls for name, cls in vars(layers).items() if _resizes(name)),
 )
 
 
@@ -120,8 +121,7 @@ def may_have_kernels(layer, variables):
         return any("float" in variable.dtype for variable in variables)
     if known or is_described(type(layer)) or isinstance(layer, _WITHOUT_KERNELS):
         return False
-    is_own = type(layer).__module__.split(".")[0] == "keras"
-    is_free = not is_own or isinstance(layer, FOREIGN)
+    is_free = package(type(layer)) != "keras" or isinstance(layer, FOREIGN)
     return is_free and any(len(variable.shape) > 1 for variable in variables)
 
 
@@ -132,9 +132,11 @@ def is_transparent(operation):
 
 def keeps_units(operation):
     """Whether the units of what a layer or operation gives are those it is given, in order."""
-    name = type(operation).__name__
-    is_pool = "Pool" in name or name.startswith(("Cropping", "ZeroPadding", "UpSampling"))
-    return isinstance(operation, _UNIT_BY_UNIT) or is_pool or activation_of(operation) is not None
+    return (
+        isinstance(operation, _UNIT_BY_UNIT)
+        or _resizes(type(operation).__name__)
+        or activation_of(operation) is not None
+    )
 
 
 def is_addition(operation):
@@ -168,7 +170,7 @@ def is_composite(operation):
     """Whether it is a layer of the user's that calls other layers and has no kernel itself."""
     return (
         isinstance(operation, keras.Layer)
-        and type(operation).__module__.split(".")[0] != "keras"
+        and package(type(operation)) != "keras"
         and len(list(itertools.islice(walk(operation), 2))) == 2
         and not kernels_of(operation)
         and not is_attention(operation)
@@ -179,7 +181,7 @@ def is_last_kernel(operation, layer):
     """Whether the output of `layer` is that of the call of `operation` that contains it."""
     if isinstance(operation, ATTENTION):  # attention
         return layer.name == "attention_output"
-    return type(operation).__module__.split(".")[0] == "keras" or operation is layer
+    return package(type(operation)) == "keras" or operation is layer
 
 
 def is_closed(layer):

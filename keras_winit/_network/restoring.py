@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_winit import _keras_private
-from keras_winit._network.kernels import walk
+from keras_winit._network.kernels import package, walk
 from keras_winit._turn import turn
 
 
@@ -37,12 +37,12 @@ def restored(model):
 
 def _keep(model):
     """Yields (function, value, its state) for each thing in a model that can be written to."""
-    own = {_package(type(layer)) for layer in walk(model)} - {"keras"}
+    own = {package(type(layer)) for layer in walk(model)} - {"keras"}
     waiting, seen = [model], set()
     while waiting:
         value = waiting.pop()
         kind = _kind(value.__class__)  # that of what a proxy of TensorFlow stands for
-        if kind is None and _package(type(value)) in own and hasattr(value, "__dict__"):
+        if kind is None and package(type(value)) in own and hasattr(value, "__dict__"):
             kind = _OBJECT
         if kind is None or id(value) in seen:
             continue
@@ -51,11 +51,6 @@ def _keep(model):
         waiting.extend(before.values() if kind.is_mapping else before if kind.is_nested else ())
         if kind.put_back is not None:
             yield kind.put_back, value, before
-
-
-@functools.cache
-def _package(cls):
-    return cls.__module__.partition(".")[0]
 
 
 @functools.cache
@@ -107,7 +102,7 @@ def _method(value, cls, name):
 
     Keras's containers would track once more what is put back, and a counter would add it.
     """
-    if _package(type(value)) == "tensorflow":
+    if package(type(value)) == "tensorflow":
         return getattr(value, name)
     return functools.partial(getattr(cls, name), value)
 
