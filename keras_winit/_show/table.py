@@ -13,14 +13,17 @@ def text(header, rows, title=""):
     cells = [[cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     numeric = [is_numeric(column) for column in zip(*rows, strict=True)] or [False] * len(header)
-    lines = [
-        "  ".join(
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in [header, ["-" * width for width in widths], *cells]
-    ]
+    dashes = ["-" * width for width in widths]
+    lines = [line(each, widths, numeric) for each in (header, dashes, *cells)]
     return printable("\n".join([title, *lines] if title else lines))
+
+
+def line(cells, widths, numeric):
+    """Returns cells side by side, those of numeric columns aligned to the right."""
+    return "  ".join(
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(cells, widths, numeric, strict=True)
+    ).rstrip()
 
 
 def printable(text):
@@ -31,13 +34,13 @@ def printable(text):
 def to_html(header, rows, title=""):
     """Returns the same table as HTML, with all its text escaped."""
 
-    def line(tag, values):
+    def row(tag, values):
         inner = "".join(f"<{tag}>{html.escape(cell(value))}</{tag}>" for value in values)
         return f"<tr>{inner}</tr>"
 
     caption = f"<caption>{html.escape(title)}</caption>" if title else ""
-    body = "".join(line("td", row) for row in rows)
-    return f"<table>{caption}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
+    body = "".join(row("td", values) for values in rows)
+    return f"<table>{caption}<thead>{row('th', header)}</thead><tbody>{body}</tbody></table>"
 
 
 def cell(value):

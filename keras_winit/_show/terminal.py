@@ -107,6 +107,7 @@ def _lines(columns, width):
         if widths[widest] <= _NARROWEST:
             break
         widths[widest] -= 1
+    numeric = [name not in texts for name in columns]
     rows = zip(*columns.values(), strict=True)
     cells = [list(columns), ["-" * each for each in widths.values()]]
     cells.extend([table.cell(value) for value in row] for row in rows)
@@ -117,9 +118,5 @@ def _lines(columns, width):
             for cell, size in zip(row, widths.values(), strict=True)
         ]
         for parts in itertools.zip_longest(*wrapped, fillvalue=""):
-            aligned = [
-                part.ljust(size) if name in texts else part.rjust(size)
-                for part, (name, size) in zip(parts, widths.items(), strict=True)
-            ]
-            lines.append("  ".join(aligned).rstrip())
+            lines.append(table.line(parts, widths.values(), numeric))
     return lines
