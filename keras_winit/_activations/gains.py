@@ -51,7 +51,7 @@ def gain(
     Reference:
 
     - [He et al., 2015](https://arxiv.org/abs/1502.01852), section 2.2, for rectifiers
-    - [Brock et al., 2021](https://arxiv.org/abs/2101.08692), section 3, for `"centered"`
+    - [Brock et al., 2021](https://arxiv.org/abs/2101.08692), section 4, for `"centered"`
     """
     _checks.option("kind", kind, KINDS)
     moments = Activation(activation).measure()

@@ -76,7 +76,7 @@ class ActivationScaling(KernelInitializer):
     Reference:
 
     - [He et al., 2015](https://arxiv.org/abs/1502.01852), section 2.2
-    - [Brock et al., 2021](https://arxiv.org/abs/2101.08692), section 3, for centered weights
+    - [Brock et al., 2021](https://arxiv.org/abs/2101.08692), section 4, for centered weights
     - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4.2.1
     """
 

@@ -24,7 +24,7 @@ class ConvolutionOrthogonal(KernelInitializer):
     moves one half of the signal by a pixel. All singular values of the convolution are `gain` on
     a signal that goes round in a circle, for any kernel size. With `padding="same"` what is moved
     over the border is lost, and the length of a signal shrinks there; `DeltaOrthogonal` has no
-    such loss, and nothing to see but the central tap. Where there are more input than output
+    such loss, but uses the central tap alone. Where there are more input than output
     channels, what is kept is a random subspace.
 
     Args:

@@ -58,7 +58,7 @@ class FourierFeatures(KernelInitializer):
 
     Reference:
 
-    - [Tancik et al., 2020](https://arxiv.org/abs/2006.10739)
+    - [Tancik et al., 2020](https://arxiv.org/abs/2006.10739), section 4
     """
 
     def __init__(self, stddev=10.0, seed=None, input_axes=None, output_axes=None):

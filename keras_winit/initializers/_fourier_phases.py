@@ -24,7 +24,7 @@ class FourierPhases(OwnInitializer, keras.initializers.Initializer):
     cos(z), so that each frequency appears as sine and as cosine.
 
     Raises:
-        ValueError: If the bias has an odd number of units.
+        ValueError: If the bias has an odd number of units, or is that of gates.
 
     Example:
 
@@ -34,7 +34,7 @@ class FourierPhases(OwnInitializer, keras.initializers.Initializer):
 
     Reference:
 
-    - [Tancik et al., 2020](https://arxiv.org/abs/2006.10739)
+    - [Tancik et al., 2020](https://arxiv.org/abs/2006.10739), section 4
     """
 
     def _values(self, shape, dtype, seed):

@@ -23,7 +23,7 @@ class ICNR(KernelInitializer):
     For a convolution whose outputs are rearranged into an image `factor` times as large (pixel
     shuffle, depth to space). All pixels that come from one place start alike, so the whole
     equals the smaller convolution followed by nearest neighbor upsampling, exactly: no
-    checkerboard. Training then tells them apart.
+    checkerboard. Training makes them differ.
 
     The channels are those of `tf.nn.depth_to_space`: the channel of an output pixel is the
     remainder of its place on the last axis. One-dimensional kernels are repeated `factor` times,

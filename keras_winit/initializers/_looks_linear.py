@@ -23,7 +23,7 @@ class LooksLinear(KernelInitializer):
     Units come in pairs that see the opposite of each other: what relu cuts off in one, the other
     lets through, and the next layer subtracts them again. With an orthonormal W all lengths are
     kept, whatever the depth, and so are all angles: plain relu networks of hundreds of layers
-    train from it, with gradients that neither fade nor tear.
+    train from it, with gradients that neither vanish nor shatter.
 
     The first layer, whose inputs are no such pairs, takes `first=True`: [W, -W]. The last one,
     whose outputs are none, takes `last=True`: [W, -W] as rows. The others need an even number of
