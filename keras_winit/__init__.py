@@ -6,9 +6,10 @@ from keras_winit._calibrate.calibrate import calibrate
 from keras_winit._compare.compare import compare
 from keras_winit._diagnose.diagnosis import diagnose
 from keras_winit._network import Kernel, describe_layer
-from keras_winit._plan.builder import select_initializer, suggest_initializer
+from keras_winit._plan.builder import suggest_initializer
 from keras_winit._plan.initialize import initialize
 from keras_winit._plan.plan import suggest
+from keras_winit._plan.selection import select_initializer
 from keras_winit._strip import strip_initializers
 from keras_winit.callbacks import SignalMonitor
 from keras_winit.constraints import SparsityMask

@@ -9,9 +9,9 @@ from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
 from keras_winit._measure.loss import LossSignal
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._network.graph import Branch
-from keras_winit._plan.builder import Suggestion
 from keras_winit._plan.initialize import Initialization, InitializedWeight
 from keras_winit._plan.plan import Plan, PlannedWeight
+from keras_winit._plan.selection import Suggestion
 from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._catalogue import Catalogue, Entry
 
