@@ -13,7 +13,7 @@ spatial, and one in neither is batch.
 
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,12 @@ class KernelAxes:
         """
         taps, inputs, outputs, _ = self.sizes(shape)
         return taps * inputs / self.input_stride, taps * outputs / self.output_stride
+
+    def in_order(self):
+        """Returns the axes of such a kernel written (batch, *spatial, input, output)."""
+        last = len(self.spatial) + 2
+        spatial = tuple(range(1, last - 1))
+        return replace(self, batch=(0,), spatial=spatial, input=(last - 1,), output=(last,))
 
     def kernel(self, matrices, shape):
         """Returns the kernel of `shape` made of `matrices` (batch, taps * inputs, outputs)."""

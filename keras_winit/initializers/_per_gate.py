@@ -1,7 +1,5 @@
 """Any initializer, on each gate of a recurrent kernel."""
 
-import dataclasses
-
 import numpy as np
 
 from keras_winit import _checks
@@ -78,13 +76,8 @@ class PerGate(KernelInitializer):
         units = outputs_of_group(shape, outputs, self.gates, name="gates")
         # (batch, taps, inputs, units) for each gate, whatever the order of the kernel's axes.
         gate = (batch, *(shape[axis] for axis in axes.spatial), inputs, units)
-        last = len(gate) - 1
-        spatial_axes = tuple(range(1, last - 1))
-        gate_axes = dataclasses.replace(
-            axes, batch=(0,), spatial=spatial_axes, input=(last - 1,), output=(last,)
-        )
         gates = [
-            draw(self._inner, gate, gate_axes, dtype, f"{seed}/gate {number}").reshape(gate)
+            draw(self._inner, gate, axes.in_order(), dtype, f"{seed}/gate {number}").reshape(gate)
             for number in range(self.gates)
         ]
         matrices = np.concatenate(gates, axis=-1).reshape(batch, taps * inputs, outputs)

@@ -8,8 +8,6 @@ from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
 
-_AT_ONCE = 1 << 20  # of the numbers of a kernel: the places of all would outweigh the kernel
-
 
 @register(
     alias="sparse",
@@ -108,22 +106,12 @@ class Sparse(KernelInitializer):
         values = distributions.normal(
             (count, units), seed=seed, purpose="sparse", stddev=self.gain / count**0.5
         )
-        return _kernel(_scattered(values, chosen), shape, axes)
+        weights = np.zeros(chosen.shape, values.dtype)
+        np.place(weights, chosen, values)  # an index of the places would outweigh the kernel
+        return _kernel(weights, shape, axes)
 
 
 def _kernel(values, shape, axes):
     """Returns (taps * inputs, batch * outputs) in the order of the kernel's axes."""
     _, _, outputs, batch = axes.sizes(shape)
     return axes.kernel(values.reshape(-1, batch, outputs).transpose(1, 0, 2), shape)
-
-
-def _scattered(values, mask):
-    """Returns an array of zeros that holds `values`, in their order, where the mask is True."""
-    whole = np.zeros(mask.shape, values.dtype)
-    flat, mask, values = whole.reshape(-1), mask.reshape(-1), values.reshape(-1)
-    used = 0
-    for first in range(0, mask.size, _AT_ONCE):
-        places = np.flatnonzero(mask[first : first + _AT_ONCE])
-        flat[first : first + _AT_ONCE][places] = values[used : used + places.size]
-        used += places.size
-    return whole

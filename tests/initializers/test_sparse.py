@@ -109,9 +109,3 @@ def test_more_connections_than_inputs_are_refused():
     message = "^Sparse: `connections` should be at most 6, .* Received: connections=7"
     with pytest.raises(ValueError, match=message):
         Sparse(connections=7)((6, 4))
-
-
-def test_a_kernel_that_is_filled_piece_by_piece_is_the_same(monkeypatch):
-    whole = draw(Sparse(0.7, seed=1), (50, 30))
-    monkeypatch.setattr("keras_winit.initializers._sparse._AT_ONCE", 64)
-    np.testing.assert_array_equal(draw(Sparse(0.7, seed=1), (50, 30)), whole)
