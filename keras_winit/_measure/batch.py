@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_winit import _backends
+from keras_winit import _backends, _network
 from keras_winit._network import graph
 from keras_winit._random import distributions
 
@@ -16,8 +16,6 @@ from keras_winit._random import distributions
 _MOST_SAMPLES, _MOST_NUMBERS = 256, 1 << 22
 _DRAWN_SAMPLES, _DRAWN_NUMBERS = 64, 1 << 20
 _FEWEST_SAMPLES = 8
-# Where a model takes any size: steps of a sequence, pixels of a side.
-_ANY_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def take(network, x=None, y=None):
     if x is None:
         if y is not None:
             raise ValueError("`y` should come with `x`. Received: x=None. Give the batch of both.")
-        return Batch(_draw(network), is_drawn=True)
+        return _drawn(network)
     sample_weight = None
     if not _is_array(x) and not isinstance(x, (list, tuple, dict)):
         if y is not None:
@@ -244,8 +242,8 @@ def _samples(samples, numbers, per_sample):
     return max(_FEWEST_SAMPLES, min(samples, numbers // max(per_sample, 1)))
 
 
-def _draw(network):
-    """Returns unit normal noise for the inputs of a model; tokens where an embedding reads."""
+def _drawn(network):
+    """Returns a `Batch` of noise, of sizes that the model takes where it leaves some open."""
     model = network.model
     try:
         inputs = graph.symbolic_inputs(model)
@@ -253,8 +251,30 @@ def _draw(network):
         raise ValueError(
             f"`x` should be given for model {model.name!r}. Received: x=None, and {error}."
         ) from error
+    is_open = any(None in tensor.shape[1:] for tensor in keras.tree.flatten(inputs))
+    batches = (Batch(_draw(network, inputs, size), is_drawn=True) for size in graph.SIZES)
+    first = batch = next(batches)
+    while is_open and batch is not None and not _runs(model, batch.at([0, 1])):
+        batch = next(batches, None)
+    return first if batch is None else batch
+
+
+def _runs(model, batch):
+    """Whether a model takes a batch, as far as a table of positions, or a convolution, is large."""
+    with _backends.kept_random_state(), _network.restored(model), keras.StatelessScope():
+        try:
+            with _backends.without_gradient():
+                batch.apply(model, training=False)
+        except Exception:  # whatever the code of its layers raises
+            return False
+    return True
+
+
+def _draw(network, inputs, size_of_open):
+    """Returns unit normal noise for the inputs of a model; tokens where an embedding reads."""
+    model = network.model
     shapes = [
-        tuple(_ANY_SIZE if size is None else size for size in tensor.shape[1:])
+        tuple(size_of_open if size is None else size for size in tensor.shape[1:])
         for tensor in keras.tree.flatten(inputs)
     ]
     size = _samples(_DRAWN_SAMPLES, _DRAWN_NUMBERS, sum(map(math.prod, shapes)))

@@ -195,18 +195,21 @@ class Taps:
             tapped.output, tapped.saturated = place, saturated
 
     def _attention_call(self, call):
-        def watched(query, *args, **kwargs):
+        def watched(*args, **kwargs):
             before = len(self.tapped)
-            output = call(query, *args, **kwargs)
+            output = call(*args, **kwargs)
             inner = {each.layer.name: each for each in self.tapped[before:]}
             maps = [inner.get(name) for name in ("query", "key")]
-            if all(each is not None and len(each.waiting.shape) == 4 for each in maps):
+            if all(
+                each and each.waiting is not None and len(each.waiting.shape) == 4 for each in maps
+            ):
                 of_query, of_key = maps
                 of_query.logit_std = self.reductions.add(
                     statistics.logit_std, of_query.waiting, of_key.waiting
                 )
                 of_query.num_keys = of_key.waiting.shape[1]
-                if len(query.shape) == 3 and query.shape[1] > 1:
+                query = args[0] if args else kwargs.get("query")
+                if query is not None and len(query.shape) == 3 and query.shape[1] > 1:
                     of_query.token_cosine = self.reductions.add(statistics.token_cosine, query)
             return output
 

@@ -7,7 +7,7 @@ import keras
 
 from keras_winit import _checks
 from keras_winit._activations.activation import NOTHING
-from keras_winit._network.graph import Graph
+from keras_winit._network.graph import Graph, has_graph
 from keras_winit._network.kernels import kernels_of, walk
 from keras_winit._network.weights import weights_of
 
@@ -124,7 +124,8 @@ class Network:
         unbuilt = [
             layer.name
             for layer in walk(self.model)
-            if not layer.built and kernels_of(layer) != ()  # others may never be, as a lookup
+            # What is no part of the calls of a functional model will have no weights.
+            if not has_graph(self.model) and not layer.built and _may_get_weights(layer)
         ]
         if unbuilt or not self.weights:
             raise ValueError(
@@ -132,6 +133,12 @@ class Network:
                 + (f"whose layer {unbuilt[-1]!r} is not" if unbuilt else "which has no weights")
                 + ". Give it a `keras.Input`, or call it once on a batch."
             )
+
+
+def _may_get_weights(layer):
+    """Whether weights are to come: of an unknown class, where it says how it is built."""
+    known = kernels_of(layer)
+    return type(layer).build is not keras.Layer.build if known is None else bool(known)
 
 
 def _matches(weight, name):

@@ -382,3 +382,24 @@ def test_numbers_that_float32_has_no_room_for_are_refused():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     with pytest.raises(ValueError, match=r"`x` should be up to 3.4e38.*\(4, 3\) with 12 larger"):
         take(model, np.full((4, 3), 1e300))
+
+
+def test_noise_is_of_a_size_that_the_model_takes():
+    class Positions(layers.Layer):
+        def build(self, shape):
+            self.table = self.add_weight(shape=(9, shape[-1]))
+
+        def call(self, x):
+            return x + self.table[: keras.ops.shape(x)[1]]
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    inputs = keras.Input((None, 3))
+    short = keras.Model(inputs, layers.Dense(2)(Positions()(inputs)))
+    assert take(short).x.shape[1:] == (8, 3)
+    long = keras.Model(inputs, layers.Conv1D(2, 60)(inputs))
+    assert take(long).x.shape[1:] == (128, 3)
+    # None of them: what is wrong is for the run to say.
+    none = keras.Model(inputs, layers.Dense(2)(layers.Reshape((-1, 3 * 49))(inputs)))
+    assert take(none).x.shape[1:] == (32, 3)

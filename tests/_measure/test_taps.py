@@ -475,6 +475,25 @@ def test_logits_of_attention_agree_with_numpy(make):
     assert all(layer.gradient is not None for layer in signal.layers)
 
 
+def test_attention_whose_arguments_have_other_names_is_measured():
+    class Renamed(layers.MultiHeadAttention):
+        def build(self, content_shape):
+            super().build(content_shape, content_shape)
+
+        def call(self, content):
+            return super().call(content, content)
+
+        def compute_output_spec(self, content):
+            return keras.KerasTensor(content.shape, content.dtype)
+
+    inputs = keras.Input((7, 6))
+    model = keras.Model(inputs, Renamed(2, 4)(content=inputs))
+    (query, *others) = measured(model, SEQUENCES).layers
+    assert query.num_keys == 7
+    assert query.logit_std > 0
+    assert len(others) == 3
+
+
 def test_two_attention_layers_are_told_apart():
     inputs = keras.Input((7, 6))
     first, second = (layers.MultiHeadAttention(2, 3, name=name) for name in ("one", "two"))

@@ -122,3 +122,34 @@ def test_a_layer_without_weights_is_named():
     network = Network(model)
     with pytest.raises(ValueError, match="`model` should be built. Received: model='unbuilt'"):
         network.check_built()
+
+
+def test_what_a_model_never_calls_need_not_be_built():
+    class Spare(layers.Layer):
+        """Has a layer that it has no use for, and one without weights that it runs itself."""
+
+        def __init__(self):
+            super().__init__()
+            self.used, self.spare, self.scaling = layers.Dense(5), layers.Dense(4), Scaling()
+
+        def build(self, shape):
+            self.used.build(shape)
+
+        def call(self, x):
+            return self.scaling.call(self.used(x))
+
+        def compute_output_shape(self, shape):
+            return (*shape[:-1], 5)
+
+    class Scaling(layers.Layer):
+        def call(self, x):
+            return 2.0 * x
+
+    inputs = keras.Input((6,))
+    Network(keras.Model(inputs, Spare()(inputs))).check_built()
+    alone = Spare()
+    alone.build((None, 6))
+    with pytest.raises(ValueError, match=f"layer {alone.spare.name!r} is not"):
+        Network(alone).check_built()
+    alone.spare.build((None, 5))
+    Network(alone).check_built()
