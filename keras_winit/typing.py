@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 import keras
 import numpy as np
 
-__all__ = ["ActivationLike", "Data", "InitializerLike", "Names", "Scheme", "Seed"]
+__all__ = ["ActivationLike", "Data", "InitializerLike", "Names", "Scheme", "Seed", "SeedLike"]
 
 ActivationLike: TypeAlias = str | Callable[..., Any] | keras.Layer | dict[str, Any] | None
 """An activation: its name, a function, a layer, what a config holds, or `None` for linear."""
@@ -34,6 +34,9 @@ Scheme: TypeAlias = (
 
 Seed: TypeAlias = int | np.integer[Any]
 """An integer, Python's or NumPy's."""
+
+SeedLike: TypeAlias = Seed | keras.random.SeedGenerator
+"""An integer, or a generator that gives another one for every draw."""
 
 Names: TypeAlias = str | list[str] | tuple[str, ...]
 """Name, path or pattern of layers or weights, or several of them."""

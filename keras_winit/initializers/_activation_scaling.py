@@ -1,6 +1,8 @@
 """Variance gain² / fan, for any activation."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ from keras_winit._random import distributions
 from keras_winit._references import HE
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
+from keras_winit.typing import ActivationLike, SeedLike
 
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
@@ -84,17 +87,19 @@ class ActivationScaling(KernelInitializer):
 
     def __init__(
         self,
-        activation="relu",
-        scale=1.0,
-        mode="fan_in",
-        distribution="truncated_normal",
-        centered=False,
-        seed=None,
-        input_axes=None,
-        output_axes=None,
-    ):
-        self.activation = activation
-        self.centered = _checks.flag("centered", centered)
+        activation: ActivationLike = "relu",
+        scale: float = 1.0,
+        mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in",
+        distribution: Literal[
+            "truncated_normal", "untruncated_normal", "uniform"
+        ] = "truncated_normal",
+        centered: bool = False,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.activation: ActivationLike = activation
+        self.centered: bool = _checks.flag("centered", centered)
         self._moments = _moments(activation)
         super().__init__(
             scale=_checks.real("scale", scale, positive=True),
@@ -129,11 +134,11 @@ class ActivationScaling(KernelInitializer):
             values = distributions.uniform(shape, limit=math.sqrt(3) * stddev, **arguments)
         return _centered(values, axes.spatial + axes.input) if self.centered else values
 
-    def to_keras(self):
+    def to_keras(self) -> keras.Initializer:
         scale = self.scale / self._needed(1, 1)
         return keras.initializers.VarianceScaling(scale, self.mode, self.distribution)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         activation = config_of(self.activation)
         if activation is None:
             activation = dict(zip(_MOMENTS, self._moments, strict=True))

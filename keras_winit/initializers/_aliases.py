@@ -14,7 +14,7 @@ ALIASES = dict(
 )
 
 
-def register_aliases():
+def register_aliases() -> list[str]:
     """Makes `kernel_initializer="sparse"` and the like work; done on import.
 
     A name that Keras has, or that someone else has registered, is left to them. Models are saved
@@ -35,7 +35,7 @@ def register_aliases():
     return [alias for alias, cls in ALIASES.items() if names.get(alias) is cls]
 
 
-def unregister_aliases():
+def unregister_aliases() -> None:
     """Takes the plain names back, `"keras_winit>Sparse"` and the like remain.
 
     For models in which a string call argument equals an alias, as in `layer(x, how="sparse")`:

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,7 +56,11 @@ class BilinearUpsampling(KernelInitializer):
 
     _takes_transposed = True
 
-    def __init__(self, input_axes=None, output_axes=None):
+    def __init__(
+        self,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(input_axes=input_axes, output_axes=output_axes)
 
     def _check_kernel(self, kernel, shape):

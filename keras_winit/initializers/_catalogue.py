@@ -1,8 +1,8 @@
 """All initializers in one table: what each draws, when to use it, and where it comes from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import keras
 
@@ -141,7 +141,7 @@ _OF_KERAS = (
 )
 
 
-class Catalogue(Result, Sequence):
+class Catalogue(Result, Sequence[Entry]):
     """The initializers, in the order of the table; made by `catalogue`.
 
     Args:
@@ -161,9 +161,13 @@ class Catalogue(Result, Sequence):
         "reference": "reference",
     }
 
-    def __init__(self, entries):
+    def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(entries)
 
+    @overload
+    def __getitem__(self, key: int | str) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Catalogue": ...
     def __getitem__(self, key):
         if not isinstance(key, str):
             found = self._entries[key]
@@ -177,18 +181,18 @@ class Catalogue(Result, Sequence):
             f"The catalogue has no initializer {key!r}.{_checks.did_you_mean(name, known)}"
         )
 
-    def __contains__(self, key):
+    def __contains__(self, key: object) -> bool:
         return key in self._entries or any(key in (e.name, e.alias) for e in self._entries)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._entries)
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[Entry, ...]:
         """An `Entry` for every initializer."""
         return self._entries
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """Returns the table in Markdown, with links."""
         lines = ["| class | string | what it draws | when | source |", "|---|---|---|---|---|"]
         for e in self._entries:
@@ -198,7 +202,7 @@ class Catalogue(Result, Sequence):
         return "\n".join(lines)
 
 
-def catalogue():
+def catalogue() -> Catalogue:
     """Returns all initializers as a table: ours, then those of Keras.
 
     Returns:

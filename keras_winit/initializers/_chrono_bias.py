@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from typing import Any, Literal, Self
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras_winit._random import distributions
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -64,14 +66,19 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
 
     sets_forget_gate = True
 
-    def __init__(self, max_timescale=100, gates=None, seed=None):
-        self.max_timescale = _checks.real("max_timescale", max_timescale)
+    def __init__(
+        self,
+        max_timescale: float = 100,
+        gates: Literal[3, 4] | None = None,
+        seed: SeedLike | None = None,
+    ) -> None:
+        self.max_timescale: float = _checks.real("max_timescale", max_timescale)
         if self.max_timescale < 2:
             raise ValueError(
                 "`max_timescale` should be at least 2 steps. "
                 f"Received: max_timescale={max_timescale!r}."
             )
-        self.gates = None if gates is None else _checks.integer("gates", gates)
+        self.gates: int | None = None if gates is None else _checks.integer("gates", gates)
         if self.gates not in (None, 3, 4):
             raise ValueError(
                 f"`gates` should be 4 for an LSTM or 3 for a GRU. Received: gates={gates!r}."
@@ -89,7 +96,9 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
             return self._zeros_of_config(layer, shape, dtype)
         return self.biases(shape, gates, dtype, seed)
 
-    def biases(self, shape, gates, dtype, seed):
+    def biases(
+        self, shape: tuple[int, ...], gates: int | None, dtype: Any, seed: Any
+    ) -> np.ndarray:
         """Returns the biases of a layer of so many gates, `None` where nothing is known of it."""
         if gates is None:
             gates = self.gates or (_gates_of_shape(shape) if shape else None)
@@ -129,7 +138,7 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         warnings.warn(f"ChronoBias draws zeros: {told}", stacklevel=2)
         return np.zeros(shape, dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # With the number of gates that is known: version 0.1.0 takes no other for 4.
         config = super().get_config()
         gates = self.gates or self._gates_of_layer
@@ -137,7 +146,7 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         return {**config, "gates": gates} if gates else config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         initializer = super().from_config(config)
         initializer._is_of_config = "gates" in config  # which a string does not give
         return initializer

@@ -1,5 +1,8 @@
 """Output biases that start at what is known of the labels."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Self
+
 import keras
 import numpy as np
 
@@ -54,18 +57,25 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
     - [Lin et al., 2017](https://arxiv.org/abs/1708.02002), section 4.1
     """
 
-    def __init__(self, probabilities=0.01, activation="sigmoid"):
-        self.activation = _checks.option("activation", activation, ACTIVATIONS)
-        is_one = not isinstance(probabilities, (list, tuple, np.ndarray))
-        is_one |= isinstance(probabilities, np.ndarray) and probabilities.ndim == 0
-        values = [probabilities] if is_one else list(probabilities)
+    def __init__(
+        self,
+        probabilities: float | Sequence[float] | np.ndarray = 0.01,
+        activation: Literal["softmax", "sigmoid", "linear"] = "sigmoid",
+    ) -> None:
+        self.activation: str = _checks.option("activation", activation, ACTIVATIONS)
+        if isinstance(probabilities, np.ndarray):
+            probabilities = probabilities.tolist()
+        is_one = not isinstance(probabilities, (list, tuple))
+        values = (
+            list(probabilities) if isinstance(probabilities, (list, tuple)) else [probabilities]
+        )
         if not values:
             raise ValueError(
                 "`probabilities` should hold a number for each output, at least one. "
                 f"Received: probabilities={probabilities!r}."
             )
         values = [_checks.real("probabilities", value) for value in values]
-        self.probabilities = values[0] if is_one else values
+        self.probabilities: float | list[float] = values[0] if is_one else values
         if activation != "linear" and not all(0 <= value <= 1 for value in values):
             raise ValueError(
                 "`probabilities` should be between 0 and 1. "
@@ -79,7 +89,7 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
             )
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         if "probabilities" not in config:
             raise ValueError(
                 "`probabilities` should be those of the classes, which a string cannot tell. "
@@ -88,7 +98,11 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
         return super().from_config(config)
 
     @classmethod
-    def from_labels(cls, y, activation=None):
+    def from_labels(
+        cls,
+        y: Iterable[Any],
+        activation: Literal["softmax", "sigmoid", "linear"] | None = None,
+    ) -> Self:
         """Returns the prior of labels, for `bias_initializer=` of the last layer.
 
         A class without labels counts as if it had half of one.
@@ -122,7 +136,7 @@ class ClassPrior(OwnInitializer, keras.initializers.Initializer):
                 "`y` should be an array of finite numbers, at least one. "
                 f"Received: y of shape {y.shape} and dtype {y.dtype}."
             )
-        if y.ndim == 2 and y.shape[1] == 1:
+        if y.shape[1:] == (1,):
             y = y[:, 0]
         y = y.astype(np.float64)
         if activation is None:
@@ -152,7 +166,9 @@ def output_bias(probabilities, activation, smallest):
     return np.log(values if activation == "softmax" else values / (1 - values))
 
 
-def class_prior(y, activation=None):
+def class_prior(
+    y: Iterable[Any], activation: Literal["softmax", "sigmoid", "linear"] | None = None
+) -> ClassPrior:
     """Returns `ClassPrior.from_labels(y, activation)`.
 
     Args:

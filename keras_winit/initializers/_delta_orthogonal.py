@@ -1,11 +1,14 @@
 """Convolutions that keep the length of every signal."""
 
+from collections.abc import Sequence
+
 from keras_winit import _checks
 from keras_winit._axes import check_spatial, outputs_of_group
 from keras_winit._random import haar
 from keras_winit._references import XIAO
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -55,9 +58,16 @@ class DeltaOrthogonal(KernelInitializer):
 
     _takes_transposed = True
 
-    def __init__(self, gain=1.0, groups=1, seed=None, input_axes=None, output_axes=None):
-        self.gain = _checks.real("gain", gain, positive=True)
-        self.groups = _checks.integer("groups", groups, minimum=1)
+    def __init__(
+        self,
+        gain: float = 1.0,
+        groups: int = 1,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.gain: float = _checks.real("gain", gain, positive=True)
+        self.groups: int = _checks.integer("groups", groups, minimum=1)
         super().__init__(
             scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )

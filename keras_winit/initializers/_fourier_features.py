@@ -1,6 +1,7 @@
 """Random frequencies for the first layer of a network of coordinates."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_winit._random import distributions
 from keras_winit._references import TANCIK
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -61,8 +63,14 @@ class FourierFeatures(KernelInitializer):
     - [Tancik et al., 2020](https://arxiv.org/abs/2006.10739), section 4
     """
 
-    def __init__(self, stddev=10.0, seed=None, input_axes=None, output_axes=None):
-        self.stddev = _checks.real("stddev", stddev, positive=True)
+    def __init__(
+        self,
+        stddev: float = 10.0,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.stddev: float = _checks.real("stddev", stddev, positive=True)
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
@@ -80,6 +88,6 @@ class FourierFeatures(KernelInitializer):
         )
         return axes.kernel(np.concatenate([frequencies, frequencies], axis=-1), shape)
 
-    def to_keras(self):
+    def to_keras(self) -> keras.Initializer:
         """Returns a Keras initializer, unseeded, of the same variance."""
         return keras.initializers.RandomNormal(stddev=2 * math.pi * self.stddev)

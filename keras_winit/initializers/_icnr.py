@@ -1,5 +1,8 @@
 """Convolutions before a pixel shuffle that start without a checkerboard."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_winit import _checks
@@ -9,6 +12,7 @@ from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
 from keras_winit.initializers._equivalents import config_of, resolve
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import InitializerLike, SeedLike
 
 
 @register(
@@ -56,10 +60,15 @@ class ICNR(KernelInitializer):
     """
 
     def __init__(
-        self, factor=2, initializer="he_normal", seed=None, input_axes=None, output_axes=None
-    ):
-        self.factor = _checks.integer("factor", factor, minimum=1)
-        self.initializer = initializer
+        self,
+        factor: int = 2,
+        initializer: InitializerLike = "he_normal",
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.factor: int = _checks.integer("factor", factor, minimum=1)
+        self.initializer: InitializerLike = initializer
         self._inner = resolve(initializer)
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
 
@@ -75,5 +84,5 @@ class ICNR(KernelInitializer):
         kernel = draw(self._inner, smaller, axes, dtype, seed).reshape(smaller)
         return np.concatenate([kernel] * repeats, axis=last)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initializer": config_of(self.initializer)}

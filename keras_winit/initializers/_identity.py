@@ -1,5 +1,8 @@
 """The identity map, for kernels of any rank."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_winit import _axes, _checks, _network
@@ -58,13 +61,19 @@ class Identity(KernelInitializer):
     - [Le et al., 2015](https://arxiv.org/abs/1504.00941), section 3, for recurrent kernels
     """
 
-    def __init__(self, gain=1.0, groups=1, input_axes=None, output_axes=None):
-        self.gain = _checks.real("gain", gain)
+    def __init__(
+        self,
+        gain: float = 1.0,
+        groups: int = 1,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.gain: float = _checks.real("gain", gain)
         if self.gain == 0:
             raise ValueError(
                 '`gain` should not be zero. Received: gain=0. For zero weights use `"zeros"`.'
             )
-        self.groups = _checks.integer("groups", groups, minimum=1)
+        self.groups: int = _checks.integer("groups", groups, minimum=1)
         super().__init__(scale=self.gain**2, input_axes=input_axes, output_axes=output_axes)
 
     def _values(self, shape, dtype, seed):
@@ -83,6 +92,6 @@ class Identity(KernelInitializer):
         matrices = np.broadcast_to(matrix, (batch, self.groups, inputs, per_group))
         return axes.kernel_at_centre(matrices, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # Without what is at its default, a saved file also loads as Keras's own `Identity`.
         return self._changed(super().get_config())

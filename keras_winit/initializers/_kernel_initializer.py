@@ -1,11 +1,14 @@
 """What initializers of kernels share: the axes of a kernel."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 
 from keras_winit import _axes, _network
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
+from keras_winit.typing import SeedLike
 
 MODES = ("fan_in", "fan_out", "fan_avg")  # what `mode` can be, as in Keras: the fan that divides
 
@@ -24,22 +27,25 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
     _takes_blocks = _takes_transposed = False
     _is_of_states = False  # whether it maps from a state to the next
     _is_string = False
+    input_axes: list[int] | None
+    output_axes: list[int] | None
 
     def __init__(
         self,
-        scale=1.0,
-        mode="fan_in",
-        distribution="untruncated_normal",
-        seed=0,
-        input_axes=None,
-        output_axes=None,
-    ):
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "untruncated_normal",
+        seed: SeedLike | None = 0,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
         self._config_seed = check_seed(seed)
-        super().__init__(scale, mode, distribution, seed=self._config_seed)
+        # A checker knows nothing of Keras.
+        super().__init__(scale, mode, distribution, seed=self._config_seed)  # pyright: ignore
         self.input_axes, self.output_axes = _axes.check_axes(input_axes, output_axes)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         initializer = super().from_config(config)
         # A string gives nothing; a file does, but of a class that leaves out its defaults.
         initializer._is_string = not config and bool(initializer.get_config())
@@ -92,6 +98,6 @@ class KernelInitializer(OwnInitializer, keras.initializers.VarianceScaling):
         """Returns the kernel as a NumPy array, float32 or `dtype`."""
         raise NotImplementedError
 
-    def to_keras(self):
+    def to_keras(self) -> keras.Initializer:
         """Returns a Keras initializer, unseeded, of the same variance."""
         return keras.initializers.VarianceScaling(self.scale, self.mode, self.distribution)

@@ -1,5 +1,8 @@
 """Rectifier networks that start as a linear map."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_winit import _checks
@@ -7,6 +10,7 @@ from keras_winit._random import haar
 from keras_winit._references import BALDUZZI
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -63,11 +67,17 @@ class LooksLinear(KernelInitializer):
     _takes_transposed = True
 
     def __init__(
-        self, first=False, gain=1.0, seed=None, input_axes=None, output_axes=None, last=False
-    ):
-        self.first = _checks.flag("first", first)
-        self.last = _checks.flag("last", last)
-        self.gain = _checks.real("gain", gain, positive=True)
+        self,
+        first: bool = False,
+        gain: float = 1.0,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+        last: bool = False,
+    ) -> None:
+        self.first: bool = _checks.flag("first", first)
+        self.last: bool = _checks.flag("last", last)
+        self.gain: float = _checks.real("gain", gain, positive=True)
         super().__init__(
             scale=(1 if first or last else 2) * self.gain**2,
             mode="fan_avg",
@@ -94,7 +104,7 @@ class LooksLinear(KernelInitializer):
         matrices = np.stack([np.kron(signs, each) for each in kept]) * dtype(self.gain)
         return axes.kernel_at_centre(matrices[:, None], shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # Version 0.1.0 does not know `last`.
         config = super().get_config()
         return config if self.last else {k: v for k, v in config.items() if k != "last"}

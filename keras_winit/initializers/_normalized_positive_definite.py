@@ -1,11 +1,14 @@
 """Recurrent maps with one direction that stays, while all others fade."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_winit._random import distributions
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -51,7 +54,12 @@ class NormalizedPositiveDefinite(KernelInitializer):
 
     _is_of_states = True
 
-    def __init__(self, seed=None, input_axes=None, output_axes=None):
+    def __init__(
+        self,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
         # The mean square of an eigenvalue of A + I is 5, and e is about 5: 5 / 25.
         super().__init__(scale=0.2, seed=seed, input_axes=input_axes, output_axes=output_axes)
 

@@ -1,6 +1,8 @@
 """Orthonormal matrices, exactly Haar."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 
@@ -9,6 +11,7 @@ from keras_winit._random import haar
 from keras_winit._references import SAXE
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import MODES, KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -71,12 +74,19 @@ class Orthogonal(KernelInitializer):
     - [Martens et al., 2021](https://arxiv.org/abs/2110.01765), for `mode="fan_in"`
     """
 
-    def __init__(self, gain=1.0, seed=None, mode="isometry", input_axes=None, output_axes=None):
-        self.gain = _checks.real("gain", gain, positive=True)
+    def __init__(
+        self,
+        gain: float = 1.0,
+        seed: SeedLike | None = None,
+        mode: Literal["isometry", "fan_in", "fan_out", "fan_avg"] = "isometry",
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.gain: float = _checks.real("gain", gain, positive=True)
         super().__init__(
             scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )
-        self.mode = _checks.option("mode", mode, ("isometry", *MODES))
+        self.mode: str = _checks.option("mode", mode, ("isometry", *MODES))
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
@@ -90,11 +100,11 @@ class Orthogonal(KernelInitializer):
         )
         return axes.kernel(matrices, shape)
 
-    def to_keras(self):
+    def to_keras(self) -> keras.Initializer:
         """Returns a Keras initializer, unseeded, of about the same variance."""
         mode = "fan_avg" if self.mode == "isometry" else self.mode
         return keras.initializers.VarianceScaling(self.scale, mode, self.distribution)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # Without what is at its default, a saved file also loads as Keras's own `Orthogonal`.
         return self._changed(super().get_config())

@@ -6,6 +6,8 @@ import itertools
 import numbers
 import warnings
 import weakref
+from collections.abc import Iterable
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -24,10 +26,11 @@ class OwnInitializer:
     `_config_seed`, and defines `_values`.
     """
 
-    seed = None
+    seed: Any = None
+    _config_seed: Any
 
     # Keras looks for `layout` by name, and then does not itself shard what comes back.
-    def __call__(self, shape, dtype=None, layout=None):
+    def __call__(self, shape: Iterable[int], dtype: Any = None, layout: Any = None) -> Any:
         name = type(self).__name__
         dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
         if "float" not in dtype:
@@ -55,7 +58,7 @@ class OwnInitializer:
         """Returns a function that takes a slice for each axis and returns that part."""
         return self._values(shape, dtype, seed).__getitem__
 
-    def to_keras(self):
+    def to_keras(self) -> keras.Initializer:
         """Returns an initializer of Keras, unseeded, that comes nearest.
 
         For biases zeros: Keras has none with a value for each unit.
@@ -68,7 +71,7 @@ class OwnInitializer:
             return next(_seeds_of_generators[self.seed])
         return self.seed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of `__init__` as plain JSON types."""
         config = {name: getattr(self, name) for name in parameters(type(self))}
         if "seed" in config:
@@ -81,7 +84,7 @@ class OwnInitializer:
         return {name: value for name, value in config.items() if value != defaults[name].default}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Returns an initializer of these arguments; unknown ones are ignored with a warning."""
         known = {name: value for name, value in config.items() if name in parameters(cls)}
         # EinsumDense gives a seed to every `VarianceScaling`, whether it draws or not.
@@ -94,13 +97,13 @@ class OwnInitializer:
             )
         return cls(**known)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Through the config, since a seed generator cannot be pickled. What was drawn for
         # `seed=None` goes along: a copy draws what the original draws.
         seed = None if isinstance(self.seed, keras.random.SeedGenerator) else self.seed
         return _rebuild, (type(self), self.get_config(), seed)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 

@@ -1,5 +1,8 @@
 """Any initializer, on each gate of a recurrent kernel."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_winit import _checks
@@ -9,6 +12,7 @@ from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
 from keras_winit.initializers._equivalents import config_of, resolve
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import InitializerLike, SeedLike
 
 
 @register(
@@ -56,11 +60,16 @@ class PerGate(KernelInitializer):
     """
 
     def __init__(
-        self, initializer="orthogonal", gates=4, seed=None, input_axes=None, output_axes=None
-    ):
-        self.initializer = initializer
+        self,
+        initializer: InitializerLike = "orthogonal",
+        gates: int = 4,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.initializer: InitializerLike = initializer
         self._inner = resolve(initializer)
-        self.gates = _checks.integer("gates", gates, minimum=1)
+        self.gates: int = _checks.integer("gates", gates, minimum=1)
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _check_kernel(self, kernel, shape):
@@ -83,5 +92,5 @@ class PerGate(KernelInitializer):
         matrices = np.concatenate(gates, axis=-1).reshape(batch, taps * inputs, outputs)
         return axes.kernel(matrices, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initializer": config_of(self.initializer)}

@@ -1,6 +1,7 @@
 """Recurrent maps that turn the state in planes, each at a speed of its own."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from keras_winit._random import distributions
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -59,8 +61,14 @@ class Rotation(KernelInitializer):
 
     _is_of_states = True
 
-    def __init__(self, max_angle=math.pi, seed=None, input_axes=None, output_axes=None):
-        self.max_angle = _checks.real("max_angle", max_angle, positive=True)
+    def __init__(
+        self,
+        max_angle: float = math.pi,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.max_angle: float = _checks.real("max_angle", max_angle, positive=True)
         if self.max_angle > math.pi:
             raise ValueError(
                 "`max_angle` should be a number above 0 and up to pi, in radians. "

@@ -1,12 +1,14 @@
 """Weights for networks of sines."""
 
 import math
+from collections.abc import Sequence
 
 from keras_winit import _checks
 from keras_winit._random import distributions
 from keras_winit._references import SIREN
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -53,9 +55,16 @@ class Siren(KernelInitializer):
 
     _elementwise = _takes_blocks = True
 
-    def __init__(self, omega=30.0, first=False, seed=None, input_axes=None, output_axes=None):
-        self.omega = _checks.real("omega", omega, positive=True)
-        self.first = _checks.flag("first", first)
+    def __init__(
+        self,
+        omega: float = 30.0,
+        first: bool = False,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.omega: float = _checks.real("omega", omega, positive=True)
+        self.first: bool = _checks.flag("first", first)
         super().__init__(
             scale=2 / self.omega**2,
             distribution="uniform",

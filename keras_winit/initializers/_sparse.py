@@ -1,5 +1,7 @@
 """Few incoming weights per unit, at full strength."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_winit import _axes, _checks
@@ -7,6 +9,7 @@ from keras_winit._random import distributions
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.typing import SeedLike
 
 
 @register(
@@ -62,28 +65,28 @@ class Sparse(KernelInitializer):
 
     def __init__(
         self,
-        sparsity=0.9,
-        connections=None,
-        gain=1.0,
-        seed=None,
-        input_axes=None,
-        output_axes=None,
-    ):
-        self.sparsity = _checks.real("sparsity", sparsity)
+        sparsity: float = 0.9,
+        connections: int | None = None,
+        gain: float = 1.0,
+        seed: SeedLike | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        self.sparsity: float = _checks.real("sparsity", sparsity)
         if not 0 <= self.sparsity < 1:
             raise ValueError(
                 "`sparsity` should be at least 0 and less than 1, the fraction of zeros. "
                 f"Received: sparsity={sparsity!r}."
             )
-        self.connections = connections
+        self.connections: int | None = connections
         if connections is not None:
             self.connections = _checks.integer("connections", connections, minimum=1)
-        self.gain = _checks.real("gain", gain, positive=True)
+        self.gain: float = _checks.real("gain", gain, positive=True)
         super().__init__(
             scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )
 
-    def mask(self, shape):
+    def mask(self, shape: Sequence[int]) -> np.ndarray:
         """Returns which weights of a kernel of this shape are not zero, as a NumPy array."""
         axes = _axes.kernel_axes(shape, self.input_axes, self.output_axes)
         return _kernel(self._chosen(shape, axes, self.seed), shape, axes)
