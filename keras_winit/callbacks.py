@@ -72,6 +72,11 @@ class SignalMonitor(keras.callbacks.Callback):
     [0, 2, 4]
     """
 
+    x: Data | None
+    y: Data | None
+    every: int
+    csv_path: str | os.PathLike[str] | None
+    log_dir: str | os.PathLike[str] | None
     history: list[dict[str, Any]]
 
     def __init__(

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import keras
@@ -231,6 +232,42 @@ def test_docstring_has_a_summary_the_arguments_and_an_example(each):
     assert "\nExample:\n\n>>> " in documentation
     for argument in inspect.signature(each).parameters:
         assert argument.startswith("_") or f"\n    {argument}: " in documentation
+
+
+SPECIAL = ("__init__", "__call__", "__getitem__", "__setitem__", "__iter__", "__len__")
+
+
+def functions(public):
+    """Yields a function, or its overloads, and of a class what it has of this package."""
+    if inspect.isfunction(public):
+        yield from typing.get_overloads(public) or [public]
+    elif inspect.isclass(public):
+        ours = [cls for cls in public.__mro__ if cls.__module__.startswith("keras_winit")]
+        for name, value in (item for cls in ours for item in vars(cls).items()):
+            if not name.startswith("_") or name in SPECIAL:
+                value = getattr(value, "fget", getattr(value, "__func__", value))
+                yield from functions(value) if inspect.isfunction(value) else ()
+
+
+def inside(hint):
+    """Yields a type and all types that it is made of."""
+    yield hint
+    for each in typing.get_args(hint):
+        yield from inside(each)
+
+
+PARTS = [vars(keras_winit.results)[name] for name in keras_winit.results.__all__]
+
+
+@pytest.mark.parametrize("each", [*documented(), *PARTS], ids=lambda each: each.__name__)
+def test_types_are_said_of_all_arguments_fields_and_results(each):
+    found = [typing.get_type_hints(each)] if inspect.isclass(each) else []
+    for function in functions(each):
+        found.append(typing.get_type_hints(function))
+        names = inspect.signature(function).parameters.keys() - {"self", "cls"}
+        assert found[-1].keys() >= {*names, "return"}, function
+    for hint in (hint for hints in found for each in hints.values() for hint in inside(each)):
+        assert hint not in (tuple, list, dict, type), f"{hint} of what?"
 
 
 @pytest.mark.parametrize(

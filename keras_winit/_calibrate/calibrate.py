@@ -3,14 +3,14 @@
 import dataclasses
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 import numpy as np
 
 from keras_winit import _backends, _checks
 from keras_winit._calibrate import equalize
-from keras_winit._calibrate.sweep import Sweep, left_alone
+from keras_winit._calibrate.sweep import CalibratedLayer, Sweep, left_alone
 from keras_winit._measure.batch import take
 from keras_winit._measure.coverage import check_kernels, coverage
 from keras_winit._network import restart
@@ -44,13 +44,13 @@ class Calibration(Result):
     """
 
     model: str
-    layers: tuple
-    num_samples: tuple
+    layers: tuple[CalibratedLayer, ...]
+    num_samples: tuple[int, int]
     problem: str | None = None
     is_drawn: bool = False
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
-    columns = {
+    columns: ClassVar[dict[str, str]] = {
         "layer": "layer",
         "mode": "mode",
         "target": "target",
@@ -61,17 +61,17 @@ class Calibration(Result):
     }
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[CalibratedLayer, ...]:
         """The same as `layers`."""
         return self.layers
 
     @property
-    def skipped(self):
+    def skipped(self) -> tuple[CalibratedLayer, ...]:
         """The layers that were left alone."""
         return tuple(layer for layer in self.layers if layer.skipped)
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Line above the table."""
         calibrated, held_out = self.num_samples
         title = (

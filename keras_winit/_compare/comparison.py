@@ -5,9 +5,10 @@ import math
 import re
 import statistics
 from dataclasses import dataclass, field
+from typing import Any
 
 from keras_winit import _checks
-from keras_winit._show.plot import learning_curves, panels
+from keras_winit._show.plot import Axes, learning_curves, panels
 from keras_winit._show.result import Part, Result, plain
 
 _FEWEST_SEEDS = 3  # below, two seeds of equal initializers are too often apart by chance
@@ -30,15 +31,15 @@ class Run(Part):
     Attributes:
         initializer: Label of the initializer.
         seed: Its seed.
-        curves: Dict with a tuple of one number for each epoch, for the loss and every metric, as
+        curves: Dict with a list of one number for each epoch, for the loss and every metric, as
             in the history of `fit`. A run that diverged ends early or with no number.
     """
 
     initializer: str
     seed: int
-    curves: dict = field(repr=False)
+    curves: dict[str, list[float]] = field(repr=False)
 
-    def curve(self, metric):
+    def curve(self, metric: str) -> list[float]:
         """Returns the values of a metric, or raises if there is none of that name."""
         return self.curves[find_metric(metric, self.curves)]
 
@@ -98,10 +99,10 @@ class Comparison(Result):
     higher_is_better: bool
     baseline: str
     epochs: int
-    runs: tuple
+    runs: tuple[Run, ...]
 
     @property
-    def initializers(self):
+    def initializers(self) -> list[str]:
         """The labels of the initializers, the best first."""
         labels = dict.fromkeys(run.initializer for run in self.runs)
         return sorted(
@@ -109,12 +110,12 @@ class Comparison(Result):
         )
 
     @property
-    def best(self):
+    def best(self) -> str:
         """The label of the initializer with the best median."""
         return self.initializers[0]
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """Whether the best is better than the others, in a sentence; see `compare` for the rule."""
         best, *others = self.initializers
         costs = {label: self._costs(label) for label in (best, *others)}
@@ -136,17 +137,17 @@ class Comparison(Result):
         return f"{told}; it cannot be distinguished from {_listed(same)}." if same else f"{told}."
 
     @property
-    def notes(self):
+    def notes(self) -> tuple[str, ...]:
         """The verdict, which is printed below the table."""
         return (self.verdict,)
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[ComparedInitializer, ...]:
         """A `ComparedInitializer` for every initializer, the best first."""
         return tuple(map(self._row, self.initializers))
 
     @property
-    def columns(self):
+    def columns(self) -> dict[str, str]:
         """Dict from the header of each column to the attribute of a row that it shows."""
         return {
             "initializer": "initializer",
@@ -158,7 +159,7 @@ class Comparison(Result):
         }
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Line above the table."""
         seeds = len(self._costs(self.baseline))
         better = "higher" if self.higher_is_better else "lower"
@@ -167,7 +168,7 @@ class Comparison(Result):
             f"{better} is better"
         )
 
-    def plot(self, metric=None, ax=None):
+    def plot(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
         """Draws the learning curves: the median of the seeds, and a band from lowest to highest.
 
         Args:
@@ -192,7 +193,7 @@ class Comparison(Result):
         learning_curves(ax, metric, {label: curves[label] for label in self.initializers})
         return ax
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns all of it as dicts, lists, strings and numbers, as for JSON.
 
         What is not finite is `None`.

@@ -4,24 +4,26 @@ import dataclasses
 import html
 import itertools
 import math
+import os
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
 from keras_winit._diagnose import fix, page, rules
+from keras_winit._diagnose.rules.finding import Finding
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
-from keras_winit._measure.signal import Signal
+from keras_winit._measure.signal import LayerSignal, Signal
 from keras_winit._network import restart
 from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
 from keras_winit._show import whole_file
-from keras_winit._show.plot import overview
-from keras_winit._show.result import Result, plain
+from keras_winit._show.plot import Axes, overview
+from keras_winit._show.result import Result, Table, plain
 from keras_winit._show.table import to_html
 from keras_winit.typing import Data, Seed
 
@@ -53,13 +55,13 @@ class Diagnosis(Result):
     """
 
     signal: Signal
-    findings: tuple
+    findings: tuple[Finding, ...]
     before: "Diagnosis | None" = None
-    warnings: tuple = ()
+    warnings: tuple[str, ...] = ()
     # Model, batch and loss, to fix and look again; a pickle is without them.
-    _again: tuple = field(default=(), compare=False)
+    _again: tuple[Any, ...] = field(default=(), compare=False)
 
-    columns = {
+    columns: ClassVar[dict[str, str]] = {
         "layer": "layer",
         "kind": "kind",
         "activation": "activation",
@@ -72,11 +74,11 @@ class Diagnosis(Result):
         "gradient / weight": "relative_gradient",
     }
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_again": ()}
 
     @property
-    def ok(self):
+    def ok(self) -> bool | None:
         """Whether nothing is wrong that keeps the model from learning.
 
         `False` with errors; `None` where there is none in what was seen, but some layers that
@@ -87,17 +89,17 @@ class Diagnosis(Result):
         return True if self.signal.coverage.is_complete else None
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[LayerSignal, ...]:
         """The numbers of every call of a layer with a kernel, in the order of the calls."""
         return self.signal.layers
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[LayerSignal, ...]:
         """The same as `layers`."""
         return self.layers
 
     @property
-    def lead(self):
+    def lead(self) -> tuple[str, ...]:
         """Texts above the table: the findings before `fix`."""
         if self.before is None:
             return ()
@@ -105,7 +107,7 @@ class Diagnosis(Result):
         return (f"Before: {self.before._verdict()}", *was, "After:")
 
     @property
-    def notes(self):
+    def notes(self) -> tuple[str, ...]:
         """Texts below the table: the findings, the verdict, and what `fix` has left."""
         return (*_texts(self.findings), self._verdict(), *self.warnings)
 
@@ -131,7 +133,7 @@ class Diagnosis(Result):
         return "; ".join(filter(None, notes)) + "."
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Line above the table."""
         signal = self.signal
         batch = f"{signal.batch_size} samples" + (" of noise" if signal.is_drawn else "")
@@ -141,7 +143,7 @@ class Diagnosis(Result):
         return title
 
     @property
-    def table(self):
+    def table(self) -> Table:
         """The numbers of every call of a layer with a kernel, with both sides of a `fix`."""
         table = super().table
         if self.before is not None:
@@ -154,7 +156,7 @@ class Diagnosis(Result):
         return table
 
     @property
-    def shown(self):
+    def shown(self) -> Table:
         """The table that is printed, without the middle of a long one."""
         table, half = self.table, _MOST_ROWS // 2
         left_out = len(table.rows) - _MOST_ROWS
@@ -163,7 +165,7 @@ class Diagnosis(Result):
             table.rows[half:-half] = [middle]
         return table
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | Sequence[Axes] | None = None) -> Any:
         """Draws signal and gradient over depth, dead and saturated units, and histograms.
 
         Args:
@@ -194,7 +196,7 @@ class Diagnosis(Result):
         factor = math.sqrt(rules.SIGNAL_LIMITS["warning"])
         return first / factor, first * factor
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a page of HTML that holds all of it and needs nothing else.
 
         If anything fails, what was at the path stays.
@@ -216,7 +218,7 @@ class Diagnosis(Result):
 
         whole_file.write(path, write)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns all of it as numbers, strings, lists and dicts that JSON can hold."""
         signal = plain(dataclasses.asdict(self.signal))
         looked_at = signal.pop("coverage")

@@ -17,7 +17,7 @@ class UnknownWeight(Part):
     """
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
     argument: str | None
 
 
@@ -33,17 +33,17 @@ class UnknownLayers(Part):
     """
 
     kind: str
-    layers: tuple = field(repr=False)
-    weights: tuple = field(repr=False)
+    layers: tuple[str, ...] = field(repr=False)
+    weights: tuple[UnknownWeight, ...] = field(repr=False)
     is_foreign: bool
 
-    def __str__(self):
+    def __str__(self) -> str:
         weights = ", ".join(f"{each.name} {each.shape}" for each in self.weights)
         told = f"{self.kind} ({len(self.layers)}), {weights}"
         return f"{told}: `{self.call}`" if self.call else f"{told}: belongs to another library"
 
     @property
-    def call(self):
+    def call(self) -> str | None:
         """The call that tells their kernels, as far as it can be guessed.
 
         A weight of one axis is taken for none. `None` where it cannot be told.
@@ -72,15 +72,15 @@ class Coverage(Part):
     num_layers: int = 0
     num_seen: int = 0
     num_without_kernels: int = 0
-    unknown: tuple = ()
+    unknown: tuple[UnknownLayers, ...] = ()
 
     @property
-    def is_complete(self):
+    def is_complete(self) -> bool:
         """Whether every layer that has, or may have, a kernel was looked at."""
         return self.num_seen + self.num_without_kernels == self.num_layers
 
     @property
-    def looked_at(self):
+    def looked_at(self) -> str:
         """How many of the layers with weights were looked at, in words."""
         layers = f"{self.num_layers} layer{'s' * (self.num_layers != 1)}"
         words = f"looked at {self.num_seen} of {layers} with weights"
@@ -89,13 +89,13 @@ class Coverage(Part):
         return words
 
     @property
-    def not_known(self):
+    def not_known(self) -> str:
         """The layers whose kernels are not known, with what would tell them, in words, or ""."""
         told = "; ".join(map(str, self.unknown))
         return told and f"not known: {told}"
 
     @property
-    def left_alone(self):
+    def left_alone(self) -> tuple[str, ...]:
         """The same as notes of a verb that leaves such layers as they are."""
         told = self.not_known
         return (f"Left alone, since their kernels are {told}.",) if told else ()

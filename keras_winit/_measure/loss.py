@@ -36,7 +36,7 @@ class LossSignal(Part):
     value: float
     uniform: float | None = None
     best: float | None = None
-    prior: tuple | None = field(default=None, repr=False)
+    prior: tuple[float, ...] | None = field(default=None, repr=False)
     from_logits: bool | None = None
 
 

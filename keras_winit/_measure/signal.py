@@ -34,24 +34,24 @@ class Summary(Part):
     num_samples: int
 
     @property
-    def rms(self):
+    def rms(self) -> float:
         """Root mean square: the size of the signal."""
         return math.sqrt(self.second_moment)
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Over everything."""
         return max(self.second_moment - self.mean**2, 0.0)
 
     @property
-    def between_samples(self):
+    def between_samples(self) -> float:
         """Share of the variance, from 0 to 1, between samples; the rest is between units."""
         if not self.variance > 0:
             return 0.0
         return min(max(self.second_moment - self.common, 0.0) / self.variance, 1.0)
 
     @property
-    def cosine(self):
+    def cosine(self) -> float | None:
         """Mean inner product of two samples over their mean square, at most 1.
 
         It is 1 where all samples give the same, about 0 where they have nothing in common; `None`
@@ -85,7 +85,7 @@ class KernelSignal(Part):
 
     path: str
     role: str
-    shape: tuple
+    shape: tuple[int, ...]
     fan_in: float
     fan_out: float
     initializer: str
@@ -98,7 +98,7 @@ class KernelSignal(Part):
     twin: str | None
 
     @property
-    def norm(self):
+    def norm(self) -> float:
         """Euclidean norm."""
         return math.sqrt(self.second_moment * math.prod(self.shape))
 
@@ -145,17 +145,19 @@ class LayerSignal(Part):
     saturated: float | None
     gradient: float | None
     sample: np.ndarray = field(repr=False)
-    kernels: tuple = field(repr=False)
+    kernels: tuple[KernelSignal, ...] = field(repr=False)
     asked: float | None = None
     logit_std: float | None = None
     num_keys: int | None = None
     token_cosine: float | None = None
 
     @property
-    def relative_gradient(self):
+    def relative_gradient(self) -> float | None:
         """Norm of the gradient by a kernel over that of the kernel, of the first that has one."""
-        kernel = next((each for each in self.kernels if each.gradient is not None), None)
-        return kernel.gradient / kernel.norm if kernel is not None and kernel.norm > 0 else None
+        for kernel in self.kernels:
+            if kernel.gradient is not None:
+                return kernel.gradient / kernel.norm if kernel.norm > 0 else None
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -171,7 +173,7 @@ class InputSignal(Part):
     """
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
     mean: float
     second_moment: float
     is_tokens: bool
@@ -197,10 +199,10 @@ class Signal(Part):
     model: str
     batch_size: int
     is_drawn: bool
-    layers: tuple = field(repr=False)
-    inputs: tuple = field(repr=False)
-    outputs: tuple = field(repr=False)
+    layers: tuple[LayerSignal, ...] = field(repr=False)
+    inputs: tuple[InputSignal, ...] = field(repr=False)
+    outputs: tuple[Summary, ...] = field(repr=False)
     loss: LossSignal | None
-    not_reached: tuple
+    not_reached: tuple[str, ...]
     problem: str | None
     coverage: Coverage = Coverage()

@@ -4,6 +4,7 @@ import math
 import random
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ class InitializedWeight(Part):
     """
 
     weight: str
-    shape: tuple
+    shape: tuple[int, ...]
     fan_in: float | None
     fan_out: float | None
     initializer: str
@@ -71,11 +72,11 @@ class Initialization(Result):
 
     model: str
     seed: int
-    rows: tuple
-    notes: tuple
-    warnings: tuple = ()
+    rows: tuple[InitializedWeight, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
-    columns = {
+    columns: ClassVar[dict[str, str]] = {
         "weight": "weight",
         "shape": "shape",
         "fan in": "fan_in",
@@ -87,12 +88,12 @@ class Initialization(Result):
     }
 
     @property
-    def skipped(self):
+    def skipped(self) -> tuple[InitializedWeight, ...]:
         """The rows of the weights that were left alone."""
         return tuple(row for row in self.rows if row.skipped)
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Line above the table."""
         return f"Model {self.model!r}, initialized with seed {self.seed}"
 

@@ -1,18 +1,20 @@
 """What the weights of a model are and what they should be, as a table that can be edited."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 
 from keras_winit import _backends
+from keras_winit._network import Weight
 from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.choice import REST, Choice
 from keras_winit._plan.schemes import SCHEMES, scheme_of
-from keras_winit._show.result import Part, Result
+from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._names import as_initializer, brief
-from keras_winit.typing import Scheme
+from keras_winit.typing import InitializerLike, Names, Scheme
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -33,7 +35,7 @@ class PlannedWeight(Part):
     """
 
     weight: str
-    shape: tuple
+    shape: tuple[int, ...]
     fan_in: float | None
     fan_out: float | None
     followed_by: str | None
@@ -44,7 +46,7 @@ class PlannedWeight(Part):
     from_layer: bool = False
 
 
-class Plan(Result, Mapping):
+class Plan(Result, Mapping[str, keras.Initializer | None]):
     """An initializer for every weight of a model, with the reason.
 
     Made by `suggest`; prints as a table, in a notebook as HTML. It maps weight paths to
@@ -70,7 +72,10 @@ class Plan(Result, Mapping):
     'Orthogonal'
     """
 
-    columns = {
+    model: str
+    problem: str | None
+
+    columns: ClassVar[dict[str, str]] = {
         "weight": "weight",
         "shape": "shape",
         "fan in": "fan_in",
@@ -82,13 +87,13 @@ class Plan(Result, Mapping):
         "reference": "reference",
     }
 
-    def __init__(self, network, choices):
+    def __init__(self, network: Network, choices: Iterable[Choice]) -> None:
         self._network = network
         self.model, self.problem = network.model.name, network.problem
         self._choices = {choice.weight.path: choice for choice in choices}
 
     @property
-    def rows(self):
+    def rows(self) -> tuple[PlannedWeight, ...]:
         """What every weight has and should get."""
         return tuple(map(self._row, self._choices.values()))
 
@@ -107,27 +112,27 @@ class Plan(Result, Mapping):
             from_layer=choice.from_layer,
         )
 
-    def __getitem__(self, path):
+    def __getitem__(self, path: str) -> keras.Initializer | None:
         if path not in self._choices:  # without the name of the model
             longer = [each for each in self._choices if each.endswith(f"/{path}")]
             if len(longer) == 1:
                 (path,) = longer
         return self._choices[path].initializer
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._choices)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._choices)
 
-    def __setitem__(self, name, initializer):
+    def __setitem__(self, name: str, initializer: InitializerLike) -> None:
         initializer = as_initializer("initializer", initializer)
         weights = self.select(name, argument="name")
         kernels = [weight for weight in weights if weight.is_kernel]
         weights = kernels or [w for w in weights if matches_path(w, name)]
         skipped = {weight.skip for weight in weights}
         if None not in skipped:
-            reason = "; ".join(skipped) or "no kernel; give the path of a weight"
+            reason = "; ".join(filter(None, skipped)) or "no kernel; give the path of a weight"
             raise ValueError(
                 "`name` should be that of a layer with a kernel, or the path of a weight. "
                 f"Received: name={name!r}: {reason}."
@@ -137,17 +142,17 @@ class Plan(Result, Mapping):
             self._choices[weight.path] = _unless_skipped(choice)
 
     @property
-    def notes(self):
+    def notes(self) -> tuple[str, ...]:
         """What the weights get that are not in the table."""
         others = len(self) - len(self.shown.rows)
         return (f"Others ({others}): {REST}.",) if others else ()
 
-    def select(self, names, argument):
+    def select(self, names: Names, argument: str) -> list[Weight]:
         """Returns the weights that have, or whose layer has, one of the names; see `Network`."""
         return self._network.select(names, argument)
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Line above the table."""
         title = f"Plan for model {self.model!r}"
         if self.problem:
@@ -155,7 +160,7 @@ class Plan(Result, Mapping):
         return title
 
     @property
-    def shown(self):
+    def shown(self) -> Table:
         """The kernels, and other weights of which there is something to say."""
         return self._tabulate(r for r in self.rows if r.fan_in is not None or not r.from_layer)
 

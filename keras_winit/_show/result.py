@@ -4,12 +4,18 @@ import dataclasses
 import functools
 import html
 import math
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from keras_winit._show import table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+else:  # it is optional, and takes long to import
+    DataFrame = Any
 
 
 class Table(NamedTuple):
@@ -21,8 +27,8 @@ class Table(NamedTuple):
         title: Line above.
     """
 
-    columns: list
-    rows: list
+    columns: list[str]
+    rows: list[list[Any]]
     title: str = ""
 
 
@@ -39,23 +45,27 @@ class Result:
         notes: Texts below the table.
     """
 
-    columns, title, lead, notes = {}, "", (), ()
+    rows: Sequence[Any]
+    columns: ClassVar[dict[str, str]] = {}
+    title: str = ""
+    lead: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
-    def table(self):
+    def table(self) -> Table:
         """All rows, as a `Table` of values."""
         return self._tabulate(self.rows)
 
-    def _tabulate(self, rows):
+    def _tabulate(self, rows: Iterable[Any]) -> Table:
         values = [[attrgetter(name)(row) for name in self.columns.values()] for row in rows]
         return Table([*self.columns], values, self.title)
 
     @property
-    def shown(self):
+    def shown(self) -> Table:
         """The part of the table that is printed."""
         return self.table
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = [*self.lead, table.text(*self.shown), *self.notes]
         return table.printable("\n".join(parts))
 
@@ -63,7 +73,7 @@ class Result:
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return table.to_html(*self.shown) + notes
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns title, rows and notes as strings, numbers, lists and dicts that JSON can hold.
 
         What is not finite is `None`.
@@ -72,7 +82,7 @@ class Result:
         rows = [dict(zip(columns, row, strict=True)) for row in rows]
         return plain({"title": title, "rows": rows, "notes": self.notes})
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Returns the table as a data frame of pandas.
 
         Raises:
@@ -87,10 +97,11 @@ class Result:
         return pandas.DataFrame(self.table.rows, columns=self.table.columns)
 
 
+@dataclasses.dataclass(frozen=True)
 class Part:
     """Base of what results consist of, which prints as one line."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         names = [each.name for each in dataclasses.fields(self) if each.repr]
         values = [getattr(self, name) for name in names]
         texts = [f"{v:.4g}" if isinstance(v, float) else repr(v) for v in values]
@@ -98,7 +109,7 @@ class Part:
 
 
 @functools.singledispatch
-def plain(value):
+def plain(value: Any) -> Any:
     """Returns a value as strings, numbers, lists and dicts that JSON can hold."""
     return value
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import ClassVar, TypeVar, overload
 
 import keras
 
@@ -153,7 +153,7 @@ class Catalogue(Result, Sequence[Entry]):
     'truncated normal of variance 2 / fan_in'
     """
 
-    columns = {
+    columns: ClassVar[dict[str, str]] = {
         "class": "name",
         "string": "alias",
         "what it draws": "formula",

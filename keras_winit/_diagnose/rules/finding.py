@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import Literal
 
 from keras_winit._show.result import Part
 
@@ -29,7 +30,7 @@ class Action:
     """
 
     verb: Verb
-    only: tuple | None = None
+    only: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -50,7 +51,7 @@ class Finding(Part):
     """
 
     rule: str
-    severity: str
+    severity: Literal["error", "warning"]
     layer: str | None
     value: float
     limit: float
