@@ -1,6 +1,5 @@
 """One batch of whatever users train with, checked against the model, or drawn for it."""
 
-import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -299,11 +298,4 @@ def _draw(network, inputs, size_of_open):
 
 def _takes_dict(model):
     """Whether a dict is one argument of the model, not an array for each argument."""
-    if graph.has_graph(model):
-        return True
-    required = [
-        name
-        for name, each in inspect.signature(model.call).parameters.items()
-        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
-    ]
-    return len(required) < 2
+    return graph.has_graph(model) or len(graph.required_arguments(model)) < 2

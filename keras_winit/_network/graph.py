@@ -454,6 +454,15 @@ def has_graph(model):
     return isinstance(getattr(model, "outputs", None), list) and bool(model.outputs)
 
 
+def required_arguments(model):
+    """Returns the names of what a model has to be called with."""
+    return [
+        name
+        for name, each in inspect.signature(model.call).parameters.items()
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+
+
 def symbolic_inputs(model):
     """Returns the symbolic inputs of a model, of a subclassed one by argument of its `call`."""
     if has_graph(model):
@@ -461,15 +470,11 @@ def symbolic_inputs(model):
     config = model.get_build_config()
     if not config:
         raise ValueError("the model has not kept the shape of its input")
-    parameters = inspect.signature(model.call).parameters
-    shapes = config.get("shapes_dict") or {next(iter(parameters)): config["input_shape"]}
+    first = next(iter(inspect.signature(model.call).parameters))
+    shapes = config.get("shapes_dict") or {first: config["input_shape"]}
     shapes = {name.removesuffix("_shape"): shape for name, shape in shapes.items()}
-    for name, parameter in parameters.items():
-        is_required = parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        )
-        if is_required and name not in shapes:
+    for name in required_arguments(model):
+        if name not in shapes:
             raise ValueError(f"the model has not kept the shape of {name!r}; give it a `build`")
     return {
         name: keras.tree.map_shape_structure(keras.KerasTensor, shape)
