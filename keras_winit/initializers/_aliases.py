@@ -2,16 +2,7 @@
 
 import keras
 
-from keras_winit.initializers._catalogue import REGISTERED
-
-# A class without one goes by the full name, or, where a string says too little, by none.
-ALIASES = dict(
-    sorted(
-        (entry.alias, entry.initializer)
-        for entry in REGISTERED
-        if entry.alias and ">" not in entry.alias
-    )
-)
+from keras_winit.initializers._catalogue import ALIASES
 
 
 def register_aliases() -> list[str]:
@@ -32,7 +23,7 @@ def register_aliases() -> list[str]:
     for alias, cls in ALIASES.items():
         if alias not in names and not _is_keras_name(alias):
             names[alias] = cls
-    return [alias for alias, cls in ALIASES.items() if names.get(alias) is cls]
+    return sorted(alias for alias, cls in ALIASES.items() if names.get(alias) is cls)
 
 
 def unregister_aliases() -> None:

@@ -46,6 +46,9 @@ class Entry(Part):
 # The entries of this package, in the order in which its classes are imported.
 REGISTERED: list[Entry] = []
 
+# Their strings. A class without one has its full name or, where a string says too little, none.
+ALIASES: dict[str, type[keras.Initializer]] = {}
+
 
 def register(
     *, alias: str | None, formula: str, when: str, reference: Reference
@@ -61,6 +64,8 @@ def register(
 
     def decorate(cls: AnyClass) -> AnyClass:
         REGISTERED.append(_entry(cls.__name__, alias, formula, when, reference, cls))
+        if alias and ">" not in alias:
+            ALIASES[alias] = cls
         return keras.saving.register_keras_serializable("keras_winit")(cls)
 
     return decorate

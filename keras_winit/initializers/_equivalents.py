@@ -4,6 +4,7 @@ import keras
 
 from keras_winit.initializers._activation_scaling import ActivationScaling
 from keras_winit.initializers._identity import Identity
+from keras_winit.initializers._names import as_initializer
 from keras_winit.initializers._orthogonal import Orthogonal
 
 initializers = keras.initializers
@@ -21,16 +22,10 @@ SCALINGS = (
 
 def resolve(initializer):
     """Returns the initializer that is meant by an instance, a class, a name or a config."""
-    try:
-        resolved = keras.initializers.get(initializer)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            "`initializer` should be an initializer or the name of one. "
-            f"Received: initializer={initializer!r}."
-        ) from error
+    resolved = as_initializer("initializer", initializer)
     if not isinstance(resolved, keras.Initializer):
         raise TypeError(
-            "`initializer` should be an initializer or the name of one. "
+            "`initializer` should be an initializer of a class that a config can hold. "
             f"Received: initializer={initializer!r}."
         )
     return resolved

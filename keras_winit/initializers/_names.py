@@ -3,27 +3,26 @@
 import keras
 
 from keras_winit import _checks
-from keras_winit.initializers._aliases import ALIASES
+from keras_winit.initializers._catalogue import ALIASES
 from keras_winit.initializers._own_initializer import parameters
 
 
 def as_initializer(argument, value, options=()):
     """Returns an initializer given by name, class, config or as it is, or raises."""
-    if isinstance(value, str):
+    expected = f"`{argument}` should be {'a scheme or ' if options else ''}an initializer"
+    received = f"Received: {argument}={value!r}."
+    initializer = value
+    if isinstance(value, (str, dict, type)):
         try:
-            return keras.initializers.get(value)
-        except ValueError:
+            initializer = keras.initializers.get(value)
+        except (TypeError, ValueError) as error:
+            if not isinstance(value, str):
+                raise ValueError(f"{expected}. {received}") from error
             names = [*options, *(n for n in dir(keras.initializers) if n.islower()), *ALIASES]
-            raise ValueError(
-                f"`{argument}` should be {'a scheme or ' if options else ''}an initializer. "
-                f"Received: {argument}={value!r}.{_checks.did_you_mean(value, names)}"
-            ) from None
-    initializer = keras.initializers.get(value) if isinstance(value, (dict, type)) else value
+            near = _checks.did_you_mean(value, names)
+            raise ValueError(f"{expected}. {received}{near}") from None
     if not callable(initializer):
-        raise TypeError(
-            f"`{argument}` should be {'a scheme or ' if options else ''}an initializer, by name, "
-            f"class or instance. Received: {argument}={value!r}."
-        )
+        raise TypeError(f"{expected}, by name, class or instance. {received}")
     return initializer
 
 

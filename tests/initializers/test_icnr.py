@@ -85,3 +85,8 @@ def test_a_kernel_that_does_not_suit_is_refused(arguments, shape, message):
 def test_what_is_no_initializer_is_refused(initializer):
     with pytest.raises((TypeError, ValueError), match=f"`initializer` should .*{initializer!r}"):
         ICNR(initializer=initializer)
+
+
+def test_the_nearest_name_is_suggested():
+    with pytest.raises(ValueError, match="Received: initializer='sparce'. Did you mean 'sparse'"):
+        ICNR(initializer="sparce")
