@@ -6,7 +6,16 @@ from typing import Any, Literal, TypeAlias
 import keras
 import numpy as np
 
-__all__ = ["ActivationLike", "Data", "InitializerLike", "Names", "Scheme", "Seed", "SeedLike"]
+__all__ = [
+    "ActivationLike",
+    "Data",
+    "InitializerLike",
+    "Keep",
+    "Names",
+    "Scheme",
+    "Seed",
+    "SeedLike",
+]
 
 ActivationLike: TypeAlias = str | Callable[..., Any] | keras.Layer | dict[str, Any] | None
 """An activation: its name, a function, a layer, what a config holds, or `None` for linear."""
@@ -31,6 +40,9 @@ Scheme: TypeAlias = (
     | InitializerLike
 )
 """What `initialize` takes besides a `Plan`: the name of a scheme, or an initializer for all."""
+
+Keep: TypeAlias = Literal["special", "all", "none"]
+"""What to keep of the initializers that the authors of layers gave."""
 
 Seed: TypeAlias = int | np.integer[Any]
 """An integer, Python's or NumPy's."""

@@ -128,7 +128,8 @@ def calibrate(
     Returns:
         `Calibration`, with every layer before and after on the held-out samples, and what was
         left alone for what reason: recurrent layers, embeddings, layers before a normalization,
-        layers that give nothing. The output layer is only made smaller.
+        layers that give nothing, or next to nothing by their initializer. The output layer is
+        only made smaller.
 
     Raises:
         TypeError: If an argument is of the wrong type.

@@ -185,6 +185,8 @@ class Sweep:
             return self.fixed[kernels[-1]]
         if kernels[-1].role == "embedding":
             return "an embedding"
+        if kernels[-1].is_near_zero_by(kernels[-1].held_initializer()):
+            return "starts near zero, as its author meant it"
         return "a normalization follows" if self.network.around(tapped.layer).normalized else None
 
     def _kernels(self, layer):

@@ -49,6 +49,7 @@ _HERE = {
     "`loss`": "`--loss`",
     "`scheme`": "`--scheme`",
     "`only`": "`--only`",
+    "`keep`": "`--keep`",
     "`mode`": "`--mode`",
 }
 _NAME = "keras-winit"
@@ -219,7 +220,8 @@ def _show(arguments):
 
 
 def _suggest(arguments):
-    _print(keras_winit.suggest(_load(arguments, compile=False)), arguments)
+    model = _load(arguments, compile=False)
+    _print(keras_winit.suggest(model, keep=arguments.keep or "special"), arguments)
     return 0
 
 
@@ -247,6 +249,7 @@ def _initialize(arguments):
         return keras_winit.initialize(
             model,
             arguments.scheme,
+            keep=arguments.keep,
             seed=arguments.seed,
             only=arguments.only,
             frozen=arguments.frozen,
@@ -347,13 +350,18 @@ def _file(metavar, text, **options):
 _MODEL = ("model", "--import", "--unsafe")
 _OUTPUT = ("-o/--output", "--force")
 _SOME = ("--only", "--frozen", "--wide")
-_DRAW = ("--scheme", "--seed", *_SOME)
+_DRAW = ("--scheme", "--keep", "--seed", *_SOME)
 _BATCH = ("--data", "--labels", "--loss")
 _REPORT = ("--html", "--force", "--json", "--wide")
 _COMMANDS = {
     _list: ("list all initializers, ours and those of Keras", "--wide"),
     _show: ("tell what an initializer draws, when to use it, and its arguments", "name"),
-    _suggest: ("tell what every weight should be, and why; change nothing", *_MODEL, "--wide"),
+    _suggest: (
+        "tell what every weight should be, and why; change nothing",
+        *_MODEL,
+        "--keep",
+        "--wide",
+    ),
     _diagnose: ("tell why a model will not learn", *_MODEL, *_BATCH, *_REPORT),
     _initialize: ("write the model with new weights, all or some", *_MODEL, *_OUTPUT, *_DRAW),
     _calibrate: ("write the model scaled on data", *_MODEL, "--data", *_OUTPUT, "--mode", *_SOME),
@@ -384,6 +392,11 @@ _ARGUMENTS = {
         "suggested (the default), own, keras, pytorch, critical, fixup, zero_last, gpt2, mimetic, "
         "or any initializer of `keras-winit list`, for all kernels",
         default="suggested",
+    ),
+    "--keep": _text(
+        "WHAT",
+        "which initializers of the layers stay: special (where nothing else is asked for by a "
+        "scheme), all, or none",
     ),
     "--seed": {"type": int, "help": "integer; the same seed draws the same"},
     "--mode": _text(

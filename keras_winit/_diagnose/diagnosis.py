@@ -238,12 +238,12 @@ class Diagnosis(Result):
     def fix(self, *, seed: Seed | None = None) -> "Diagnosis":
         """Applies what the findings suggest to the model, in place, and looks again.
 
-        Kernels are drawn anew where they are the cause, with biases of hidden layers at zero
-        where these are, the last bias starts at the frequencies of the classes, and layers are
-        calibrated on the batch. What lies in the data, the loss or the architecture is left to
-        you. Use it before training: what was learned is lost. If anything fails, or is
-        interrupted, the model keeps all of its weights and initializers. What is left and belongs
-        to the weights that were, as the state of an optimizer, is a `UserWarning`.
+        Kernels are drawn anew where they are the cause, whatever their author gave, with biases of
+        hidden layers at zero where these are, the last bias starts at the frequencies of the
+        classes, and layers are calibrated on the batch. What lies in the data, the loss or the
+        architecture is left to you. Use it before training: what was learned is lost. If anything
+        fails, or is interrupted, the model keeps all of its weights and initializers. What is left
+        and belongs to the weights that were, as the state of an optimizer, is a `UserWarning`.
 
         Args:
             seed: Integer or `None`, as in `initialize`.

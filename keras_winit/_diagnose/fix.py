@@ -23,12 +23,16 @@ def apply(changes, model, batch, signal, actions, seed):
     verbs = {action.verb for action in actions}
     drawn = [action for action in actions if action.verb in (Verb.INITIALIZE, Verb.UNBIAS)]
     if drawn:
-        scheme, only = "suggested", None
+        # What was found wrong is the author's, where the author gave something special.
+        plan, only = make_plan(model, "suggested", keep="none"), None
         if Verb.UNBIAS in verbs:
-            scheme = _without_biases(model, signal)
+            _unbias(plan, signal)
         elif all(action.only for action in drawn):
             only = list(dict.fromkeys(path for action in drawn for path in action.only))
-        initialize_within(changes, model, scheme, seed=seed, only=only)
+            for choice in choices_of(plan):
+                if choice.weight.path in only and choice.instead_of is not None:
+                    plan[choice.weight.path] = choice.instead_of
+        initialize_within(changes, model, plan, seed=seed, only=only)
     if Verb.CALIBRATE in verbs:
         calibrate_within(changes, Network(model), batch)
     if Verb.PRIOR in verbs:
@@ -36,9 +40,8 @@ def apply(changes, model, batch, signal, actions, seed):
         changes.assign(bias, _prior(signal, bias.shape))
 
 
-def _without_biases(model, signal):
-    """Returns the suggested plan with zeros for the biases of hidden layers that it leaves."""
-    plan = make_plan(model, "suggested")
+def _unbias(plan, signal):
+    """Puts zeros into a plan for the biases of hidden layers that it leaves."""
     outputs = {k.path for layer in signal.layers if layer.is_output for k in layer.kernels}
     choices = choices_of(plan)
     keep = {choice.weight.layer for choice in choices if choice.weight.path in outputs}
@@ -46,7 +49,6 @@ def _without_biases(model, signal):
         weight = choice.weight
         if choice.from_layer and weight.role == "bias" and weight.layer not in keep:
             plan[weight.path] = "zeros"
-    return plan
 
 
 def _output_bias(model, signal):

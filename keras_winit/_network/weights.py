@@ -27,6 +27,10 @@ layers = keras.layers
 initializers = keras.initializers
 
 
+# Of the second moment of what a kernel gives, beside that of what it gets.
+_NEAR_ZERO = 1e-6
+
+
 @dataclass(frozen=True, eq=False)
 class Weight:
     """One variable of a layer.
@@ -107,6 +111,18 @@ class Weight:
         own = self.own_initializer()
         is_constant = isinstance(own, initializers.Constant) and not np.any(own.value)
         return isinstance(own, initializers.Zeros) or is_constant
+
+    def is_near_zero_by(self, initializer):
+        """Whether an initializer leaves next to nothing of a kernel, as a scale of 1e-10 does.
+
+        It does if a unit gives less than a thousandth of what it gets.
+        """
+        if isinstance(initializer, initializers.VarianceScaling):
+            return initializer.scale < _NEAR_ZERO
+        if isinstance(initializer, (initializers.RandomNormal, initializers.TruncatedNormal)):
+            fan_in, _ = self.fans
+            return (initializer.mean**2 + initializer.stddev**2) * fan_in < _NEAR_ZERO
+        return False
 
     @property
     def is_frozen(self):

@@ -30,7 +30,7 @@ class Scaling:
     def initializer(self, **arguments):
         """Returns a new initializer of Keras, by its own name where it has one."""
         for cls, (scale, *drawn) in _NAMED.items():
-            if drawn == [self.mode, self.distribution] and _is_close(self.scale, scale):
+            if drawn == [self.mode, self.distribution] and is_close(self.scale, scale):
                 return cls(**arguments)
         return initializers.VarianceScaling(self.scale, self.mode, self.distribution, **arguments)
 
@@ -71,7 +71,7 @@ EXACT_REASON = "{name} follows: {scale:.4g} / fan_in keeps the size of the signa
 LINES = (
     Line(
         "rectifiers that lose half of the signal",
-        lambda name, scale: name in RELU_VARIANTS and scale is not None and _is_close(scale, 2),
+        lambda name, scale: name in RELU_VARIANTS and scale is not None and is_close(scale, 2),
         "he_normal",
         lambda scale: Scaling(2.0),
         "{name} is a rectifier: half of the signal's second moment is lost, and a variance of "
@@ -135,5 +135,5 @@ def _exact_scale(activation):
     return 1 / moments.second_moment if moments is not None and moments.second_moment else None
 
 
-def _is_close(scale, other):
+def is_close(scale, other):
     return math.isclose(scale, other, rel_tol=1e-6)

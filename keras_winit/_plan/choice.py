@@ -20,6 +20,7 @@ class Choice:
         reference: Where it comes from, or an empty string.
         as_keras: Whether to draw it as Keras does when it builds the layer, wrong fans included.
         from_layer: Whether it is what the layer gives it, as the scheme has nothing to say.
+        instead_of: What was suggested where the initializer is the author's and was kept.
     """
 
     weight: Weight
@@ -28,6 +29,7 @@ class Choice:
     reference: str = ""
     as_keras: bool = False
     from_layer: bool = False
+    instead_of: keras.Initializer | None = None
 
 
 def from_layer(weight, *, as_keras=None):

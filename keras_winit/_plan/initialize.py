@@ -19,7 +19,7 @@ from keras_winit._turn import turn
 from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._for_weight import fill, in_config
 from keras_winit.initializers._names import brief
-from keras_winit.typing import Names, Scheme, Seed
+from keras_winit.typing import Keep, Names, Scheme, Seed
 
 _CHUNK = 1 << 16
 _MOST_SHOWN = 5  # of the weights that a warning lists
@@ -103,6 +103,7 @@ def initialize(
     model: keras.Layer,
     scheme: Plan | Scheme = "suggested",
     *,
+    keep: Keep | None = None,
     seed: Seed | None = None,
     only: Names | None = None,
     frozen: bool = False,
@@ -111,11 +112,12 @@ def initialize(
     """Gives the weights of a model new starting values, in place.
 
     Kernels are drawn by the axes and fans they really have: per gate, per group, per map of an
-    attention layer, transposed kernels the right way round. Biases, normalization (its
-    statistics included) and embeddings return to what their layer gives them, unless the scheme
-    says otherwise. Every weight has a stream of its own, keyed by the seed and its path: no two
-    are alike, adding a layer leaves the others as they were, and TensorFlow, JAX and torch get
-    the same values. (Numbers in automatic layer names count from the first of the model.)
+    attention layer, transposed kernels the right way round. Biases, normalization (its statistics
+    included) and embeddings return to what their layer gives them, unless the scheme says
+    otherwise. So do kernels whose author gave something special: see `suggest`. Every weight has a
+    stream of its own, keyed by the seed and its path: no two are alike, adding a layer leaves the
+    others as they were, and TensorFlow, JAX and torch get the same values. (Numbers in automatic
+    layer names count from the first of the model.)
 
     Afterwards the layers' initializer attributes are those that were used, and so are the configs
     that are saved (but for attention layers whose maps were drawn differently, as `"mimetic"` does:
@@ -147,6 +149,9 @@ def initialize(
               and for the others as suggested.
 
             Defaults to `"suggested"`.
+        keep: Which initializers that the authors of the layers gave to keep: `"special"`, `"all"`
+            or `"none"`, as in `suggest`. Defaults to `None`: `"special"` where weights get what is
+            suggested, and `"none"` where they get what the name of the scheme says.
         seed: Integer or `None`, for one that `keras.utils.set_random_seed` governs.
         only: Name, path or pattern (`"encoder/*"`) of layers or weights, or a list of them;
             all others are left alone. Defaults to `None`, for all.
@@ -177,7 +182,14 @@ def initialize(
     optimizer = _checks.flag("optimizer", optimizer)
     with all_or_nothing() as changes:
         result = initialize_within(
-            changes, model, scheme, seed=seed, only=only, frozen=frozen, optimizer=optimizer
+            changes,
+            model,
+            scheme,
+            keep=keep,
+            seed=seed,
+            only=only,
+            frozen=frozen,
+            optimizer=optimizer,
         )
         for warning in result.warnings:
             warnings.warn(warning, stacklevel=3)  # beyond `turn`
@@ -189,6 +201,7 @@ def initialize_within(
     model: keras.Layer,
     scheme: Plan | Scheme = "suggested",
     *,
+    keep: Keep | None = None,
     seed: Seed | None = None,
     only: Names | None = None,
     frozen: bool = False,
@@ -199,7 +212,7 @@ def initialize_within(
         seed = random.randint(1, 10**9)
     seed = _checks.integer("seed", seed)
     _checks.flag("frozen", frozen)
-    plan = make_plan(model, scheme)
+    plan = make_plan(model, scheme, keep)
     choices = choices_of(plan)
     chosen = {choice.weight.path for choice in choices}
     if only is not None:

@@ -7,14 +7,15 @@ from typing import ClassVar
 
 import keras
 
-from keras_winit import _backends
+from keras_winit import _backends, _checks
 from keras_winit._network import Weight
 from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.choice import REST, Choice
+from keras_winit._plan.keeping import KEEP, kept
 from keras_winit._plan.schemes import SCHEMES, scheme_of
 from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._names import as_initializer, brief
-from keras_winit.typing import InitializerLike, Names, Scheme
+from keras_winit.typing import InitializerLike, Keep, Names, Scheme
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -32,6 +33,7 @@ class PlannedWeight(Part):
         reason: Why.
         reference: Where that comes from, or an empty string.
         from_layer: Whether it is what the layer gives it, as there is nothing else to suggest.
+        instead_of: What is suggested where the initializer of the author is kept, or `None`.
     """
 
     weight: str
@@ -44,6 +46,7 @@ class PlannedWeight(Part):
     reason: str
     reference: str
     from_layer: bool = False
+    instead_of: str | None = None
 
 
 class Plan(Result, Mapping[str, keras.Initializer | None]):
@@ -110,6 +113,7 @@ class Plan(Result, Mapping[str, keras.Initializer | None]):
             reason=choice.reason,
             reference=choice.reference,
             from_layer=choice.from_layer,
+            instead_of=choice.instead_of and brief(choice.instead_of),
         )
 
     def __getitem__(self, path: str) -> keras.Initializer | None:
@@ -171,7 +175,7 @@ def choices_of(plan):
 
 
 @_backends.kept_random_state()
-def suggest(model: keras.Layer) -> Plan:
+def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     """Suggests an initializer for every weight of a model, and changes nothing.
 
     Looks at the graph of the model (for a subclassed model, at the graph of its `call` on
@@ -202,15 +206,26 @@ def suggest(model: keras.Layer) -> Plan:
 
     with the fans that each kernel really has.
 
+    What an author meant is kept, and the reason then says what would be suggested. By default
+    that is what is special: zeros, constants, identities, orthogonal and sparse kernels, a scale or
+    standard deviation of the author's own (`TruncatedNormal(0.02)`, ends of branches at a scale of
+    1e-10), and initializers of this and other packages. What says nothing of its own is replaced:
+    Keras's default of the layer, Glorot's, He's and LeCun's, `RandomNormal()` and the like
+    without arguments, and what `suggest_initializer` gives. Where kernels within branches start at
+    zero, or near it, by their author, the others are kept too. A model that was loaded has for its
+    author's what its file says.
+
     Args:
         model: Built Keras model or layer.
+        keep: Which initializers of the layers to keep: `"special"`, `"all"` that are not Keras's
+            defaults, or `"none"`. Kernels of zeros stay in any case. Defaults to `"special"`.
 
     Returns:
         `Plan`: prints as a table, can be edited, and is what `initialize` takes.
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If it has not been built.
+        ValueError: If it has not been built, or `keep` is none of these.
 
     Example:
 
@@ -219,6 +234,12 @@ def suggest(model: keras.Layer) -> Plan:
     ... )
     >>> keras_winit.suggest(model)["hidden/kernel"].__class__.__name__
     'HeNormal'
+    >>> small = keras.initializers.TruncatedNormal(stddev=0.02)
+    >>> layer = keras.layers.Dense(4, "relu", kernel_initializer=small, name="hidden")
+    >>> model = keras.Sequential([keras.Input((8,)), layer, keras.layers.Dense(2)])
+    >>> plan = keras_winit.suggest(model)
+    >>> plan["hidden/kernel"].__class__.__name__, plan.rows[0].reason
+    ('TruncatedNormal', "kept: the author's; suggested is HeNormal()")
 
     Reference:
 
@@ -227,11 +248,13 @@ def suggest(model: keras.Layer) -> Plan:
     - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2, for steep functions
     - [Roberts, Yaida and Hanin, 2022](https://arxiv.org/abs/2106.10165), chapter 5, for depth
     """
-    return make_plan(model, "suggested")
+    return make_plan(model, "suggested", keep)
 
 
-def make_plan(model: keras.Layer, scheme: Plan | Scheme) -> Plan:
+def make_plan(model: keras.Layer, scheme: Plan | Scheme, keep: Keep | None = None) -> Plan:
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer."""
+    if keep is not None:
+        _checks.option("keep", keep, KEEP)
     network = Network(model, anew=True)
     network.check_built()
     if isinstance(scheme, Plan):
@@ -241,15 +264,22 @@ def make_plan(model: keras.Layer, scheme: Plan | Scheme) -> Plan:
                 f"`scheme` should be a plan for this model. Received: a plan for model "
                 f"{scheme.model!r}, whose weights are not those of {model.name!r}."
             )
+        if keep is not None:
+            raise ValueError(
+                "`keep` should be left out where `scheme` is a plan. "
+                f"Received: keep={keep!r}. Give it to `suggest`, which makes the plan."
+            )
         return scheme
     if isinstance(scheme, str) and scheme in SCHEMES:
         choose = SCHEMES[scheme]
     else:
         choose = scheme_of(as_initializer("scheme", scheme, SCHEMES))
     try:
-        choices = choose(network)
+        choices = choose(network, keep)
     except ValueError as error:
         raise ValueError(f"Model {model.name!r}, scheme {scheme!r}: {error}") from error
+    if keep is not None:
+        choices = kept(choices, network, keep)
     return Plan(network, [_unless_skipped(choice) for choice in choices])
 
 

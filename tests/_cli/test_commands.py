@@ -199,6 +199,15 @@ def test_suggestions_are_those_of_the_package(run, folder):
     assert run("suggest healthy.keras") == (0, f"{plan}\n", "")
 
 
+def test_what_is_kept_is_what_is_asked_for(run, folder):
+    plans = [keras_winit.suggest(load(folder / "healthy.keras"), keep=k) for k in ("all", "none")]
+    assert ["kept: the author's" in str(plan) for plan in plans] == [True, False]
+    assert run("suggest healthy.keras --keep none") == (0, f"{plans[1]}\n", "")
+    _, output, _ = run("initialize healthy.keras -o kept.keras --force --keep none --seed 1 --wide")
+    assert "kept: the author's" not in output
+    assert "HeNormal" in output
+
+
 def test_errors_of_a_diagnosis_are_the_exit_code(run, folder):
     for name, expected in {"ill": 1, "healthy": 0}.items():
         report = keras_winit.diagnose(load(folder / f"{name}.keras"))
@@ -415,6 +424,7 @@ MISTAKES = {
     "initialize ill.keras -o out.keras --scheme he_norml": (
         "`--scheme` should be.*Did you mean 'he_normal'"
     ),
+    "suggest ill.keras --keep specal": "`--keep` should be.*Did you mean 'special'",
     "initialize ill.keras -o out.keras --only hiden_1": (
         "`--only` should be.*Did you mean 'hidden_1'"
     ),

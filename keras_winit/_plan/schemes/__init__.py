@@ -1,4 +1,8 @@
-"""Schemes: from a `Network` to a `Choice` for each of its weights, each in a file of its own."""
+"""Schemes, each in a file of its own: from a `Network` to a `Choice` for each of its weights.
+
+They also take what to keep of the authors' initializers, as `suggest` does; `None` is for what the
+scheme does when nothing is said.
+"""
 
 from keras_winit._plan.schemes.branches import LISTS, by_branch
 from keras_winit._plan.schemes.critical import critical

@@ -98,7 +98,7 @@ LISTS = {
 def by_branch(name):
     """Returns the scheme of one of the lists."""
 
-    def scheme(network):
+    def scheme(network, keep):
         if not network.num_branches:
             raise ValueError(
                 "no residual branch was found in the model"

@@ -57,6 +57,6 @@ LINES = (
 )
 
 
-def critical(network):
+def critical(network, keep):
     """Weights and biases at the edge of chaos, by activation."""
     return decide(LINES, network)

@@ -64,7 +64,7 @@ def _halves(size, number, product, seed):
     return left * scale, right * scale
 
 
-def mimetic(network):
+def mimetic(network, keep):
     """Attention as in trained vision transformers, the rest as suggested."""
     parts = _parts(network.weights)
     if not parts:
@@ -77,7 +77,7 @@ def mimetic(network):
         Choice(choice.weight, parts[choice.weight], reason, str(MIMETIC))
         if choice.weight in parts
         else choice
-        for choice in suggested(network)
+        for choice in suggested(network, keep)
     ]
 
 

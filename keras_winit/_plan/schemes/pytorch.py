@@ -16,7 +16,7 @@ initializers = keras.initializers
 TORCH = str(_references.TORCH)
 
 
-def pytorch(network):
+def pytorch(network, keep):
     """The defaults of torch 2, kernels and biases."""
     return [_as_torch(weight, network.layers[weight.layer]) for weight in network.weights]
 

@@ -6,6 +6,7 @@ from keras_winit._activations.criticality import signal_slope
 from keras_winit._network.network import DEEP
 from keras_winit._plan.by_activation import scaled
 from keras_winit._plan.decisions import Line, decide, group
+from keras_winit._plan.keeping import kept
 from keras_winit._plan.schemes.branches import IN_BRANCH
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
@@ -179,6 +180,6 @@ LINES = (
 )
 
 
-def suggested(network):
-    """The right weights by activation, depth, normalization and shortcuts."""
-    return decide(LINES, network)
+def suggested(network, keep=None):
+    """The right weights by activation, depth, normalization and shortcuts, but for what is kept."""
+    return kept(decide(LINES, network), network, keep or "special", zeros=True)

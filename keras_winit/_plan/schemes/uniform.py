@@ -8,7 +8,7 @@ from keras_winit._plan.choice import Choice, from_layer
 def uniform(initializer):
     """Returns the scheme that gives one initializer to every kernel."""
 
-    def scheme(network):
+    def scheme(network, keep):
         return [
             Choice(weight, _fresh(initializer), "asked for")
             if weight.is_kernel

@@ -153,7 +153,7 @@ DECISIONS = {
     ),
     # Recurrent kernels are orthogonal.
     "recurrent": (
-        lambda: cell(recurrent_initializer="zeros"),
+        lambda: cell(recurrent_initializer="he_uniform"),
         "layer/recurrent_kernel",
         "Orthogonal()",
     ),
