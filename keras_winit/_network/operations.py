@@ -12,6 +12,7 @@ from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
 from keras_winit._activations.identify import applied, formula_of_layer
 from keras_winit._keras_private import ACTIVATIONS, ADDITIONS, TRANSPARENT
 from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, package, walk
+from keras_winit._network.probing import brings_to_unit_size
 from keras_winit._network.told import authored
 
 layers = keras.layers
@@ -107,7 +108,8 @@ _TRANSPARENT = (
 
 def is_normalization(operation):
     """Whether a layer brings its input to unit size."""
-    return isinstance(operation, _NORMALIZATIONS)
+    is_layer = isinstance(operation, keras.Layer)
+    return isinstance(operation, _NORMALIZATIONS) or (is_layer and brings_to_unit_size(operation))
 
 
 def may_have_kernels(layer, variables):
@@ -127,7 +129,8 @@ def may_have_kernels(layer, variables):
 
 def is_transparent(operation):
     """Whether the activation of a layer may come behind this layer or operation."""
-    return isinstance(operation, _TRANSPARENT) or type(operation).__name__ in TRANSPARENT
+    is_transparent = isinstance(operation, _TRANSPARENT) or is_normalization(operation)
+    return is_transparent or type(operation).__name__ in TRANSPARENT
 
 
 def keeps_units(operation):

@@ -21,6 +21,7 @@ from keras_winit._network.kernels import (
     walk,
 )
 from keras_winit._network.operations import is_quantized, is_zero, snake_case
+from keras_winit._network.rehearsal import rehearsed
 from keras_winit._network.told import authored, tell
 
 layers = keras.layers
@@ -169,10 +170,10 @@ def weights_of(model):
             owner, size = owners.get(id(variable), (None, math.inf))
             if len(held) < size or (len(held) == size and num_layers(layer) < num_layers(owner)):
                 owners[id(variable)] = (layer, len(held))
-    weights = []
+    weights, asked = [], _asked(model.weights, owners)
     for variable, path in zip(model.weights, _numbered(v.path for v in model.weights), strict=True):
         owner, _ = owners[id(variable)]
-        weight = _weight(owner, variable, path, owner in attention)
+        weight = _weight(owner, variable, path, owner in attention, asked.get(id(variable)))
         weights.append(dataclasses.replace(weight, within=tuple(within[id(variable)])))
     return weights
 
@@ -186,15 +187,31 @@ def _numbered(paths):
     return numbered
 
 
-def _weight(layer, variable, path, in_attention):
+def _asked(variables, owners):
+    """Returns what layers of unknown classes draw their own weights with, as far as they tell."""
+    own, known, asked = {}, {}, {}
+    for variable in variables:
+        owner, _ = owners[id(variable)]
+        if kernels_of(owner) is None:
+            own.setdefault(owner, []).append(variable)
+    for owner, held in own.items():
+        order = [each for each in owner.weights if any(each is other for other in held)]
+        asked.update(rehearsed(owner, order, known))
+    return asked
+
+
+def _weight(layer, variable, path, in_attention, asked):
     name = variable.name
     known = kernels_of(layer)
     kernel = next((kernel for kernel in known or () if kernel.weight == name), None)
+    if known is None and asked is not None:
+        kernel = _expert_kernel(layer, variable, asked)
+        known = () if kernel or not _may_be_kernel(layer, variable, asked) else None
     if 0 in variable.shape:  # it has neither fans nor signal
         kernel = None
     argument = kernel.argument if kernel else f"{name}_initializer"
     argument = argument if argument and hasattr(layer, argument) else None
-    initial = _initial(layer, name)
+    initial = _initial(layer, name) or asked
     return Weight(
         variable,
         path,
@@ -206,6 +223,27 @@ def _weight(layer, variable, path, in_attention):
         _forget_gate(layer, name),
         _reason_to_skip(layer, variable, known, kernel or argument or initial),
     )
+
+
+def _expert_kernel(layer, variable, initializer):
+    """Returns the `Kernel` of experts, a matrix for each, as their layer counts them."""
+    numbers = [value for name, value in vars(layer).items() if "expert" in name]
+    if len(variable.shape) != 3 or not _is_generic(initializer) or variable.shape[0] not in numbers:
+        return None
+    return Kernel(None, variable.name, activated=False, input_axes=[1], output_axes=[2])
+
+
+def _may_be_kernel(layer, variable, initializer):
+    """Whether a weight of an unknown layer may be a matrix, and no table of vectors it adds."""
+    sizes = [int(size) for size in variable.shape if size != 1]
+    inputs = (layer.get_build_config() or {}).get("input_shape") or (None,)
+    is_table = inputs[-1] == sizes[-1] != sizes[0] if len(sizes) > 1 else True
+    return _is_generic(initializer) and not is_table
+
+
+def _is_generic(initializer):
+    """Whether an initializer looks at the fans of a kernel, or at its axes."""
+    return isinstance(initializer, (initializers.VarianceScaling, initializers.Orthogonal))
 
 
 def _reason_to_skip(layer, variable, known, source):
