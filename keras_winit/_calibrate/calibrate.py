@@ -86,7 +86,7 @@ class Calibration(Result):
 
 
 def calibrate(
-    model: keras.Model,
+    model: keras.Layer,
     x: Data | None = None,
     *,
     mode: Literal["auto", "tensor", "unit", "centered", "equalized"] = "auto",
@@ -101,7 +101,7 @@ def calibrate(
     is that of about three runs of the model on the batch.
 
     Args:
-        model: Built Keras model.
+        model: Built Keras model, or layer that is a network by itself.
         x: Batch, as in `diagnose`; every second sample is held out to show the result on.
             Defaults to `None`, for unit normal noise.
         mode: How the preactivations z of a layer are brought to their target:
@@ -150,8 +150,6 @@ def calibrate(
     - [Krähenbühl et al., 2016](https://arxiv.org/abs/1511.06856), sections 3.1 and 3.2, for
       `"unit"` and `"equalized"`
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     _checks.option("mode", mode, MODES)
     _checks.flag("frozen", frozen)
     network = Network(model)

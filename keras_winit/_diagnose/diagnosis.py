@@ -279,7 +279,7 @@ class Diagnosis(Result):
 
 
 def diagnose(
-    model: keras.Model,
+    model: keras.Layer,
     x: Data | None = None,
     y: Data | None = None,
     *,
@@ -302,7 +302,7 @@ def diagnose(
     seeds, optimizer.
 
     Args:
-        model: Built Keras model.
+        model: Built Keras model, or layer that is a network by itself.
         x: Batch: array, list, tuple or dict of arrays. Of a data set, loader or iterator the
             first batch is taken, of many samples in arrays up to 256. Defaults to `None`, for
             noise of the model's input shape, or tokens where an embedding reads.
@@ -333,8 +333,6 @@ def diagnose(
     - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4
     - [Schoenholz et al., 2017](https://arxiv.org/abs/1611.01232), section 3
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
     network = Network(model)
     return _diagnose(network, take(network, x, y), loss)
 

@@ -318,6 +318,8 @@ class _Reader:
         for layer in _network.walk(model):
             spec = self._spec(layer, layer.compute_output_spec)
             _keras_private.replace(layer, "compute_output_spec", spec)
+            # Keras takes no symbolic tensors for losses.
+            _keras_private.replace(layer, "add_loss", lambda loss: None)
 
     def read_model(self, model):
         """Appends the calls of a model and returns the numbers of those that are its outputs."""

@@ -865,7 +865,7 @@ def unbuilt():
 BAD = {
     "mode": (relu_network, {"mode": "centred"}, ValueError, "`mode`.*Did you mean 'centered'"),
     "model": (lambda: "dense", {}, TypeError, "`model` should be a Keras model"),
-    "layer": (lambda: layers.Dense(3, **DRAWN), {}, TypeError, "`model` should be a Keras model"),
+    "layer": (lambda: layers.Dense(3, **DRAWN), {}, ValueError, "`model` should be built"),
     "unbuilt": (unbuilt, {}, ValueError, "`model` should be built"),
     "no kernel": (
         lambda: sequential((6,), layers.BatchNormalization),

@@ -365,7 +365,7 @@ def test_verdict_says_what_was_not_seen():
     ("error", "message", "arguments"),
     [
         (TypeError, "`model` should be a Keras model. Received: model='net'", ("net",)),
-        (TypeError, "`model` should be a Keras model", (layers.Dense(3),)),
+        (ValueError, "`model` should be built", (layers.Dense(3),)),
         (
             ValueError,
             "`model` should be built. Received: model='young'",
@@ -405,3 +405,41 @@ def test_labels_that_do_not_fit_are_refused_and_nothing_is_changed(loss, y, mess
     with pytest.raises(ValueError, match=message):
         keras_winit.diagnose(model, noise(5, 8), y, loss=loss)
     assert same(values(model), before)
+
+
+class Regression(layers.Layer):
+    """A network that is no `Model`, and adds a loss."""
+
+    def __init__(self):
+        super().__init__(name="regression")
+        self.hidden = layers.Dense(16, "relu", name="hidden")
+        self.last = layers.Dense(3, name="last")
+
+    def build(self, shape):
+        self.hidden.build(shape)
+        self.last.build((*shape[:-1], 16))
+
+    def call(self, x, training=None):
+        self.add_loss(keras.ops.mean(keras.ops.square(x)))
+        return self.last(self.hidden(x))
+
+
+def test_a_network_that_is_a_layer_is_diagnosed_calibrated_and_read():
+    network = Regression()
+    network.build((None, 5))
+    generator = np.random.default_rng(0)
+    x, y = (generator.standard_normal((64, size)).astype("float32") for size in (5, 3))
+    for report in (
+        keras_winit.diagnose(network),
+        keras_winit.diagnose(network, x, y, loss="mse"),
+    ):
+        assert report.signal.problem is None
+        assert [layer.activation for layer in report.signal.layers] == ["relu", None]
+        assert [layer.is_output for layer in report.signal.layers] == [False, True]
+    assert report.signal.loss is not None
+    assert keras_winit.suggest(network).problem is None
+    keras_winit.initialize(network, "zeros", only="last", seed=1)
+    network.hidden.kernel.assign(network.hidden.kernel * 9)
+    result = keras_winit.calibrate(network, x)
+    assert 0.5 < result.layers[0].after < 2
+    assert result.layers[0].before > 10
