@@ -2,14 +2,16 @@
 
 import fnmatch
 import functools
+from typing import Any
 
 import keras
 
 from keras_winit import _checks
-from keras_winit._activations.activation import NOTHING
-from keras_winit._network.graph import Graph, has_graph
+from keras_winit._activations.activation import NOTHING, Activation
+from keras_winit._network.graph import Graph, Surroundings, has_graph
 from keras_winit._network.kernels import kernels_of, walk
-from keras_winit._network.weights import weights_of
+from keras_winit._network.weights import Weight, weights_of
+from keras_winit.typing import Names
 
 # Networks without normalization or shortcuts need more than the right variance from here on.
 DEEP = 20
@@ -35,28 +37,29 @@ class Network:
         TypeError: If `model` is no Keras model or layer.
     """
 
-    def __init__(self, model, *, anew=False):
+    def __init__(self, model: keras.Layer, *, anew: bool = False) -> None:
         if not isinstance(model, keras.Layer):
             raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
-        self.model = model
-        self.weights = weights_of(model)
+        self.model: keras.Layer = model
+        self.weights: list[Weight] = weights_of(model)
         self._graph = Graph(model, anew=self.weights if anew else ())
         self._around = {}
-        self.problem, self.depth = self._graph.problem, self._graph.depth
-        self.num_branches = self._graph.num_branches
-        self.is_plain = not self._graph.normalized and not self.num_branches
+        self.problem: str | None = self._graph.problem
+        self.depth: int = self._graph.depth
+        self.num_branches: int = self._graph.num_branches
+        self.is_plain: bool = not self._graph.normalized and not self.num_branches
 
     @property
-    def is_deep(self):
+    def is_deep(self) -> bool:
         """Whether it is plain and too deep for variances alone to be right."""
         return self.is_plain and self.depth > DEEP
 
     @functools.cached_property
-    def kernels(self):
+    def kernels(self) -> list[Weight]:
         """The weights that are kernels of layers; those of LoRA, which are added, are not."""
         return [weight for weight in self.weights if weight.is_kernel]
 
-    def around(self, layer, again=0):
+    def around(self, layer: keras.Layer, again: int = 0) -> Surroundings:
         """Returns the `Surroundings` of a layer, as far as the graph tells.
 
         Args:
@@ -67,34 +70,35 @@ class Network:
             self._around[layer, again] = self._graph.surroundings(layer, again)
         return self._around[layer, again]
 
-    def fed_by(self, layer):
+    def fed_by(self, layer: keras.Layer) -> list[Any]:
         """Returns for each call of a layer which one it has its inputs from; see `Graph`."""
         return self._graph.fed_by(layer)
 
-    def after(self, weight):
+    def after(self, weight: Weight) -> Activation:
         """Returns the `Activation` of what a kernel gives, `NOTHING` where none follows it."""
-        activation = self.around(weight.layer).activation if weight.kernel.activated else None
+        is_activated = weight.kernel is not None and weight.kernel.activated
+        activation = self.around(weight.layer).activation if is_activated else None
         return NOTHING if activation is None else activation
 
     @functools.cached_property
-    def layers(self):
+    def layers(self) -> dict[keras.Layer, list[Weight]]:
         """The layers that own weights, each with a list of them."""
         found = {}
         for weight in self.weights:
             found.setdefault(weight.layer, []).append(weight)
         return found
 
-    def bias(self, layer):
+    def bias(self, layer: keras.Layer) -> Weight | None:
         """Returns the bias of a layer, `None` if it has none."""
         of_layer = self.layers.get(layer, ())
         return next((weight for weight in of_layer if weight.role == "bias"), None)
 
     @functools.cached_property
-    def vocabularies(self):
+    def vocabularies(self) -> dict[int, int]:
         """The number of tokens that each input is looked up among, by its place."""
         return self._graph.vocabularies()
 
-    def select(self, names, argument):
+    def select(self, names: Names, argument: str) -> list[Weight]:
         """Returns the weights that have, or whose layer has, one of the names, paths or patterns.
 
         Args:
@@ -119,7 +123,7 @@ class Network:
             found.extend(matches)
         return found
 
-    def check_built(self):
+    def check_built(self) -> None:
         """Raises if a layer of the model has no weights yet."""
         unbuilt = [
             layer.name
