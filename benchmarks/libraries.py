@@ -78,15 +78,6 @@ def denoising(seed, number):
 
 
 @keras.saving.register_keras_serializable("libraries")
-class RMSNorm(layers.Layer):
-    def build(self, shape):
-        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
-
-    def call(self, x):
-        return x * self.scale / ops.sqrt(ops.mean(x**2, -1, keepdims=True) + 1e-6)
-
-
-@keras.saving.register_keras_serializable("libraries")
 class Positions(layers.Layer):
     """Adds a table of positions."""
 
@@ -197,11 +188,11 @@ def llama():
     words = keras.Input((LENGTH,), dtype="int32")
     x = Positions(normal())(layers.Embedding(WORDS, SIZE, normal())(words))
     for _ in range(3):
-        y = RMSNorm()(x)
+        y = layers.RMSNormalization()(x)
         x = x + attention(y, causal=True, use_bias=False, kernel_initializer=normal())
-        y = RMSNorm()(x)
+        y = layers.RMSNormalization()(x)
         x = x + dense(SIZE)(dense(2 * SIZE, "silu")(y) * dense(2 * SIZE)(y))
-    return keras.Model(words, dense(WORDS)(RMSNorm()(x))), copying, CROSSENTROPY
+    return keras.Model(words, dense(WORDS)(layers.RMSNormalization()(x))), copying, CROSSENTROPY
 
 
 def bert():
@@ -234,11 +225,12 @@ def t5():
     for _ in range(2):
         others = {"use_bias": False, "kernel_initializer": normal(SIZE)}
         query = {"use_bias": False, "kernel_initializer": normal(SIZE * (SIZE // 4))}
-        x = x + attention(RMSNorm()(x), scaled=False, query=query, **others)
-        y = layers.Dense(4 * SIZE, "relu", **others)(RMSNorm()(x))
+        x = x + attention(layers.RMSNormalization()(x), scaled=False, query=query, **others)
+        y = layers.Dense(4 * SIZE, "relu", **others)(layers.RMSNormalization()(x))
         last = {"use_bias": False, "kernel_initializer": normal(4 * SIZE)}
         x = x + layers.Dense(SIZE, **last)(y)
-    return keras.Model(words, layers.Dense(WORDS)(RMSNorm()(x))), masked, CROSSENTROPY
+    output = layers.Dense(WORDS)(layers.RMSNormalization()(x))
+    return keras.Model(words, output), masked, CROSSENTROPY
 
 
 def transformer():

@@ -270,6 +270,12 @@ def small(initializer):
     return keras.Sequential([keras.Input((12,)), *hidden, layers.Dense(3)])
 
 
+@pytest.mark.parametrize("end", ["zeros", VarianceScaling(1e-10, "fan_avg", "uniform")])
+def test_diagnose_finds_no_fault_with_ends_that_start_near_zero(end):
+    report = keras_winit.diagnose(branching(end, output=end))
+    assert {finding.rule for finding in report.findings} <= {"twin_kernels"}  # one instance for all
+
+
 @pytest.mark.parametrize(
     ("end", "is_left"),
     [

@@ -158,7 +158,7 @@ def _of_gradient(rule, signal, found, direction, verb):
     Of several inputs or outputs it is the one with the largest gradient.
     """
     layers = [layer for layer in maps(signal) if layer.gradient is not None]
-    # Where the output or a branch starts at zero, nothing flows back in the first step, by design.
+    # Where the output starts at zero, or near it, nothing flows back in the first step, by design.
     if len(layers) < 3 or _starts_at_zero(signal):
         return
     hidden = [layer for layer in layers if not layer.is_output] or layers[:1]
@@ -200,11 +200,15 @@ def _gradient(layer):
     return layer.gradient
 
 
+# Of the second moment of an output, beside that of what comes in: as from a scale of 1e-10.
+_NEAR_ZERO = 1e-6
+
+
 def _starts_at_zero(signal):
     return any(
         layer.is_output
         and layer.kernels
-        and all(kernel.second_moment == 0 for kernel in layer.kernels)
+        and all(kernel.second_moment * kernel.fan_in < _NEAR_ZERO for kernel in layer.kernels)
         for layer in signal.layers
     )
 
