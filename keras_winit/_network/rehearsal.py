@@ -3,9 +3,11 @@
 import contextlib
 import itertools
 import json
+import math
 import warnings
 
 import keras
+import numpy as np
 
 from keras_winit import _backends
 from keras_winit._network.kernels import walk
@@ -16,7 +18,7 @@ initializers = keras.initializers
 def rehearsed(layer, weights, known):
     """Returns the initializers that the code of a layer asks for, by the numbers of its weights.
 
-    A copy of it is built, with zeros: of its attributes if there is no layer inside of it, else of
+    A copy of it is built, of noise: of its attributes if there is no layer inside of it, else of
     its config. Where there is none, or the copy gets other weights, nothing is found.
 
     Args:
@@ -61,14 +63,14 @@ def _run(make, shapes):
         copy = make()
         if not copy.built and shapes:
             copy.build_from_config(shapes)
-    asked = {id(variable): given for owner, variable, given in made if owner is copy}
+    asked = {id(each): (given, values) for owner, each, given, values in made if owner is copy}
     own = (variable for variable in copy.weights if id(variable) in asked)
-    return [(tuple(each.shape), _resolved(asked[id(each)], each)) for each in own]
+    return [(tuple(each.shape), _resolved(each, *asked[id(each)])) for each in own]
 
 
-def _resolved(initializer, variable):
+def _resolved(variable, initializer, values):
     """Returns the initializer of a weight, `None` where the layer has computed it afterwards."""
-    if keras.ops.convert_to_numpy(variable).any():
+    if (keras.ops.convert_to_numpy(variable) != values).any():
         return None
     if initializer is None:
         is_float = "float" in keras.backend.standardize_dtype(variable.dtype)
@@ -77,14 +79,23 @@ def _resolved(initializer, variable):
     return resolved if isinstance(resolved, keras.Initializer) else None
 
 
+def _noise(shape, dtype=None):
+    values = np.random.default_rng(math.prod(shape)).integers(1, 99, shape)
+    return keras.ops.convert_to_tensor(values, dtype)
+
+
 @contextlib.contextmanager
 def _recorded():
-    """Has layers make their weights of zeros, and gives a list of what they asked for."""
+    """Has layers make their weights of noise, and gives a list of what they asked for.
+
+    Of zeros, what is computed of other weights could not be told from what is drawn.
+    """
     add_weight, made = keras.Layer.add_weight, []
 
     def recorded(layer, shape=None, initializer=None, *args, **kwargs):
-        variable = add_weight(layer, shape, "zeros", *args, **kwargs)
-        made.append((layer, variable, initializer))
+        variable = add_weight(layer, shape, _noise, *args, **kwargs)
+        values = keras.ops.convert_to_numpy(variable).copy()
+        made.append((layer, variable, initializer, values))
         return variable
 
     keras.Layer.add_weight = recorded

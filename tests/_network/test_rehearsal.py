@@ -50,8 +50,8 @@ class ClassToken(layers.Layer):
         initializer = initializers.TruncatedNormal(stddev=self.stddev)
         self.dense.build(shape)
         self.token = self.add_weight((1, 1, self.units), initializer, name="token")
-        self.fixed = self.add_weight((3,), "zeros", trainable=False, name="fixed")
-        self.fixed.assign([1.0, 2.0, 3.0])
+        self.fixed = self.add_weight((self.units,), "zeros", trainable=False, name="fixed")
+        self.fixed.assign(3 * self.token[0, 0])
 
     def call(self, x):
         token = keras.ops.broadcast_to(self.token, (keras.ops.shape(x)[0], 1, self.units))
@@ -101,8 +101,7 @@ def test_what_the_code_of_a_layer_has_computed_is_left_alone():
         result = keras_winit.initialize(net, "own", seed=1)
     (row,) = result.skipped
     assert row.weight.endswith("fixed")
-    fixed = next(each for each in net.weights if each.name == "fixed")
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(fixed), [1, 2, 3])
+    assert row.before == row.after > 0
 
 
 def test_each_expert_has_its_own_fans_and_no_two_are_alike(weights):
