@@ -160,6 +160,26 @@ class Graph:
                 return None
         return None
 
+    def feeds(self, layer):
+        """Returns the layers with a kernel that take what a layer gives, unit by unit.
+
+        `None` where something else takes it as well, or units have been mixed or moved in between.
+        """
+        found = []
+        waiting = list(self._calls_of_layer.get(layer, ()))
+        for number in waiting:
+            if number in self._outputs:
+                return None
+            for consumer in self.calls[number].consumers:
+                call = self.calls[consumer]
+                if self._kernels >> consumer & 1:
+                    found.append(self._only_layer(consumer))
+                elif len(call.inputs) == 1 and _network.keeps_units(call.operation):
+                    waiting.append(consumer)
+                else:
+                    return None
+        return found if all(found) else None
+
     def _only_layer(self, number):
         """Returns the layer with a kernel in a call, `None` if there are several."""
         found = [

@@ -135,6 +135,8 @@ def is_transparent(operation):
 
 def keeps_units(operation):
     """Whether the units of what a layer or operation gives are those it is given, in order."""
+    if isinstance(operation, layers.Flatten) and operation.data_format == "channels_first":
+        return False
     return (
         isinstance(operation, _UNIT_BY_UNIT)
         or _resizes(type(operation).__name__)

@@ -86,6 +86,12 @@ class Weight:
         return self.kernel.structure(self.shape)
 
     @property
+    def sizes(self):
+        """How many taps, inputs, outputs and separate matrices a kernel has."""
+        shape, axes = self.structure
+        return axes.sizes(shape)
+
+    @property
     def fans(self):
         """The true (fan_in, fan_out) of a kernel, (None, None) of other weights."""
         if self.kernel is None:

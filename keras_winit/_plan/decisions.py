@@ -68,15 +68,14 @@ class Case:
         return None if self.bias is None and point.bias_variance > 1e-3 else point
 
     @property
+    def pairing(self):
+        """What pairs of units mean to the kernel: its `Pairing`, or `None`."""
+        return self.network.pairings.get(self.weight)
+
+    @property
     def bias(self):
         """The `Weight` of the layer's bias, or `None`."""
         return self.network.bias(self.weight.layer)
-
-    @functools.cached_property
-    def sizes(self):
-        """The sizes (taps, inputs, outputs, batch) of the kernel."""
-        shape, axes = self.weight.structure
-        return axes.sizes(shape)
 
     @property
     def is_plain_convolution(self):
@@ -91,7 +90,7 @@ class Case:
     @property
     def convolution_gain(self):
         """The same for a convolution: as it widens, units keep their size and not the whole."""
-        _, inputs, outputs, _ = self.sizes
+        _, inputs, outputs, _ = self.weight.sizes
         return self.gain * math.sqrt(max(1, outputs / inputs))
 
 

@@ -144,6 +144,9 @@ def initialize(
               scaled with depth, that start at zero, that are scaled with depth;
             - `"mimetic"`: attention as that of trained vision transformers, for small data sets;
               the rest as suggested;
+            - `"mirrored"`, or a `keras_winit.initializers.Mirrored`: pairs of units that see z
+              and -z wherever f(z) - f(-z) is linear and the graph tells where they go, so that
+              the network starts as a linear map; the rest as suggested;
             - any initializer, by name, class or instance, for all kernels; `"looks_linear"` for
               those that a rectifier follows, as first, last or between by what their inputs are,
               and for the others as suggested.

@@ -19,6 +19,7 @@ from keras_winit.initializers._convolution_orthogonal import (
     ConvolutionOrthogonal as ConvolutionOrthogonal,
 )
 from keras_winit.initializers._identity import Identity as Identity
+from keras_winit.initializers._mirrored import Mirrored as Mirrored
 from keras_winit.initializers._sparse import Sparse as Sparse
 from keras_winit.initializers._siren import Siren as Siren
 from keras_winit.initializers._fourier_features import FourierFeatures as FourierFeatures
@@ -87,6 +88,7 @@ fourier_features = FourierFeatures
 fourier_phases = FourierPhases
 icnr = ICNR
 looks_linear = LooksLinear
+mirrored = Mirrored
 normalized_positive_definite = NormalizedPositiveDefinite
 per_gate = PerGate
 rotation = Rotation

@@ -42,8 +42,10 @@ def brief(initializer):
         for key, value in config.items()
         if key in known and value != known[key].default and not key.endswith(("seed", "_axes"))
     }
-    arguments = ", ".join(
-        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value!r}"
-        for key, value in changed.items()
-    )
-    return f"{name}({arguments})"
+    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in changed.items())})"
+
+
+def _brief(value):
+    if isinstance(value, dict) and "registered_name" in value:
+        return brief(keras.saving.deserialize_keras_object(value))
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)

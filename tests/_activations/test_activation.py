@@ -117,3 +117,27 @@ def test_where_nothing_follows_the_signal_stays_as_it_is():
     assert NOTHING.name == "nothing"
     assert NOTHING.moments.second_moment == 1
     assert not NOTHING.is_rectifier
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        *[(name, 1) for name in ("relu", "gelu", "silu", "hard_silu", "softplus", "relu6")],
+        (keras.layers.LeakyReLU(0.3), 1.3),
+        (lambda x: ops.abs(x) + 2 * x, 4),
+        *[(name, None) for name in ("tanh", "elu", "selu", "linear", "softmax", "exponential")],
+        (ops.abs, None),
+    ],
+)
+def test_pairs_pass_on_what_is_linear(given, expected):
+    assert Activation(given).pair_gain == (expected and pytest.approx(expected, rel=1e-6))
+
+
+def test_pairs_of_mish_are_nearly_linear():
+    values = Activation("mish").values
+
+    def odd(z):
+        return float((values(np.array([z])) - values(np.array([-z])))[0])
+
+    expected = np.sqrt(expectation(lambda z: odd(z) ** 2))
+    assert Activation("mish").pair_gain == pytest.approx(expected, rel=1e-4)

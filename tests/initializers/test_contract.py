@@ -41,6 +41,7 @@ DRAWS = {
     "ICNR": (initializers.ICNR(2, "glorot_uniform", seed=3), SHAPE),
     "Identity": (initializers.Identity(gain=0.5, groups=2), SHAPE),
     "LooksLinear": (initializers.LooksLinear(gain=0.5, seed=3), SHAPE),
+    "Mirrored": (initializers.Mirrored("he_normal", input_blocks=2, seed=3), (3, 3, 6, 5)),
     "NormalizedPositiveDefinite": (initializers.NormalizedPositiveDefinite(seed=3), (50, 70)),
     "Orthogonal": (initializers.Orthogonal(gain=0.5, seed=3), SHAPE),
     "Orthogonal, batch": (

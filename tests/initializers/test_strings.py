@@ -149,12 +149,18 @@ def orthogonal_convolution(kind, found):
 
 
 def mirrored(kind, found):
+    """At the central tap alone."""
     (each,) = found
-    matrix = centre(each, kind)
-    inputs, outputs = (size // 2 for size in matrix.shape)
-    first = matrix[:inputs, :outputs]
-    np.testing.assert_array_equal(matrix, np.block([[first, -first], [-first, first]]))
-    np.testing.assert_allclose(np.linalg.svd(first, compute_uv=False), 1, atol=1e-5)
+    mirrored_taps(kind, centre(each, kind)[None])
+
+
+def mirrored_taps(kind, found):
+    (each,) = found
+    inputs, outputs = (size // 2 for size in each.shape[1:])
+    first = each[:, :inputs, :outputs]
+    np.testing.assert_array_equal(each, np.block([[first, -first], [-first, first]]))
+    values = np.linalg.svd(first.reshape(-1, outputs), compute_uv=False)
+    np.testing.assert_allclose(values, 1, atol=1e-5)
 
 
 def twice(kind, found):
@@ -256,6 +262,11 @@ TABLE = {
         **dict.fromkeys((*_PLAIN, "transposed", "RNN state"), mirrored),
         **dict.fromkeys((*BLOCKS,), GATES),
         **{"depthwise": AXES, "embedding": VECTORS},
+    },
+    "mirrored": {
+        **dict.fromkeys((*_PLAIN, "RNN state"), mirrored_taps),
+        **dict.fromkeys((*BLOCKS,), GATES),
+        **{"depthwise": AXES, "transposed": AXES, "embedding": VECTORS},
     },
     "fourier_features": {
         **dict.fromkeys((*_PLAIN, "RNN state"), twice),

@@ -7,13 +7,13 @@ scheme does when nothing is said.
 from keras_winit._plan.schemes.branches import LISTS, by_branch
 from keras_winit._plan.schemes.critical import critical
 from keras_winit._plan.schemes.keras_defaults import keras_defaults
-from keras_winit._plan.schemes.looks_linear import looks_linear
 from keras_winit._plan.schemes.mimetic import mimetic
 from keras_winit._plan.schemes.own import own
+from keras_winit._plan.schemes.pairs import looks_linear, mirrored
 from keras_winit._plan.schemes.pytorch import pytorch
 from keras_winit._plan.schemes.suggested import suggested
 from keras_winit._plan.schemes.uniform import uniform
-from keras_winit.initializers import LooksLinear
+from keras_winit.initializers import LooksLinear, Mirrored
 
 SCHEMES = {
     "suggested": suggested,
@@ -28,4 +28,6 @@ SCHEMES = {
 
 def scheme_of(initializer):
     """Returns the scheme that gives an initializer to kernels."""
+    if isinstance(initializer, Mirrored):
+        return mirrored(initializer)
     return (looks_linear if isinstance(initializer, LooksLinear) else uniform)(initializer)

@@ -1,4 +1,4 @@
-"""Networks that start as a linear map, as a whole: what `LooksLinear` is where."""
+"""Networks that start as a linear map, as a whole: what `LooksLinear` and `Mirrored` are where."""
 
 import keras
 import numpy as np
@@ -200,3 +200,148 @@ def test_a_saved_model_is_built_anew_as_linear(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(responses(loaded, (24,)), responses(model, (24,)), atol=1e-6)
     responses(keras.models.clone_model(model), (24,))
+
+
+def mlp(*widths, activation="gelu", inputs=7):
+    hidden = [layers.Dense(width, activation) for width in widths]
+    return keras.Sequential([keras.Input((inputs,)), *hidden, layers.Dense(5)])
+
+
+def images():
+    same = {"padding": "same", "activation": "silu"}
+    return keras.Sequential(
+        [
+            keras.Input((8, 6, 3)),
+            layers.Conv2D(9, (3, 2), **same),
+            layers.AveragePooling2D((2, 1)),
+            layers.Conv2D(12, 3, strides=2, padding="same"),
+            layers.BatchNormalization(),
+            layers.LeakyReLU(0.3),
+            layers.UpSampling2D((1, 2)),
+            layers.Conv2DTranspose(7, 3, **same),
+            layers.ZeroPadding2D(1),
+            layers.SpatialDropout2D(0.3),
+            layers.Flatten(),
+            layers.Dense(8, "relu"),
+            layers.Dense(4),
+        ]
+    )
+
+
+def sequences():
+    return keras.Sequential(
+        [
+            keras.Input((9, 4)),
+            layers.Conv1D(6, 3, padding="causal", activation="softplus"),
+            layers.Dense(10, "hard_silu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def two_ways():
+    """The units of one layer go to two, and a layer is shared."""
+    inputs = keras.Input((6,))
+    x = layers.Dense(9, "relu")(inputs)
+    shared = layers.Dense(9, "relu")
+    left = layers.Dense(5)(shared(shared(x)))
+    right = layers.Dense(5)(layers.Dense(4, "gelu")(x))
+    return keras.Model(inputs, layers.Concatenate()([left, right]))
+
+
+MIRRORED = {
+    "odd widths": (lambda: mlp(9, 12, 7, 30, 5), (7,)),
+    "widths up and down": (lambda: mlp(*[32, 8, 64] * 10, activation="relu"), (7,)),
+    "200 layers": (lambda: mlp(*[16] * 200), (7,)),
+    "images": (images, (8, 6, 3)),
+    "sequences": (sequences, (9, 4)),
+    "two ways": (two_ways, (6,)),
+}
+
+
+def is_linear_but_for_a_constant(model, shape):
+    """Checks it, and returns what the model gives for each unit of its input alone, less that."""
+    x, y = RNG.normal(size=(2, 8, *shape))
+    zero = run(model, np.zeros((1, *shape)))
+    together, apart = run(model, x + y) - zero, run(model, x) + run(model, y) - 2 * zero
+    np.testing.assert_allclose(together, apart, atol=1e-4 * abs(apart).max())
+    size = int(np.prod(shape))
+    return (run(model, np.eye(size).reshape(size, *shape)) - zero).reshape(size, -1)
+
+
+@pytest.mark.parametrize("name", MIRRORED)
+def test_networks_of_mirrored_kernels_are_linear(name):
+    make, shape = MIRRORED[name]
+    model = make()
+    result = keras_winit.initialize(model, "mirrored", seed=1)
+    kernels = [row for row in result.rows if row.fan_in is not None]
+    assert all(row.initializer.startswith("Mirrored(") for row in kernels)
+    matrix = is_linear_but_for_a_constant(model, shape)
+    # A sum of as many terms as there are inputs, of the size of one of them.
+    assert 0.05 < np.sqrt((matrix**2).sum(0).mean()) < 5
+
+
+def test_a_square_network_keeps_all_lengths_at_any_depth():
+    model = keras.Sequential(
+        [keras.Input((6,)), *[layers.Dense(12, "gelu") for _ in range(50)], layers.Dense(6)]
+    )
+    keras_winit.initialize(model, "mirrored", seed=1)
+    matrix = responses(model, (6,))
+    np.testing.assert_allclose(np.linalg.svd(matrix, compute_uv=False), 1, atol=1e-3)
+    assert keras_winit.diagnose(model).ok
+
+
+def test_calibration_keeps_pairs():
+    model = mlp(9, 12, 7)
+    keras_winit.initialize(model, "mirrored", seed=1)
+    keras_winit.calibrate(model, 3 * RNG.normal(size=(64, 7)).astype("float32"))
+    responses(model, (7,))
+
+
+def test_what_draws_the_halves_can_be_given():
+    model = mlp(9, 12, activation="leaky_relu")
+    keras_winit.initialize(model, keras_winit.initializers.Mirrored("lecun_normal", 1.5), seed=1)
+    given = model.layers[1].kernel_initializer
+    assert (given.initializer, given.first) == ("lecun_normal", False)
+    assert given.gain == pytest.approx(1.5 / 1.2)  # f(z) - f(-z) = 1.2 z
+    responses(model, (7,))
+
+
+def test_what_is_drawn_is_what_the_config_draws():
+    model = images()
+    keras_winit.initialize(model, "mirrored", seed=1)
+    copy = keras.models.clone_model(model)
+    is_linear_but_for_a_constant(copy, (8, 6, 3))
+
+
+# What breaks pairs: their kernels get what they would get without.
+BROKEN = {
+    "an odd function": [layers.Activation("tanh")],
+    "an activation that is not linear for pairs": [layers.Activation("elu")],
+    "no activation": [],
+    "layer normalization": [layers.ReLU(), layers.LayerNormalization()],
+    "units that move": [layers.ReLU(), layers.Reshape((4, 2)), layers.Permute((2, 1))],
+    "another layer that takes them": [layers.ReLU(), layers.SimpleRNN(4, return_sequences=True)],
+}
+
+
+@pytest.mark.parametrize("between", BROKEN.values(), ids=BROKEN)
+def test_where_pairs_are_broken_none_are_made(between):
+    between = [layer.from_config(layer.get_config()) for layer in between]
+    is_recurrent = any(isinstance(layer, layers.RNN) for layer in between)
+    shape = (5, 6) if is_recurrent else (6,)
+    model = keras.Sequential([keras.Input(shape), layers.Dense(8), *between, layers.Dense(3)])
+    plans = [keras_winit.initialize(model, scheme, seed=1) for scheme in ("mirrored", "suggested")]
+    first, second = ([row.initializer for row in plan.rows] for plan in plans)
+    assert first == second
+
+
+def test_pairs_end_where_a_shortcut_adds_to_them():
+    inputs = keras.Input((6,))
+    x = layers.Dense(8, name="stem")(inputs)
+    y = layers.Dense(8, name="last")(layers.Dense(12, "relu", name="first")(x))
+    model = keras.Model(inputs, layers.Dense(3, name="output")(x + y))
+    rows = keras_winit.initialize(model, "mirrored", seed=1).rows
+    mirrored = [row.weight for row in rows if row.initializer.startswith("Mirrored(")]
+    assert mirrored == ["first/kernel", "last/kernel"]
