@@ -1,0 +1,109 @@
+"""All backbones of KerasHub: what is known of them, and that every verb takes them.
+
+Not collected with the other tests, as KerasHub is large. `python tests/libraries/test_keras_hub.py`
+prints the table of `docs/keras_hub.md`.
+"""
+
+import contextlib
+import random
+import time
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from backbones import BACKBONES
+
+import keras_winit
+from keras_winit._network.network import Network
+from keras_winit._plan.schemes import SCHEMES
+
+# Weights that stay as they are: integers, what the code of a layer computes, and what a layer draws
+# with that can be made anew neither of its config nor of its attributes, or may be a kernel.
+LEFT = {
+    "BLIP-2": {"class_token"},
+    "CLIP": {"position_ids", "logit_scale"},
+    "DeiT": {"class_token", "distillation_token", "position_embedding"},
+    "Depth Anything": {"interpolated_position_embeddings"},
+    "DINOv2": {"interpolated_position_embeddings"},
+    "DINOv2, gated": {"interpolated_position_embeddings"},
+    "FLUX": {"scale"},
+    "MetaCLIP 2": {"logit_scale"},
+    "PARSeq": {"pos_query_embeddings"},
+    "Qwen 3.5": {"conv1d_kernel"},
+    "Qwen 3.5, experts": {"conv1d_kernel"},
+    "SAM": {"pos_embed", "rel_pos_h", "rel_pos_w", "positional_encoding_gaussian_matrix"},
+    "SAM 3": {"rope_embeddings_cos", "rope_embeddings_sin", "tiled_position_embeddings"},
+    "SigLIP": {"position_ids"},
+    "SmolLM3": {"inv_freq"},
+    "Swin": {"relative_position_bias_table"},
+    "T5": {"embeddings"},
+    "T5, v1.0": {"embeddings"},
+    "ViT": {"class_token"},
+    "ViTDet": {"pos_embed", "rel_pos_h", "rel_pos_w"},
+}
+# With a layer whose code needs values.
+UNREAD = {"D-FINE", "DeBERTa v3", "Depth Anything", "ESM", "PARSeq", "RWKV-7", "SAM", "SAM 3"}
+UNREAD |= {"SigLIP", "Stable Diffusion 3", "XLNet"}
+# Schemes that need branches, or attention, or activations of some kinds: they say where not.
+PARTICULAR = {"critical", "fixup", "zero_last", "gpt2", "mimetic"}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_verb_takes_it(name, tmp_path):
+    model = BACKBONES[name]()
+    network = Network(model, anew=True)
+    assert {weight.name for weight in network.weights if weight.skip} <= LEFT.get(name, set())
+    assert network.problem is None or name in UNREAD
+    for scheme, choose in SCHEMES.items():
+        with contextlib.suppress(*[ValueError] * (scheme in PARTICULAR)):
+            assert len(choose(network, None)) == len(network.weights)
+    keras_winit.initialize(model, keras_winit.suggest(model), seed=1)
+    keras_winit.diagnose(model)
+    keras_winit.calibrate(model)
+    keras_winit.initialize(model, "own", seed=1)
+    for weight in network.kernels:
+        _, axes = weight.structure
+        if axes.batch == (0,) and weight.kernel.blocks == 1:  # experts
+            experts = keras.ops.convert_to_numpy(weight.variable)
+            assert len(np.unique(experts, axis=0)) == len(experts), f"twins in {weight.path}"
+    keras_winit.strip_initializers(model)
+    weights = model.get_weights()
+    model.save_weights(tmp_path / "model.weights.h5")
+    keras_winit.initialize(model, "orthogonal", only=network.kernels[0].path, seed=2)
+    model.load_weights(tmp_path / "model.weights.h5")
+    for weight, one, other in zip(network.weights, weights, model.get_weights(), strict=True):
+        if weight.skip is None:  # others are computed anew
+            np.testing.assert_array_equal(one, other)
+
+
+def table():
+    """Yields the lines of the table."""
+    yield "| model | weights | known | left, and why | branches | read in |"
+    yield "|---|---|---|---|---|---|"
+    for name, make in BACKBONES.items():
+        random.seed(0)
+        model = make()
+        start = time.perf_counter()
+        network = Network(model, anew=True)
+        seconds = time.perf_counter() - start
+        left = {}
+        for weight in network.weights:
+            if weight.skip:
+                left.setdefault(weight.skip.replace("; use `describe_layer`", ""), set()).add(
+                    f"`{weight.name}`"
+                )
+        known = sum(weight.skip is None for weight in network.weights)
+        reasons = "; ".join(f"{', '.join(sorted(names))}: {why}" for why, names in left.items())
+        unread = network.problem.split("(")[1].split(")")[0] if network.problem else ""
+        branches = f"{network.num_branches}{f', without `{unread}`' if unread else ''}"
+        yield (
+            f"| {name} | {len(network.weights)} | {known} | {reasons} | {branches} | "
+            f"{seconds:.1f} s |"
+        )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    for line in table():
+        print(line, flush=True)
