@@ -10,7 +10,6 @@ from keras_winit import _checks
 from keras_winit._activations.activation import NOTHING, Activation
 from keras_winit._network.graph import Graph, Surroundings, has_graph
 from keras_winit._network.kernels import kernels_of, walk
-from keras_winit._network.pairings import Pairing, pairings
 from keras_winit._network.weights import Weight, weights_of
 from keras_winit.typing import Names
 
@@ -84,11 +83,6 @@ class Network:
         is_activated = weight.kernel is not None and weight.kernel.activated
         activation = self.around(weight.layer).activation if is_activated else None
         return NOTHING if activation is None else activation
-
-    @functools.cached_property
-    def pairings(self) -> dict[Weight, Pairing]:
-        """The `Pairing` of every kernel that can make pairs of units, or take them."""
-        return pairings(self)
 
     @functools.cached_property
     def layers(self) -> dict[keras.Layer, list[Weight]]:

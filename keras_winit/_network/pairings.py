@@ -23,14 +23,22 @@ class Pairing:
     gain: float = 1.0
 
 
-def pairings(network):
+def pairings(network, left=()):
     """Returns the `Pairing` of every kernel of a `Network` that can make pairs or take them.
 
     A kernel can make them if f(z) - f(-z) is linear in z for the activation f that follows, and
     all that its units go to can take them. One can take them if all its inputs come, unit by unit,
     from kernels that make them.
+
+    Args:
+        network: The `Network`.
+        left: `Weight`s that get something else.
     """
-    kernels = {weight.layer: weight for weight in network.kernels if _is_one_matrix(weight)}
+    kernels = {
+        weight.layer: weight
+        for weight in network.kernels
+        if weight not in left and _is_one_matrix(weight)
+    }
     makers = {layer for layer, weight in kernels.items() if _can_make(weight, network)}
     while True:
         takers = {

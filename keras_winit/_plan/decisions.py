@@ -68,11 +68,6 @@ class Case:
         return None if self.bias is None and point.bias_variance > 1e-3 else point
 
     @property
-    def pairing(self):
-        """What pairs of units mean to the kernel: its `Pairing`, or `None`."""
-        return self.network.pairings.get(self.weight)
-
-    @property
     def bias(self):
         """The `Weight` of the layer's bias, or `None`."""
         return self.network.bias(self.weight.layer)

@@ -3,13 +3,19 @@
 import dataclasses
 
 from keras_winit import _network
+from keras_winit._network.pairings import pairings
 from keras_winit._plan.choice import Choice, from_layer
-from keras_winit._plan.decisions import Line, decide
-from keras_winit._plan.keeping import kept
-from keras_winit._plan.schemes.suggested import LINES, suggested
+from keras_winit._plan.schemes.suggested import suggested
 from keras_winit._references import BALDUZZI
 from keras_winit.initializers import Mirrored, Orthogonal
 from keras_winit.initializers._equivalents import changed
+
+# Why, by whether a kernel takes pairs and whether it makes them.
+_REASONS = {
+    (False, True): "pairs of units see z and -z: {} follows, and f(z) - f(-z) is linear",
+    (True, True): "takes f(-z) from f(z), which is linear in z, and makes new pairs for {}",
+    (True, False): "takes f(-z) from f(z), which is linear in z",
+}
 
 
 def mirrored(initializer):
@@ -23,42 +29,23 @@ def mirrored(initializer):
     is_default = initializer.initializer == "orthogonal"
     inner = Orthogonal(mode="fan_in") if is_default else initializer.initializer
 
-    def of(case):
-        pairing = case.pairing
-        places = {"first": not pairing.takes, "last": not pairing.makes}
-        gain = initializer.gain / pairing.gain
-        return Mirrored(inner, gain, input_blocks=pairing.blocks, **places)
-
-    def line(name, fits, reason):
-        return Line(
-            name=name,
-            fits=lambda case: case.pairing is not None and fits(case.pairing),
-            gets="`Mirrored`",
-            initializer=of,
-            reason=reason,
-            reference=BALDUZZI,
-        )
-
-    lines = (
-        line(
-            "the first of pairs",
-            lambda pairing: not pairing.takes,
-            "pairs of units see z and -z: {name} follows, and f(z) - f(-z) is linear",
-        ),
-        line(
-            "the last of pairs",
-            lambda pairing: not pairing.makes,
-            "takes f(-z) from f(z), which is linear in z",
-        ),
-        line(
-            "between pairs",
-            lambda pairing: True,
-            "takes f(-z) from f(z), which is linear in z, and makes new pairs for {name}",
-        ),
-    )
-
     def scheme(network, keep):
-        return kept(decide((*lines, *LINES), network), network, keep or "special", zeros=True)
+        chosen = {choice.weight: choice for choice in suggested(network, keep)}
+        kept = {weight for weight, choice in chosen.items() if choice.instead_of is not None}
+        for weight, pairing in pairings(network, kept if keep else ()).items():
+            of_weight = Mirrored(
+                inner,
+                initializer.gain / pairing.gain,
+                first=not pairing.takes,
+                last=not pairing.makes,
+                input_blocks=pairing.blocks,
+            )
+            reason = _REASONS[pairing.takes, pairing.makes].format(network.after(weight).name)
+            chosen[weight] = Choice(weight, of_weight, reason, str(BALDUZZI))
+            bias = network.bias(weight.layer)
+            if bias is not None:  # not that of a critical point
+                chosen[bias] = from_layer(bias)
+        return list(chosen.values())
 
     return scheme
 

@@ -48,7 +48,7 @@ def _isometry(reference):
         ),
         Line(
             name="layers that widen",
-            fits=lambda case: case.sizes[2] > case.sizes[0] * case.sizes[1],
+            fits=lambda case: case.weight.sizes[2] > case.weight.sizes[0] * case.weight.sizes[1],
             gets='`Orthogonal(mode="fan_in")`, times *gain*',
             initializer=lambda case: Orthogonal(case.gain, mode="fan_in"),
             reason="{name}, deep and plain: orthogonal, and keeps the size of units as it widens",

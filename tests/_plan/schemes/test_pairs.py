@@ -345,3 +345,22 @@ def test_pairs_end_where_a_shortcut_adds_to_them():
     rows = keras_winit.initialize(model, "mirrored", seed=1).rows
     mirrored = [row.weight for row in rows if row.initializer.startswith("Mirrored(")]
     assert mirrored == ["first/kernel", "last/kernel"]
+
+
+def test_what_is_kept_is_no_part_of_a_pair():
+    own = keras.initializers.TruncatedNormal(0.02)
+    model = keras.Sequential(
+        [
+            keras.Input((7,)),
+            *[layers.Dense(8, "relu") for _ in range(2)],
+            layers.Dense(8, "relu", kernel_initializer=own),
+            layers.Dense(3),
+        ]
+    )
+
+    def given(**keep):
+        rows = keras_winit.initialize(model, "mirrored", seed=1, **keep).rows
+        return [row.initializer.partition("(")[0] for row in rows if row.fan_in is not None]
+
+    assert given() == ["Mirrored"] * 4
+    assert given(keep="special") == ["Mirrored", "Mirrored", "TruncatedNormal", "GlorotUniform"]
