@@ -4,6 +4,8 @@ A test that fails here with a new version of Keras names what has changed; `_ker
 one module to fix.
 """
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
@@ -111,6 +113,19 @@ def test_keras_calls_what_takes_the_place_of_a_method(name):
     _keras_private.replace(operation, name, watched)
     operation(x)
     assert seen == [name]
+
+
+def test_layers_are_called_by_a_function_in_this_thread_alone():
+    class Twice(keras.Layer):
+        def call(self, x):
+            return 2 * x
+
+    layer, by_keras = Twice(), keras.Layer.__call__
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with _keras_private.layers_called_by(lambda by_keras, layer, x: by_keras(layer, x + 1)):
+            here, elsewhere = layer(np.ones(3)), pool.submit(layer, np.ones(3)).result()
+    assert (float(here[0]), float(elsewhere[0])) == (4, 2)
+    assert keras.Layer.__call__ is by_keras
 
 
 def test_keras_asks_a_method_how_to_run_a_layer_again():

@@ -357,15 +357,13 @@ class _Reader:
         sizes = (self._size if size is None else size for size in tensor.shape[1:])
         return keras.KerasTensor((_BATCH_SIZE, *sizes), tensor.dtype)
 
-    @contextlib.contextmanager
     def opened(self):
-        """Puts the code of models and of layers of users in place of their symbolic calls.
+        """A context with the code of models and of layers of users in place of symbolic calls.
 
         Else each call is recorded as one, whose outputs may not be `None`.
         """
-        one_call = keras.Layer.__call__
 
-        def call(layer, *args, **kwargs):
+        def call(by_keras, layer, *args, **kwargs):
             is_symbolic = any(
                 isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))
             )
@@ -375,17 +373,13 @@ class _Reader:
                 except Exception as error:
                     self._leave(layer, error)
             try:
-                return one_call(layer, *args, **kwargs)
+                return by_keras(layer, *args, **kwargs)
             except Exception:
                 if not (is_symbolic and _network.is_attention(layer)):
                     raise
                 return _run(layer, args, kwargs)
 
-        keras.Layer.__call__ = call
-        try:
-            yield
-        finally:
-            keras.Layer.__call__ = one_call
+        return _keras_private.layers_called_by(call)
 
     def _spec(self, layer, own):
         """Returns what gives the shapes of a layer's outputs, whatever its own method knows.
