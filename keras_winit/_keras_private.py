@@ -57,23 +57,24 @@ def replace(operation, name, function):
 
 
 @contextlib.contextmanager
-def layers_called_by(call):
-    """A context in which this thread calls layers by a function of (Keras's call, layer, ...).
+def layers_with(method, function):
+    """A context in which this thread runs a function in place of a method of all layers.
 
-    Python looks up `__call__` on the class, so it is replaced there; other threads call as ever.
+    It takes Keras's method first. Python and new layers look methods up on the class, so it is
+    replaced there; other threads go on with Keras's.
     """
-    by_keras, reading = keras.Layer.__call__, threading.get_ident()
+    of_keras, this_thread = getattr(keras.Layer, method), threading.get_ident()
 
-    def called(layer, *args, **kwargs):
-        if threading.get_ident() != reading:
-            return by_keras(layer, *args, **kwargs)
-        return call(by_keras, layer, *args, **kwargs)
+    def run(layer, *args, **kwargs):
+        if threading.get_ident() != this_thread:
+            return of_keras(layer, *args, **kwargs)
+        return function(of_keras, layer, *args, **kwargs)
 
-    keras.Layer.__call__ = called
+    setattr(keras.Layer, method, run)
     try:
         yield
     finally:
-        keras.Layer.__call__ = by_keras
+        setattr(keras.Layer, method, of_keras)
 
 
 def allow_writes(layer):

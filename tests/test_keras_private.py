@@ -115,17 +115,17 @@ def test_keras_calls_what_takes_the_place_of_a_method(name):
     assert seen == [name]
 
 
-def test_layers_are_called_by_a_function_in_this_thread_alone():
+def test_a_method_of_all_layers_is_replaced_in_this_thread_alone():
     class Twice(keras.Layer):
         def call(self, x):
             return 2 * x
 
-    layer, by_keras = Twice(), keras.Layer.__call__
+    layer, of_keras = Twice(), keras.Layer.__call__
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        with _keras_private.layers_called_by(lambda by_keras, layer, x: by_keras(layer, x + 1)):
+        with _keras_private.layers_with("__call__", lambda call, layer, x: call(layer, x + 1)):
             here, elsewhere = layer(np.ones(3)), pool.submit(layer, np.ones(3)).result()
     assert (float(here[0]), float(elsewhere[0])) == (4, 2)
-    assert keras.Layer.__call__ is by_keras
+    assert keras.Layer.__call__ is of_keras
 
 
 def test_keras_asks_a_method_how_to_run_a_layer_again():

@@ -363,7 +363,7 @@ class _Reader:
         Else each call is recorded as one, whose outputs may not be `None`.
         """
 
-        def call(by_keras, layer, *args, **kwargs):
+        def call(of_keras, layer, *args, **kwargs):
             is_symbolic = any(
                 isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))
             )
@@ -373,13 +373,13 @@ class _Reader:
                 except Exception as error:
                     self._leave(layer, error)
             try:
-                return by_keras(layer, *args, **kwargs)
+                return of_keras(layer, *args, **kwargs)
             except Exception:
                 if not (is_symbolic and _network.is_attention(layer)):
                     raise
                 return _run(layer, args, kwargs)
 
-        return _keras_private.layers_called_by(call)
+        return _keras_private.layers_with("__call__", call)
 
     def _spec(self, layer, own):
         """Returns what gives the shapes of a layer's outputs, whatever its own method knows.

@@ -9,7 +9,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_winit import _backends
+from keras_winit import _backends, _keras_private
 from keras_winit._network.kernels import walk
 
 initializers = keras.initializers
@@ -90,16 +90,13 @@ def _recorded():
 
     Of zeros, what is computed of other weights could not be told from what is drawn.
     """
-    add_weight, made = keras.Layer.add_weight, []
+    made = []
 
-    def recorded(layer, shape=None, initializer=None, *args, **kwargs):
+    def recorded(add_weight, layer, shape=None, initializer=None, *args, **kwargs):
         variable = add_weight(layer, shape, _noise, *args, **kwargs)
         values = keras.ops.convert_to_numpy(variable).copy()
         made.append((layer, variable, initializer, values))
         return variable
 
-    keras.Layer.add_weight = recorded
-    try:
+    with _keras_private.layers_with("add_weight", recorded):
         yield made
-    finally:
-        keras.Layer.add_weight = add_weight
