@@ -13,6 +13,7 @@ from keras_winit import _backends, _checks, _network
 from keras_winit._measure.coverage import coverage
 from keras_winit._network import restart
 from keras_winit._network.transaction import Changes, all_or_nothing
+from keras_winit._plan.keeping import what_is_kept
 from keras_winit._plan.plan import Plan, choices_of, make_plan
 from keras_winit._show.result import Part, Result
 from keras_winit._turn import turn
@@ -243,7 +244,8 @@ def initialize_within(
         restart.restart(model, changes)
     is_reset = isinstance(scheme, str) and scheme == "own"
     warned = (*(_not_reset(left) if is_reset else ()), *restart.kept(model))
-    notes = (*asked.left_alone, *warned)
+    drawn = [choice for choice in choices if choice.weight in dict(done)]
+    notes = (*asked.left_alone, *what_is_kept(drawn), *warned)
     return Initialization(
         model=model.name, seed=seed, rows=tuple(rows), notes=notes, warnings=warned
     )

@@ -36,6 +36,20 @@ def kept(choices, network, keep, *, zeros=False):
     return [_kept(choice, network, keep, zeros, is_designed) for choice in choices]
 
 
+def what_is_kept(choices):
+    """Returns a sentence, in a tuple, on what `keep="none"` suggests for."""
+    given = [
+        brief(choice.initializer)
+        for choice in choices
+        if choice.instead_of is not None and not _is_zero(choice.initializer)
+    ]
+    if not given:
+        return ()
+    names = ", ".join(dict.fromkeys(given))
+    number = f"{len(given)} weight" + "s" * (len(given) > 1)
+    return (f'Kept as the author gave it: {number}, {names}. `keep="none"` suggests for it too.',)
+
+
 def _kept(choice, network, keep, zeros, is_designed):
     weight, new = choice.weight, choice.initializer
     own = weight.own_initializer()

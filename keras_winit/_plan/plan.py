@@ -11,7 +11,7 @@ from keras_winit import _backends, _checks
 from keras_winit._network import Weight
 from keras_winit._network.network import Network, matches_path
 from keras_winit._plan.choice import REST, Choice
-from keras_winit._plan.keeping import KEEP, kept
+from keras_winit._plan.keeping import KEEP, kept, what_is_kept
 from keras_winit._plan.schemes import SCHEMES, scheme_of
 from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._names import as_initializer, brief
@@ -149,7 +149,8 @@ class Plan(Result, Mapping[str, keras.Initializer | None]):
     def notes(self) -> tuple[str, ...]:
         """What the weights get that are not in the table."""
         others = len(self) - len(self.shown.rows)
-        return (f"Others ({others}): {REST}.",) if others else ()
+        rest = (f"Others ({others}): {REST}.",) if others else ()
+        return (*rest, *what_is_kept(self._choices.values()))
 
     def select(self, names: Names, argument: str) -> list[Weight]:
         """Returns the weights that have, or whose layer has, one of the names; see `Network`."""

@@ -587,7 +587,7 @@ def test_a_pipe_that_closes_is_no_traceback_and_what_was_asked_for_is_written(
 
 
 def test_an_interrupt_is_no_traceback(run, monkeypatch):
-    def interrupt(model):
+    def interrupt(model, keep):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(keras_winit, "suggest", interrupt)
@@ -710,7 +710,7 @@ def test_names_do_not_steer_the_terminal(run, tmp_path):
     ids=lambda error: type(error).__name__,
 )
 def test_any_error_is_one_line_and_no_verdict(run, monkeypatch, error):
-    def fail(model):
+    def fail(model, keep):
         raise error
 
     monkeypatch.setattr(keras_winit, "suggest", fail)

@@ -301,3 +301,17 @@ def test_calibrate_leaves_what_starts_near_zero(end, is_left):
     keras_winit.initialize(model, keep="none")
     (row,) = (row for row in keras_winit.calibrate(model).layers if row.layer.endswith("end"))
     assert row.reason != "starts near zero, as its author meant it"
+
+
+def test_notes_say_what_is_kept_and_how_it_is_not():
+    small = keras.initializers.TruncatedNormal(stddev=0.02)
+    hidden = [layers.Dense(4, "relu", kernel_initializer=each) for each in (small, small, "zeros")]
+    model = keras.Sequential([keras.Input((3,)), *hidden, layers.Dense(2)])
+    note = (
+        "Kept as the author gave it: 2 weights, TruncatedNormal(stddev=0.02). "
+        '`keep="none"` suggests for it too.'
+    )
+    assert keras_winit.suggest(model).notes[-1] == note
+    assert keras_winit.initialize(model, seed=1).notes == (note,)
+    assert keras_winit.initialize(model, seed=1, only=["*/bias"]).notes == ()
+    assert keras_winit.initialize(model, keep="none", seed=1).notes == ()
