@@ -151,7 +151,7 @@ def orthogonal_convolution(kind, found):
 def mirrored(kind, found):
     """At the central tap alone."""
     (each,) = found
-    mirrored_taps(kind, centre(each, kind)[None])
+    mirrored_taps(kind, [centre(each, kind)[None]])
 
 
 def mirrored_taps(kind, found):
