@@ -26,6 +26,7 @@ from keras_winit._network.operations import (
     is_quantized,
     is_transparent,
     is_zero,
+    keeps_pairs,
     keeps_units,
     may_have_kernels,
     multipliers,

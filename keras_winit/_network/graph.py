@@ -163,7 +163,7 @@ class Graph:
     def feeds(self, layer):
         """Returns the layers with a kernel that take what a layer gives, unit by unit.
 
-        `None` where something else takes it as well, or units have been mixed or moved in between.
+        `None` where something else takes it as well, or what is in between keeps no pairs of units.
         """
         found = []
         waiting = list(self._calls_of_layer.get(layer, ()))
@@ -174,7 +174,7 @@ class Graph:
                 call = self.calls[consumer]
                 if self._kernels >> consumer & 1:
                     found.append(self._only_layer(consumer))
-                elif len(call.inputs) == 1 and _network.keeps_units(call.operation):
+                elif len(call.inputs) == 1 and _network.keeps_pairs(call.operation):
                     waiting.append(consumer)
                 else:
                     return None

@@ -144,6 +144,11 @@ def keeps_units(operation):
     )
 
 
+def keeps_pairs(operation):
+    """Whether f(z) - f(-z) stays linear in z: of units by themselves, but for their maximum."""
+    return keeps_units(operation) and "Max" not in type(operation).__name__
+
+
 def is_addition(operation):
     """Whether a layer or operation adds two tensors."""
     return isinstance(operation, layers.Add) or type(operation).__name__ in ADDITIONS

@@ -322,6 +322,7 @@ BROKEN = {
     "no activation": [],
     "layer normalization": [layers.ReLU(), layers.LayerNormalization()],
     "units that move": [layers.ReLU(), layers.Reshape((4, 2)), layers.Permute((2, 1))],
+    "maximum pooling": [layers.ReLU(), layers.MaxPooling1D(2)],
     "another layer that takes them": [layers.ReLU(), layers.SimpleRNN(4, return_sequences=True)],
 }
 
@@ -329,8 +330,8 @@ BROKEN = {
 @pytest.mark.parametrize("between", BROKEN.values(), ids=BROKEN)
 def test_where_pairs_are_broken_none_are_made(between):
     between = [layer.from_config(layer.get_config()) for layer in between]
-    is_recurrent = any(isinstance(layer, layers.RNN) for layer in between)
-    shape = (5, 6) if is_recurrent else (6,)
+    is_sequence = any(isinstance(each, (layers.RNN, layers.MaxPooling1D)) for each in between)
+    shape = (5, 6) if is_sequence else (6,)
     model = keras.Sequential([keras.Input(shape), layers.Dense(8), *between, layers.Dense(3)])
     plans = [keras_winit.initialize(model, scheme, seed=1) for scheme in ("mirrored", "suggested")]
     first, second = ([row.initializer for row in plan.rows] for plan in plans)
