@@ -55,6 +55,14 @@ class Network:
         return self.is_plain and self.depth > DEEP
 
     @functools.cached_property
+    def is_linear(self) -> bool:
+        """Whether it is plain, and no activation follows a kernel but at the outputs."""
+        return self.is_plain and all(
+            self.after(weight) is NOTHING or self.around(weight.layer).is_output
+            for weight in self.kernels
+        )
+
+    @functools.cached_property
     def kernels(self) -> list[Weight]:
         """The weights that are kernels of layers; those of LoRA, which are added, are not."""
         return [weight for weight in self.weights if weight.is_kernel]
@@ -83,6 +91,12 @@ class Network:
         is_activated = weight.kernel is not None and weight.kernel.activated
         activation = self.around(weight.layer).activation if is_activated else None
         return NOTHING if activation is None else activation
+
+    def before(self, weight: Weight) -> Activation:
+        """Returns the `Activation` of what a kernel takes, `NOTHING` where that is not one."""
+        sources = self.fed_by(weight.layer)
+        found = {source and self.around(source).activation for source in sources}
+        return found.pop() or NOTHING if len(found) == 1 else NOTHING
 
     @functools.cached_property
     def layers(self) -> dict[keras.Layer, list[Weight]]:

@@ -54,6 +54,16 @@ class Case:
         return 1 / self.moments.slope_second_moment
 
     @functools.cached_property
+    def before(self):
+        """The `Activation` of what the kernel takes, unit by unit; `NOTHING` where none is."""
+        return self.network.before(self.weight)
+
+    @property
+    def steep_scale(self):
+        """The variance times fan_in before the activation of what the kernel takes."""
+        return 1 / self.before.moments.slope_second_moment
+
+    @functools.cached_property
     def small_signal(self):
         """The `CriticalPoint` of a small signal, which odd activations have, or `None`."""
         return point_of_small_signal(self.activation)

@@ -195,7 +195,10 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
     - sin(30 z) and other functions so steep that a gradient would more than double in each layer:
-      `Siren` for the first layer, a variance of 1 / (mean squared slope * fan_in) for others
+      `Siren` for the first layer, a variance of 1 / (mean squared slope * fan_in) for others and
+      for an output that takes them
+    - a plain network of more than 4 layers without activations: `DeltaOrthogonal` for convolutions
+      of stride 1, `Orthogonal` for others
     - tanh, softsign and other odd activations in a plain network of more than 20 layers:
       `DeltaOrthogonal` for convolutions of stride 1, `Orthogonal` for others, at the critical
       point of the activation: a small signal, for which it is nearly linear

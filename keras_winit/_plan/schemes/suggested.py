@@ -15,6 +15,8 @@ from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogo
 
 initializers = keras.initializers
 
+# A product of random matrices spreads from here on, by measurement.
+DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
 
@@ -42,7 +44,7 @@ def _isometry(reference):
             fits=lambda case: case.is_plain_convolution,
             gets="`DeltaOrthogonal`, times *convolution_gain*",
             initializer=lambda case: DeltaOrthogonal(case.convolution_gain),
-            reason="{name}, deep and plain: a convolution that keeps all lengths, times "
+            reason="{name} follows, deep and plain: a convolution that keeps all lengths, times "
             "{convolution_gain:.3g}",
             reference=XIAO,
         ),
@@ -51,7 +53,8 @@ def _isometry(reference):
             fits=lambda case: case.weight.sizes[2] > case.weight.sizes[0] * case.weight.sizes[1],
             gets='`Orthogonal(mode="fan_in")`, times *gain*',
             initializer=lambda case: Orthogonal(case.gain, mode="fan_in"),
-            reason="{name}, deep and plain: orthogonal, and keeps the size of units as it widens",
+            reason="{name} follows, deep and plain: orthogonal, and keeps the size of units as it "
+            "widens",
             reference=reference,
         ),
         Line(
@@ -59,7 +62,7 @@ def _isometry(reference):
             fits=lambda case: True,
             gets="`Orthogonal`, times *gain*",
             initializer=lambda case: Orthogonal(case.gain),
-            reason="{name}, deep and plain: a map that keeps all lengths, times {gain:.3g}",
+            reason="{name} follows, deep and plain: a map that keeps all lengths, times {gain:.3g}",
             reference=reference,
         ),
     )
@@ -90,6 +93,16 @@ LINES = (
         "a residual branch without normalization",
         _is_scaled,
         *IN_BRANCH,
+    ),
+    Line(
+        name="an output that takes sin(30 z) and the like",
+        fits=lambda case: (
+            case.around.is_output and case.before.moments is not None and case.before.is_steep
+        ),
+        gets="a variance of *steep_scale* / fan_in",
+        initializer=lambda case: scaled(case.steep_scale),
+        reason="an output that takes {before.name}, which is steep: {steep_scale:.3g} / fan_in too",
+        reference=SIREN,
     ),
     _glorot(
         "an output, unless relu and the like or selu follows",
@@ -142,6 +155,11 @@ LINES = (
             reason="{name} is steep: {gradient_scale:.3g} / fan_in keeps the size of the gradient",
             reference=SIREN,
         ),
+    ),
+    *group(
+        f"nothing, in a plain network of more than {DEEP_LINEAR} layers that is linear",
+        lambda case: case.network.is_linear and case.network.depth > DEEP_LINEAR,
+        *_isometry(SAXE),
     ),
     *group(
         f"plain, more than {DEEP} layers",

@@ -11,7 +11,7 @@ from keras_winit._network import snake_case
 from keras_winit._network.network import DEEP, Network
 from keras_winit._plan.decisions import Case, line_for
 from keras_winit._plan.plan import brief, make_plan
-from keras_winit._plan.schemes.suggested import LINES, VERY_DEEP
+from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, VERY_DEEP
 
 layers = keras.layers
 ops = keras.ops
@@ -292,11 +292,53 @@ DECISIONS = {
         KERNEL,
         "Siren(first=True)",
     ),
+    "output of sin(30 z)": (
+        lambda: network(layers.Dense(4, sine), layers.Dropout(0.1)),
+        "output/kernel",
+        "VarianceScaling(scale=0.002222)",
+    ),
+    "tanh output of sin(30 z)": (
+        lambda: network(layers.Dense(4, sine), output=layers.Dense(3, "tanh", name="output")),
+        "output/kernel",
+        "VarianceScaling(scale=0.002222)",
+    ),
+    "output of sin(z)": (
+        lambda: network(layers.Dense(4, ops.sin)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
+    "output of an output of sin(30 z)": (
+        lambda: network(layers.Dense(4, sine), layers.Dense(4)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
     "21 sin(30 z)": (lambda: deep(sine, 21), KERNEL, "VarianceScaling(scale=0.002222)"),
     "sin(z)": (
         lambda: network(layers.Dense(5), layers.Dense(4, ops.sin, name="layer")),
         KERNEL,
         "VarianceScaling(scale=2.313)",
+    ),
+    # Deep linear networks.
+    "5 linear": (lambda: deep(None, 5), KERNEL, "Orthogonal()"),
+    "5 linear, first": (lambda: deep(None, 5), "first/kernel", "Orthogonal()"),
+    "5 linear, wider": (lambda: deep_and_wider(None, 5), KERNEL, "Orthogonal(mode='fan_in')"),
+    "5 linear convolutions": (lambda: deep_convolutions(5, None), KERNEL, "DeltaOrthogonal()"),
+    "5 linear, softmax": (
+        lambda: keras.Sequential([deep(None, 5), layers.Softmax()]),
+        KERNEL,
+        "Orthogonal()",
+    ),
+    "5 linear, output": (lambda: deep(None, 5), "output/kernel", "GlorotUniform()"),
+    "4 linear": (lambda: deep(None, 4), KERNEL, "LecunNormal()"),
+    "4 linear and relu": (
+        lambda: keras.Sequential([deep(None, 4), layers.ReLU(), layers.Dense(2)]),
+        KERNEL,
+        "LecunNormal()",
+    ),
+    "5 linear, normalized": (
+        lambda: keras.Sequential([deep(None, 5), layers.LayerNormalization()]),
+        KERNEL,
+        "LecunNormal()",
     ),
     # Deep rectifiers.
     "31 relu": (lambda: deep("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
@@ -380,8 +422,9 @@ def test_suggest_decides_by_its_list(case):
 REACHED = (
     *("recurrent", "query in a branch", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
-    *("first of two in a branch", "output"),
+    *("first of two in a branch", "output of sin(30 z)", "output"),
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
+    *("5 linear convolutions", "5 linear, wider", "5 linear"),
     *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
     *("31 convolutions", "31 relu, wider", "31 relu", "21 silu", "selu", "relu"),
 )
@@ -407,6 +450,7 @@ def test_no_line_is_named_twice():
 
 def test_the_docstring_prints_the_limits_of_the_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
+    assert f"of more than {DEEP_LINEAR} layers without activations" in text
     assert f"relu and the like in a plain network of more than {VERY_DEEP} layers" in text
     assert f"in a plain network of more than {DEEP} layers: the critical point" in text
 
@@ -576,6 +620,14 @@ def log_growth(model, scheme, x, seeds=(1, 2, 3)):
     return np.mean(ratios)
 
 
+def test_40_linear_layers_keep_all_lengths():
+    model = network(*[layers.Dense(units) for units in [24] * 20 + [36] * 19], shape=(24,))
+    keras_winit.initialize(model, seed=1)
+    kernels = [ops.convert_to_numpy(layer.kernel) for layer in model.layers[:-1]]
+    values = np.linalg.svd(np.linalg.multi_dot(kernels), compute_uv=False)
+    np.testing.assert_allclose(values, math.sqrt(36 / 24), rtol=1e-4)  # and each unit its size
+
+
 def test_60_relu_layers_keep_the_signal(batch):
     model, variance = plain("relu", 60), 59 * 3 / WIDTH
     growth = log_growth(model, "suggested", batch)
@@ -643,15 +695,18 @@ def test_10_sigmoid_layers_keep_samples_apart_if_centered(batch):
 def test_sines_keep_signal_and_gradient_as_siren_does():
     places = np.random.default_rng(1).uniform(-1, 1, size=(200, 2)).astype("float32")
     sines = [layers.Dense(128, sine) for _ in range(6)]
-    model = network(*sines, shape=(2,))
+    model = network(*sines, shape=(2,), output=layers.Dense(64))
     report = keras_winit.diagnose(model, places)
     assert "exploding_gradient" in [finding.rule for finding in report.findings]
     keras_winit.initialize(model, seed=1)
     report = keras_winit.diagnose(model, places)
     assert not [finding for finding in report.findings if finding.severity == "error"]
     # 30 z has variance 0.80, where q = 1 - exp(-2 q).
-    last = [layer for layer in report.signal.layers if not layer.is_output][-1]
+    *_, last, output = report.signal.layers
     assert 900 * last.preactivation.second_moment == pytest.approx(0.80, rel=0.15)
+    # 64 outputs of sines whose second moment is q / 2, by a variance of 2 / (30² fan_in).
+    expected = pytest.approx(0.80 / 900, rel=4 * math.sqrt(2 / 64))
+    assert output.preactivation.second_moment == expected
 
 
 def test_50_residual_blocks_without_normalization_keep_the_signal(batch):

@@ -1,0 +1,167 @@
+"""What makes a network start badly, one cause at a time: the start that heeds it, and others.
+
+Adam on scikit-learn's digits and generated data. For each network and start the score at the best
+of several rates (accuracy, or decibels of an image) as mean and standard deviation over the seeds,
+and there the mean training loss of the first and the last tenth of the steps. On JAX:
+
+    KERAS_BACKEND=jax python benchmarks/causes.py [linear ...] [--seeds 3]
+"""
+
+import argparse
+from typing import NamedTuple
+
+import jax
+import keras
+import numpy as np
+from jax import numpy as jnp
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import keras_winit
+
+layers = keras.layers
+ops = keras.ops
+
+BATCH = 64
+
+
+def crossentropy(logits, y):
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], -1).mean()
+
+
+def accuracy(logits, y):
+    return 100 * (logits.argmax(-1) == y).mean()
+
+
+def images():
+    """Returns (x, y) to train on and to test on."""
+    x, y = load_digits(return_X_y=True)
+    x = ((x - x.mean()) / x.std()).astype("float32")
+    x, x_test, y, y_test = train_test_split(x, y, test_size=0.25, random_state=0, stratify=y)
+    return (x, y), (x_test, y_test)
+
+
+class Task(NamedTuple):
+    """What is learned, for how long, at which rates, and what is measured."""
+
+    data: tuple
+    steps: int = 210
+    rates: tuple = (3e-3, 1e-3, 3e-4)
+    loss: object = crossentropy
+    score: object = accuracy
+    in_batches: bool = True
+
+
+def by(*schemes):
+    """Returns starts that schemes give."""
+    return {
+        scheme: lambda model, seed, scheme=scheme: keras_winit.initialize(model, scheme, seed=seed)
+        for scheme in schemes
+    }
+
+
+def linear():
+    """Products of random matrices squeeze most directions; orthogonal ones keep all."""
+    for depth in (3, 5, 10, 20):
+        hidden = [layers.Dense(64) for _ in range(depth - 1)]
+        model = keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(10)])
+        starts = by("keras", "he_normal", "lecun_normal", "suggested")
+        yield f"{depth} linear layers", model, starts, Task(images())
+
+
+def sines():
+    """An output of sines needs their weights too: else it starts 30 times too large."""
+    rng = np.random.default_rng(0)
+    axis = np.linspace(-1, 1, 32)
+    places = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype("float32")
+    waves, phases = rng.uniform(-25, 25, (2, 20)), rng.uniform(0, 6, 20)
+    picture = np.sin(places @ waves + phases).mean(-1, keepdims=True)
+    picture += 0.5 * (np.hypot(*places.T)[:, None] < 0.3)  # with an edge
+    data = places, picture.astype("float32")
+
+    def error(outputs, y):
+        return ((outputs - y) ** 2).mean()
+
+    def decibels(outputs, y):
+        return -10 * jnp.log10(error(outputs, y))
+
+    def glorot(model, seed):
+        keras_winit.initialize(model, seed=seed)
+        output = model.layers[-1].kernel
+        output.assign(keras.initializers.GlorotUniform(seed)(output.shape))
+
+    hidden = [layers.Dense(48, lambda z: ops.sin(30.0 * z)) for _ in range(3)]
+    model = keras.Sequential([keras.Input((2,)), *hidden, layers.Dense(1)])
+    task = Task((data, data), 300, (1e-3, 3e-4), error, decibels, in_batches=False)
+    yield "image, 3 layers of sin(30 z)", model, {"glorot output": glorot, **by("suggested")}, task
+
+
+CAUSES = {cause.__name__: cause for cause in (linear, sines)}
+
+
+def study(model, starts, task, seeds):
+    """Returns for each start, rate and seed the loss of every step and the score."""
+    (x, y), (x_test, y_test) = jax.tree.map(jnp.array, task.data)
+    batch = min(BATCH, len(x)) if task.in_batches else len(x)
+
+    def loss(trained, others, places):
+        outputs, others = model.stateless_call(trained, others, x[places], training=True)
+        return task.loss(outputs, y[places]), others
+
+    def train(arguments):
+        (trained, others), rate, key = arguments
+
+        def step(state, number):
+            trained, others, mean, square = state
+            places = jax.random.permutation(jax.random.fold_in(key, number), len(x))[:batch]
+            (value, others), slope = jax.value_and_grad(loss, has_aux=True)(trained, others, places)
+            mean = [0.9 * m + 0.1 * g for m, g in zip(mean, slope, strict=True)]
+            square = [0.999 * s + 0.001 * g**2 for s, g in zip(square, slope, strict=True)]
+            by_mean, by_square = 1 - 0.9 ** (number + 1), 1 - 0.999 ** (number + 1)
+            trained = [
+                w - rate * (m / by_mean) / (jnp.sqrt(s / by_square) + 1e-7)
+                for w, m, s in zip(trained, mean, square, strict=True)
+            ]
+            return (trained, others, mean, square), value
+
+        zeros = [jnp.zeros_like(each) for each in trained]
+        state = trained, others, zeros, zeros
+        (trained, others, *_), losses = jax.lax.scan(step, state, jnp.arange(task.steps))
+        outputs, _ = model.stateless_call(trained, others, x_test, training=False)
+        return losses, task.score(outputs, y_test)
+
+    drawn, rates, keys = [], [], []
+    for start in starts:
+        for seed in range(seeds):
+            start(model, seed)
+            variables = model.trainable_variables, model.non_trainable_variables
+            drawn += [jax.tree.map(np.array, variables)] * len(task.rates)
+            rates += task.rates
+            keys += [jax.random.key(seed)] * len(task.rates)
+    stacked = jax.tree.map(lambda *values: np.stack(values), *drawn)
+    runs = jax.jit(lambda *runs: jax.lax.map(train, runs))
+    losses, scores = map(np.array, runs(stacked, jnp.array(rates), jnp.stack(keys)))
+    shape = len(starts), seeds, len(task.rates)
+    return losses.reshape(*shape, -1), scores.reshape(shape)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("causes", nargs="*", default=list(CAUSES), help=", ".join(CAUSES))
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    head = f"{'network':34} {'start':22} {'rate':>6} {'score':>12} {'first':>6} {'last':>6}"
+    print(head)
+    for cause in arguments.causes:
+        for network, model, starts, task in CAUSES[cause]():
+            found = study(model, starts.values(), task, arguments.seeds)
+            for start, losses, scores in zip(starts, *found, strict=True):
+                best = np.nan_to_num(scores, nan=-np.inf).mean(0).argmax()
+                first, *_, last = np.array_split(losses[:, best].mean(0), 10)
+                score = f"{scores[:, best].mean():.1f} ±{scores[:, best].std():.1f}"
+                row = f"{network:34} {start:22} {task.rates[best]:6g} {score:>12}"
+                print(f"{row} {first.mean():6.2f} {last.mean():6.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
