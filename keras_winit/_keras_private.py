@@ -56,25 +56,51 @@ def replace(operation, name, function):
     vars(operation)[name] = function
 
 
-@contextlib.contextmanager
 def layers_with(method, function):
     """A context in which this thread runs a function in place of a method of all layers.
 
     It takes Keras's method first. Python and new layers look methods up on the class, so it is
     replaced there; other threads go on with Keras's.
     """
-    of_keras, this_thread = getattr(keras.Layer, method), threading.get_ident()
+    return _replaced(keras.Layer, method, function)
 
-    def run(layer, *args, **kwargs):
+
+@contextlib.contextmanager
+def variables_that_yield():
+    """A context in which `variable * tensor` is left to a symbolic tensor, as `tensor * variable`.
+
+    Keras asks the backend for it, which knows no symbolic tensors.
+    """
+
+    def run(of_keras, variable, other):
+        return NotImplemented if isinstance(other, keras.KerasTensor) else of_keras(variable, other)
+
+    with contextlib.ExitStack() as stack:
+        for name in _OPERATORS:
+            stack.enter_context(_replaced(keras.Variable, f"__{name}__", run))
+        yield
+
+
+# Those that symbolic tensors have with the sides exchanged.
+_OPERATORS = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+_OPERATORS += ("lt", "le", "gt", "ge")
+
+
+@contextlib.contextmanager
+def _replaced(cls, method, function):
+    of_keras, this_thread = getattr(cls, method), threading.get_ident()
+    cls = next(each for each in cls.__mro__ if method in vars(each))
+
+    def run(self, *args, **kwargs):
         if threading.get_ident() != this_thread:
-            return of_keras(layer, *args, **kwargs)
-        return function(of_keras, layer, *args, **kwargs)
+            return of_keras(self, *args, **kwargs)
+        return function(of_keras, self, *args, **kwargs)
 
-    setattr(keras.Layer, method, run)
+    setattr(cls, method, run)
     try:
         yield
     finally:
-        setattr(keras.Layer, method, of_keras)
+        setattr(cls, method, of_keras)
 
 
 def allow_writes(layer):

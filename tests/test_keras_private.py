@@ -5,6 +5,7 @@ one module to fix.
 """
 
 import concurrent.futures
+import operator
 
 import keras
 import numpy as np
@@ -126,6 +127,23 @@ def test_a_method_of_all_layers_is_replaced_in_this_thread_alone():
             here, elsewhere = layer(np.ones(3)), pool.submit(layer, np.ones(3)).result()
     assert (float(here[0]), float(elsewhere[0])) == (4, 2)
     assert keras.Layer.__call__ is of_keras
+
+
+OPERATORS = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+OPERATORS += ("lt", "le", "gt", "ge")
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_variable_yields_to_a_symbolic_tensor_and_to_that_alone(name):
+    variable, compute = keras.Variable(2 * np.ones((3, 3))), getattr(operator, name)
+    own = getattr(keras.Variable, f"__{name}__")
+    values = ops.convert_to_numpy(variable)
+    with _keras_private.variables_that_yield():
+        symbolic = compute(variable, keras.Input((3,)))
+        computed = ops.convert_to_numpy(compute(variable, values))
+    assert isinstance(symbolic, keras.KerasTensor)
+    np.testing.assert_array_equal(computed, compute(values, values))
+    assert getattr(keras.Variable, f"__{name}__") is own
 
 
 def test_keras_asks_a_method_how_to_run_a_layer_again():

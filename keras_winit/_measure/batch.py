@@ -251,7 +251,7 @@ def _drawn(network):
             f"`x` should be given for model {model.name!r}. Received: x=None, and {error}."
         ) from error
     is_open = any(None in tensor.shape[1:] for tensor in keras.tree.flatten(inputs))
-    batches = (Batch(_draw(network, inputs, size), is_drawn=True) for size in graph.SIZES)
+    batches = (Batch(_draw(network, inputs, size), is_drawn=True) for size in graph.sizes(model))
     first = batch = next(batches)
     while is_open and batch is not None and not _runs(model, batch.at([0, 1])):
         batch = next(batches, None)

@@ -29,6 +29,7 @@ from keras_winit._network.operations import (
     keeps_pairs,
     keeps_units,
     may_have_kernels,
+    may_have_tables,
     multipliers,
     snake_case,
     unit_axis,

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import math
+import traceback
 from dataclasses import dataclass, field
 
 import keras
@@ -11,7 +12,7 @@ from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
 
 # What is tried where a model takes any size: steps of a sequence, pixels of a side.
-SIZES = (32, 8, 4, 128, 1024)
+_SIZES = (32, 8, 4, 128, 1024)
 _BATCH_SIZE = 3
 
 
@@ -295,7 +296,7 @@ def _read(model):
     have one. Of several readings the one counts that leaves the fewest layers unread.
     """
     readings = []
-    for size in (None, *SIZES):
+    for size in (None, *sizes(model)):
         # The code of a user's `call` may draw random numbers and add losses.
         with _backends.kept_random_state(), _network.restored(model), keras.StatelessScope():
             reader = _Reader(model, size)
@@ -303,21 +304,27 @@ def _read(model):
                 with reader.opened():
                     outputs = reader.read_model(model)
                 unread = len(reader.unread)
-                problem = next(iter(reader.unread.values()), None)
+                problem, place = next(iter(reader.unread.values()), (None, None))
             except Exception as error:  # whatever that code raises
                 reader.calls, outputs, unread, problem = [], [], math.inf, _first_line(error)
+                place = _place(error)
         if reader.calls:
-            is_no_matter_of_size = any(problem == each[-1] for _, each in readings)
+            is_no_matter_of_size = any(each == (problem, place) for _, each, _ in readings)
         else:
             is_no_matter_of_size = has_graph(model) and not readings  # what Keras has recorded
-        readings.insert(0, (unread, (reader.calls, outputs, problem)))
+        readings.insert(0, (unread, (problem, place), (reader.calls, outputs, problem)))
         if not unread or is_no_matter_of_size:
             break
-    return min(readings, key=lambda each: each[0])[1]
+    return min(readings, key=lambda each: each[0])[-1]
 
 
 def _first_line(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _place(error):
+    """Returns the numbers of the lines that led to an error."""
+    return [line for _, line in traceback.walk_tb(error.__traceback__)]
 
 
 class _Reader:
@@ -330,7 +337,7 @@ class _Reader:
 
     Attributes:
         calls: The calls that were read.
-        unread: Layers with kernels inside that stay one call, each with the reason.
+        unread: Layers with kernels inside that stay one call, each with the reason and the place.
     """
 
     def __init__(self, model, size=None):
@@ -357,6 +364,7 @@ class _Reader:
         sizes = (self._size if size is None else size for size in tensor.shape[1:])
         return keras.KerasTensor((_BATCH_SIZE, *sizes), tensor.dtype)
 
+    @contextlib.contextmanager
     def opened(self):
         """A context with the code of models and of layers of users in place of symbolic calls.
 
@@ -379,7 +387,8 @@ class _Reader:
                     raise
                 return _run(layer, args, kwargs)
 
-        return _keras_private.layers_with("__call__", call)
+        with _keras_private.layers_with("__call__", call), _keras_private.variables_that_yield():
+            yield
 
     def _spec(self, layer, own):
         """Returns what gives the shapes of a layer's outputs, whatever its own method knows.
@@ -397,8 +406,12 @@ class _Reader:
                 lambda each: keras.KerasTensor(each.shape, each.dtype), outputs
             )
 
+        # What the author of a layer says of its outputs may be less than it gives.
+        is_unknown = self._size is not None and _network.kernels_of(layer) is None
+        ways = (by_call, own) if is_unknown else (own, by_call)
+
         def compute_output_spec(*args, **kwargs):
-            for compute in (own, by_call):
+            for compute in ways:
                 with contextlib.suppress(Exception):
                     outputs = compute(*args, **kwargs)
                     if self._size is None or has_sizes(outputs):
@@ -411,7 +424,8 @@ class _Reader:
         """Notes a layer that stays one call, as its code needs values."""
         if any(_network.kernels_of(each) for each in _network.walk(layer)):
             kind = type(layer).__name__
-            self.unread.setdefault(layer, f"layer {layer.name!r} ({kind}), {_first_line(error)}")
+            problem = f"layer {layer.name!r} ({kind}), {_first_line(error)}"
+            self.unread.setdefault(layer, (problem, _place(error)))
 
     def _append(self, operation, inputs, variables=()):
         self.calls.append(Call(operation, inputs, variables))
@@ -463,6 +477,14 @@ def _run(layer, args, kwargs):
     if "training" in kwargs and "training" not in inspect.signature(layer.call).parameters:
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
     return layer.call(*args, **kwargs)
+
+
+def sizes(model):
+    """Yields what to try where a model takes any size: at last, how many rows its tables have."""
+    yield from _SIZES
+    tables = (layer for layer in _network.walk(model) if _network.may_have_tables(layer))
+    shapes = {each.shape for layer in tables for each in layer.weights if len(each.shape) > 1}
+    yield from sorted({size for *_, size, _ in shapes if size < max(_SIZES)} - {1, *_SIZES})
 
 
 def has_graph(model):

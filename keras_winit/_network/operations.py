@@ -214,6 +214,11 @@ def vocabulary(operation):
     return operation.input_dim if isinstance(operation, layers.Embedding) else None
 
 
+def may_have_tables(layer):
+    """Whether some of a layer's weights may have a row for each token, or step."""
+    return isinstance(layer, layers.Embedding) or kernels_of(layer) is None
+
+
 def unit_axis(layer):
     """Returns the axis of a layer's output that its units are along."""
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1

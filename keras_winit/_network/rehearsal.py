@@ -1,6 +1,8 @@
 """What a layer of a class of the user's draws its own weights with: its code, run on a copy."""
 
 import contextlib
+import functools
+import inspect
 import itertools
 import json
 import math
@@ -10,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_winit import _backends, _keras_private
-from keras_winit._network.kernels import walk
+from keras_winit._network.kernels import config_of, package, walk
 
 initializers = keras.initializers
 
@@ -18,42 +20,81 @@ initializers = keras.initializers
 def rehearsed(layer, weights, known):
     """Returns the initializers that the code of a layer asks for, by the numbers of its weights.
 
-    A copy of it is built, of noise: of its attributes if there is no layer inside of it, else of
-    its config. Where there is none, or the copy gets other weights, nothing is found.
+    A copy of it is built, of noise: of its config, its attributes, or of the arguments that these
+    were made of, whichever is the first to give the same weights. Where none does, nothing is
+    found.
 
     Args:
         layer: The layer.
         weights: Those of its variables that no layer inside of it has.
         known: Dict of what was found before, by config.
     """
-    try:
-        shapes = layer.get_build_config()
-        if len(list(itertools.islice(walk(layer), 2))) == 1:
-            found = _run(lambda: _copy(layer), shapes)
-        else:
-            config = layer.get_config()
-            alike = {name: value for name, value in config.items() if name != "name"}
-            key = type(layer), json.dumps([alike, shapes], sort_keys=True, default=str)
-            if key not in known:
-                known[key] = _run(lambda: type(layer).from_config(config), shapes)
-            found = known[key]
-    except Exception:  # whatever the code of the layer raises
-        return {}
-    if [shape for shape, _ in found] != [tuple(each.shape) for each in weights]:
-        return {}
-    asked = (initializer for _, initializer in found)
-    return {id(each): initializer for each, initializer in zip(weights, asked, strict=True)}
+    ways = [_by_config, _by_attributes, _by_arguments]
+    if len(list(itertools.islice(walk(layer), 2))) == 1:  # then it costs little, and tells more
+        ways[:2] = _by_attributes, _by_config
+    for way in ways:
+        try:
+            found = way(layer, known)
+        except Exception:  # whatever the code of the layer raises
+            continue
+        if [shape for shape, _ in found] == [tuple(each.shape) for each in weights]:
+            asked = (initializer for _, initializer in found)
+            return {id(each): initializer for each, initializer in zip(weights, asked, strict=True)}
+    return {}
 
 
-def _copy(layer):
-    """Returns a layer that has not been built, with the attributes of another."""
-    copy = type(layer).__new__(type(layer))
+def _by_config(layer, known):
+    config, shapes = layer.get_config(), layer.get_build_config()
+    alike = {name: value for name, value in config.items() if name != "name"}
+    key = type(layer), json.dumps([alike, shapes], sort_keys=True, default=str)
+    if key not in known:
+        known[key] = _run(lambda: type(layer).from_config(config), shapes)
+    return known[key]
+
+
+def _by_attributes(layer, known):
+    return _run(lambda: _copy(layer, {}), layer.get_build_config())
+
+
+def _by_arguments(layer, known):
+    """Takes what the config or an attribute holds; anything else has to be of no matter."""
+    made = (functools.partial(_made_anew, layer, other) for other in (0, 1))
+    found = [_run(each, layer.get_build_config()) for each in made]
+    one, other = ([(*at, type(each), config_of(each)) for *at, each in way] for way in found)
+    return found[0] if one == other else []
+
+
+def _copy(layer, copies):
+    """Returns a layer that has not been built, with copies of the layers of another inside."""
+
+    def copied(value):
+        return _copy(value, copies) if isinstance(value, keras.Layer) else value
+
+    if layer in copies:
+        return copies[layer]
+    if package(type(layer)) == "keras":
+        copies[layer] = copy = type(layer).from_config(layer.get_config())
+        return copy
+    copies[layer] = copy = type(layer).__new__(type(layer))
     keras.Layer.__init__(copy, dtype=layer.dtype_policy, name=layer.name)
-    own = vars(layer).keys() - vars(copy).keys()
-    for name in own:
+    for name in vars(layer).keys() - vars(copy).keys():
         if not isinstance(vars(layer)[name], keras.Variable):
-            setattr(copy, name, vars(layer)[name])
+            setattr(copy, name, keras.tree.map_structure(copied, vars(layer)[name]))
     return copy
+
+
+def _made_anew(layer, other):
+    """Returns a layer of the arguments that its config or attributes tell, others a number."""
+    told, arguments = dict(vars(layer)), {}
+    with contextlib.suppress(NotImplementedError):
+        told = layer.get_config() | told
+    for name, each in list(inspect.signature(type(layer).__init__).parameters.items())[1:]:
+        if each.kind is each.VAR_KEYWORD:
+            arguments["dtype"] = layer.dtype_policy
+        elif each.kind is not each.VAR_POSITIONAL:
+            held = told.get(name, other)
+            arguments[name] = other if isinstance(held, (keras.Layer, keras.Variable)) else held
+    return type(layer)(**arguments)
 
 
 def _run(make, shapes):
@@ -72,11 +113,18 @@ def _resolved(variable, initializer, values):
     """Returns the initializer of a weight, `None` where the layer has computed it afterwards."""
     if (keras.ops.convert_to_numpy(variable) != values).any():
         return None
+    dtype = keras.backend.standardize_dtype(variable.dtype)
     if initializer is None:
-        is_float = "float" in keras.backend.standardize_dtype(variable.dtype)
-        initializer = "glorot_uniform" if is_float else "zeros"
+        initializer = "glorot_uniform" if "float" in dtype else "zeros"
     resolved = initializers.get(initializer)
-    return resolved if isinstance(resolved, keras.Initializer) else None
+    return resolved if isinstance(resolved, keras.Initializer) else _constant(resolved, variable)
+
+
+def _constant(function, variable):
+    """Returns the initializer of what a function gives each time, `None` if that changes."""
+    given = (function(variable.shape, dtype=variable.dtype) for _ in range(2))
+    one, other = (keras.ops.convert_to_numpy(each) for each in given)
+    return initializers.Constant(one.tolist()) if np.array_equal(one, other) else None
 
 
 def _noise(shape, dtype=None):

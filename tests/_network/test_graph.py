@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from library_models import ATTENTION, Decoder, decoder
 
+import keras_winit
 from keras_winit import Kernel, _network, describe_layer
 from keras_winit._activations.identify import identify
 from keras_winit._network.graph import Graph
@@ -607,16 +608,16 @@ class Scale(layers.Layer):
 
 
 class ScaledBlock(ResidualBlock):
-    def __init__(self, number, initializer):
+    def __init__(self, number, initializer, multiply):
         super().__init__(number)
-        self.initializer = initializer
+        self.initializer, self.multiply = initializer, multiply
 
     def build(self, shape):
         super().build(shape)
         self.alpha = self.add_weight(shape=(), initializer=self.initializer, name="alpha")
 
     def call(self, x):
-        return x + self.b(self.a(x)) * self.alpha
+        return x + self.multiply(self.b(self.a(x)), self.alpha)
 
 
 @pytest.mark.parametrize("initializer", ["zeros", "ones"])
@@ -624,7 +625,8 @@ class ScaledBlock(ResidualBlock):
     "block",
     [
         lambda x, n, initializer: x + Scale(initializer)(dense(dense(x, "a", n), "b", n)),
-        lambda x, n, initializer: ScaledBlock(n, initializer)(x),
+        lambda x, n, initializer: ScaledBlock(n, initializer, lambda x, by: x * by)(x),
+        lambda x, n, initializer: ScaledBlock(n, initializer, lambda x, by: by * x)(x),
         lambda x, n, initializer: (
             x
             + layers.BatchNormalization(gamma_initializer=initializer)(
@@ -632,7 +634,7 @@ class ScaledBlock(ResidualBlock):
             )
         ),
     ],
-    ids=["layer", "composite", "gamma"],
+    ids=["layer", "composite", "composite, weight first", "gamma"],
 )
 def test_a_branch_that_is_multiplied_by_zero_is_known(block, initializer):
     model = residual(lambda x, n: block(x, n, initializer))
@@ -755,7 +757,24 @@ def test_attention_with_another_argument_is_one_layer_of_its_branch():
         assert Graph(model).surroundings(query).branch.depth == depth
 
 
-def test_what_a_model_takes_no_sequence_of_32_steps_for_is_read_on_a_shorter_one():
+def up_to_seven_steps(x, table):
+    if ops.shape(x)[1] > 30:
+        raise ValueError("too many steps")
+    if ops.shape(x)[1] > 7:
+        raise ValueError("too many steps")
+    return x
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, table: ops.add(x, table[: ops.shape(x)[1]]),
+        lambda x, table: ops.add(x, table) if ops.shape(x)[1] > 1 else x,
+        up_to_seven_steps,
+    ],
+    ids=["at most the rows of a table", "just as many", "fewer than the lines of code allow"],
+)
+def test_what_takes_no_sequence_of_32_steps_is_read_on_a_shorter_one(call):
     class Positions(Block):
         def build(self, shape):
             super().build(shape)
@@ -763,14 +782,48 @@ def test_what_a_model_takes_no_sequence_of_32_steps_for_is_read_on_a_shorter_one
             self.table = self.add_weight(shape=(9, 6))
 
         def call(self, x):
-            return ops.add(self.chain[0](x), self.table[: ops.shape(x)[1]])
+            return call(self.chain[0](x), self.table)
 
         def compute_output_shape(self, shape):
             return shape
 
     inputs = keras.Input((None, 6))
-    graph = Graph(keras.Model(inputs, Positions([layers.Dense(6, "relu", name="first")])(inputs)))
-    assert graph.problem is None
+    model = keras.Model(inputs, Positions([layers.Dense(6, "relu", name="first")])(inputs))
+    assert Graph(model).problem is None
+    assert keras_winit.diagnose(model).signal.layers
+
+
+def test_outputs_that_a_layer_does_not_tell_are_found_by_its_code():
+    class Rotation(layers.Layer):
+        """Gives two tensors, and says that it gives one."""
+
+        def call(self, query, key):
+            angles = ops.arange(ops.shape(query)[1], dtype="float32")[:, None]
+            return query * ops.cos(angles), key * ops.sin(angles)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    class Attention(Block):
+        def __init__(self, chain):
+            super().__init__(chain)
+            self.rotation = Rotation()
+
+        def build(self, shape):
+            for layer in self.chain:
+                layer.build(shape)
+
+        def call(self, x):
+            query, key = self.rotation(*(layer(x) for layer in self.chain))
+            return x + ops.softmax(query @ ops.transpose(key, (0, 2, 1))) @ x
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    inputs = keras.Input((None, 6))
+    maps = [layers.Dense(5, name="query"), layers.Dense(5, name="key")]
+    graph = Graph(keras.Model(inputs, Attention(maps)(inputs)))
+    assert (graph.problem, graph.num_branches) == (None, 1)
 
 
 def test_reading_puts_the_call_of_layers_back_and_is_for_symbols_alone():

@@ -127,6 +127,87 @@ def test_looking_leaves_no_trace():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(each), values)
 
 
+class Patches(layers.Layer):
+    """Says more in its config than it takes, and has given an argument's name to a layer."""
+
+    def __init__(self, units, rate=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.rate = units, rate
+        self.norm = [layers.LayerNormalization()]
+
+    def build(self, shape):
+        self.token = self.add_weight((1, 1, self.units), "random_normal", name="token")
+        self.norm[0].build(shape)
+        self.rate = layers.Dropout(self.rate)
+        self.dense = layers.Dense(self.units)
+        self.dense.build(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "rate": self.rate, "num_tokens": 1}
+
+
+class RelativeBias(layers.Layer):
+    """Makes its own weights in its `__init__`, and keeps one of its arguments as a layer only."""
+
+    def __init__(self, heads, size, dropout, **kwargs):
+        super().__init__(**kwargs)
+        self.heads, self.size = heads, size
+        self.dense, self.dropout_layer = layers.Dense(size), layers.Dropout(dropout)
+        initializer = initializers.RandomNormal(stddev=size**-0.5)
+        self.bias_table = self.add_weight((32, heads), initializer, name="bias_table")
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+
+class Scale(layers.Layer):
+    """Takes nothing that Keras gives to layers."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.scale = self.add_weight((units,), "ones", name="scale")
+        self.logit_scale = self.add_weight((), lambda *_, **__: 2.5, name="logit_scale")
+
+
+class Unsaid(layers.Layer):
+    """Draws its weight with an argument that it keeps nowhere."""
+
+    def __init__(self, units, start, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.table = self.add_weight((5, units), initializers.Constant(start), name="table")
+
+
+def own(layer):
+    """Returns what each of its own weights is drawn with, by name."""
+    layer.build((None, 6))
+    return {each.name: each.skip or each.own_initializer() for each in weights_of(layer)}
+
+
+def test_a_copy_is_made_of_attributes_where_the_config_does_not_fit():
+    token = own(Patches(10, dtype=keras.DTypePolicy("mixed_bfloat16")))["token"]
+    assert (token.__class__, token.stddev) == (initializers.RandomNormal, 0.05)
+
+
+def test_weights_made_before_the_layer_is_built_are_known_by_its_arguments():
+    table = own(RelativeBias(3, 16, 0.2, dtype=keras.DTypePolicy("mixed_bfloat16")))["bias_table"]
+    assert (table.__class__, table.stddev) == (initializers.RandomNormal, 0.25)
+    assert own(Scale(4))["scale"].__class__ is initializers.Ones
+
+
+def test_a_function_that_gives_the_same_each_time_is_a_constant():
+    layer = Scale(4)
+    assert own(layer)["logit_scale"].value == 2.5
+    layer.logit_scale.assign(7.0)
+    keras_winit.initialize(layer, "own", seed=1)
+    assert keras.ops.convert_to_numpy(layer.logit_scale) == 2.5
+
+
+def test_an_argument_that_matters_and_is_kept_nowhere_leaves_a_weight_unknown():
+    said = own(Unsaid(4, 0.3, dtype=keras.DTypePolicy("mixed_bfloat16")))["table"]
+    assert "Unsaid is not known" in said
+
+
 def test_what_cannot_be_built_again_stays_unknown():
     class Counting(layers.Layer):
         """Its code gives other weights the second time."""

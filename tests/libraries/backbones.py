@@ -511,7 +511,7 @@ BACKBONES = {
     "MobileNetV5": _mobilenet_v5,
     "Moonshine": lambda: models.MoonshineBackbone(
         vocabulary_size=11,
-        filter_dim=8,
+        filter_dim=16,
         encoder_num_layers=2,
         decoder_num_layers=2,
         hidden_dim=16,

@@ -18,33 +18,21 @@ import keras_winit
 from keras_winit._network.network import Network
 from keras_winit._plan.schemes import SCHEMES
 
-# Weights that stay as they are: integers, what the code of a layer computes, and what a layer draws
-# with that can be made anew neither of its config nor of its attributes, or may be a kernel.
+# Weights that stay as they are: integers, what the code of a layer computes, and what may be a
+# kernel.
 LEFT = {
-    "BLIP-2": {"class_token"},
-    "CLIP": {"position_ids", "logit_scale"},
-    "DeiT": {"class_token", "distillation_token", "position_embedding"},
+    "CLIP": {"position_ids"},
     "Depth Anything": {"interpolated_position_embeddings"},
     "DINOv2": {"interpolated_position_embeddings"},
     "DINOv2, gated": {"interpolated_position_embeddings"},
-    "FLUX": {"scale"},
-    "MetaCLIP 2": {"logit_scale"},
     "PARSeq": {"pos_query_embeddings"},
     "Qwen 3.5": {"conv1d_kernel"},
     "Qwen 3.5, experts": {"conv1d_kernel"},
-    "SAM": {"pos_embed", "rel_pos_h", "rel_pos_w", "positional_encoding_gaussian_matrix"},
-    "SAM 3": {"rope_embeddings_cos", "rope_embeddings_sin", "tiled_position_embeddings"},
+    "SAM 3": {"tiled_position_embeddings"},
     "SigLIP": {"position_ids"},
-    "SmolLM3": {"inv_freq"},
-    "Swin": {"relative_position_bias_table"},
-    "T5": {"embeddings"},
-    "T5, v1.0": {"embeddings"},
-    "ViT": {"class_token"},
-    "ViTDet": {"pos_embed", "rel_pos_h", "rel_pos_w"},
 }
-# With a layer whose code needs values.
-UNREAD = {"D-FINE", "DeBERTa v3", "Depth Anything", "ESM", "PARSeq", "RWKV-7", "SAM", "SAM 3"}
-UNREAD |= {"SigLIP", "Stable Diffusion 3", "XLNet"}
+# With a layer whose code needs values, or calls a backend.
+UNREAD = {"D-FINE", "DeBERTa v3", "Depth Anything", "RWKV-7", "SAM", "SAM 3", "Stable Diffusion 3"}
 # Schemes that need branches, or attention, or activations of some kinds: they say where not.
 PARTICULAR = {"critical", "fixup", "zero_last", "gpt2", "mimetic"}
 
