@@ -43,6 +43,6 @@ from keras_winit._network.weights import (
     sets_forget_gate,
     stable_paths,
     tell_attention,
-    tell_initializer,
+    tell_initializers,
     weights_of,
 )

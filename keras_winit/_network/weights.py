@@ -313,15 +313,33 @@ def _forget_gate(layer, name):
     return None
 
 
-def tell_initializer(weight, initializer, changes):
-    """Sets a layer's attribute to what its weight was drawn with, so that its config is true.
+def tell_initializers(weights, drawn, changes):
+    """Sets attributes of layers to what weights were drawn with, so that their configs are true.
 
+    Where one is for several weights, and these were drawn unlike, it is again what its author gave.
     It is done within `Changes`, with which it can be undone.
+
+    Args:
+        weights: All `Weight`s of the model.
+        drawn: Dict of those that were drawn, each with its initializer.
+        changes: The `Changes`.
     """
-    if weight.argument is not None:
-        tell(weight.layer, weight.argument, initializer, changes)
-    if weight.ones is not None:
-        tell(weight.layer, "unit_forget_bias", not sets_forget_gate(initializer), changes)
+    by_attribute = {}
+    for weight in weights:
+        by_attribute.setdefault((weight.layer, weight.argument), []).append(weight)
+        if weight.ones is not None and weight in drawn:
+            tell(weight.layer, "unit_forget_bias", not sets_forget_gate(drawn[weight]), changes)
+    for (layer, argument), several in by_attribute.items():
+        if argument is not None and not drawn.keys().isdisjoint(several):
+            held = getattr(layer, argument)
+            _tell_if_alike(layer, argument, [drawn.get(each, held) for each in several], changes)
+
+
+def _tell_if_alike(layer, attribute, given, changes):
+    """Sets an attribute to what several weights were given, if alike, else to its author's."""
+    said = [(type(each), config_of(each)) for each in given]
+    is_alike = all(each == said[0] for each in said)
+    tell(layer, attribute, given[0] if is_alike else authored(layer, attribute), changes)
 
 
 def sets_forget_gate(initializer):
@@ -339,14 +357,8 @@ def tell_attention(model, changes):
             continue
         for name in ("kernel_initializer", "bias_initializer"):
             inner = [getattr(each, name, None) for each in walk(layer) if each is not layer]
-            inner = [each for each in inner if each is not None]
-            alike = all(
-                (type(each), config_of(each)) == (type(inner[0]), config_of(inner[0]))
-                for each in inner
-            )
-            attribute = _keras_private.attribute_of(layer, name)
-            own = authored(layer, attribute)
-            tell(layer, attribute, inner[0] if alike else own, changes)
+            given = [each for each in inner if each is not None]
+            _tell_if_alike(layer, _keras_private.attribute_of(layer, name), given, changes)
 
 
 def stable_paths(model, weights):

@@ -121,11 +121,12 @@ def initialize(
     layer names count from the first of the model.)
 
     Afterwards the layers' initializer attributes are those that were used, and so are the configs
-    that are saved (but for attention layers whose maps were drawn differently, as `"mimetic"` does:
-    their config has room for one). What their authors gave is remembered as long as the layers
-    live: a scheme gives the same whatever came before it, and `"own"` what the authors wrote. A
-    saved file, and a copy made of a config, hold what was used last. Shared weights are drawn
-    once. If anything fails, or is interrupted, the model keeps all of its weights and initializers.
+    that are saved. (Where a config has room for one and several were drawn differently, it keeps
+    the author's: of the maps of attention, as by `"mimetic"`, and of the two tables of an untied
+    `ReversibleEmbedding`.) What their authors gave is remembered as long as the layers live: a
+    scheme gives the same whatever came before it, and `"own"` what the authors wrote. A saved file,
+    and a copy made of a config, hold what was used last. Shared weights are drawn once. If anything
+    fails, or is interrupted, the model keeps all of its weights and initializers.
 
     Before another training, as in cross-validation, give `optimizer=True`: then all is as in a
     fresh model but for the learning rate. What was to be reset and is not is a `UserWarning`: the
@@ -222,7 +223,7 @@ def initialize_within(
     if only is not None:
         chosen = {weight.path for weight in plan.select(only, argument="only")}
     keys = _network.stable_paths(model, [choice.weight for choice in choices])
-    rows, done, left = [], [], []
+    rows, done, left = [], {}, []
     for choice, key in zip(choices, keys, strict=True):
         if choice.weight.path not in chosen:
             continue
@@ -230,21 +231,20 @@ def initialize_within(
         if reason is None:
             before, after = _draw(choice, f"{seed}/{key}", changes)
             told = in_config(choice.weight, choice.initializer, as_keras=choice.as_keras)
-            done.append((choice.weight, told))
+            done[choice.weight] = told
         else:
             before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
             if not choice.weight.is_frozen and choice.weight.may_change:
                 left.append(f"{choice.weight.path} ({reason})")
         rows.append(_row(choice, before, after, reason))
-    for weight, told in done:
-        _network.tell_initializer(weight, told, changes)
+    _network.tell_initializers([choice.weight for choice in choices], done, changes)
     _network.tell_attention(model, changes)
     asked = coverage([choice.weight for choice in choices if choice.weight.path in chosen])
     if optimizer:
         restart.restart(model, changes)
     is_reset = isinstance(scheme, str) and scheme == "own"
     warned = (*(_not_reset(left) if is_reset else ()), *restart.kept(model))
-    drawn = [choice for choice in choices if choice.weight in dict(done)]
+    drawn = [choice for choice in choices if choice.weight in done]
     notes = (*asked.left_alone, *what_is_kept(drawn), *warned)
     return Initialization(
         model=model.name, seed=seed, rows=tuple(rows), notes=notes, warnings=warned

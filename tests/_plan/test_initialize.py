@@ -293,6 +293,44 @@ def test_shared_and_tied_weights_are_drawn_once():
     ]
 
 
+def untied(initializer):
+    inputs = keras.Input((3,), dtype="int32")
+    embedding = layers.ReversibleEmbedding(
+        20, 6, tie_weights=False, embeddings_initializer=initializer, name="untied"
+    )
+    x = layers.Dense(6, "relu", name="dense")(embedding(inputs))
+    return keras.Model(inputs, embedding(x, reverse=True))
+
+
+@pytest.mark.parametrize("scheme", ["suggested", "pytorch", "orthogonal"])
+def test_two_tables_with_one_initializer_are_drawn_the_same_again_and_their_config_is_true(scheme):
+    model = untied("he_normal")
+    results = [keras_winit.initialize(model, scheme, seed=1) for _ in range(2)]
+    assert results[0].rows[0].initializer == results[1].rows[0].initializer
+    drawn = model.get_weights()
+    keras_winit.initialize(model, scheme, seed=1)
+    for one, again in zip(drawn, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, again)
+    # They were drawn unlike, and so what a copy draws is what the author wrote.
+    copy = keras.models.clone_model(model)
+    assert copy.get_layer("untied").embeddings_initializer.__class__.__name__ == "HeNormal"
+    keras_winit.initialize(model, "own", seed=1)
+    for table in ("embeddings", "reverse_embeddings"):
+        values = to_numpy(getattr(model.get_layer("untied"), table))
+        tolerance = 4 * math.sqrt(2 / values.size)
+        assert np.mean(values**2) == pytest.approx(2 / len(values), rel=tolerance)
+
+
+def test_two_tables_with_one_initializer_tell_it_where_both_have_it():
+    model = untied("he_normal")
+    normal = keras.initializers.RandomNormal(stddev=0.3)
+    keras_winit.initialize(model, normal, seed=1, only="untied/reverse_embeddings")
+    layer = model.get_layer("untied")
+    assert type(layer.embeddings_initializer).__name__ == "HeNormal"
+    keras_winit.initialize(model, normal, seed=1)
+    assert layer.embeddings_initializer.stddev == 0.3
+
+
 def test_normalization_and_the_like_start_anew():
     inputs = keras.Input((4, 6))
     x = layers.BatchNormalization()(inputs)
