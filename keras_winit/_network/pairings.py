@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from keras_winit._network.kernels import kernels_of
 from keras_winit._network.operations import unit_axis
+from keras_winit._network.weights import gives_zeros
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Pairing:
 def pairings(network, left=()):
     """Returns the `Pairing` of every kernel of a `Network` that can make pairs or take them.
 
-    A kernel can make them if f(z) - f(-z) is linear in z for the activation f that follows, and
-    all that its units go to can take them. One can take them if all its inputs come, unit by unit,
+    A kernel can make them if f(z) - f(-z) is linear in z for the activation f that follows, its
+    bias starts at zero, and all that its units go to can take them. One can take them if all its inputs come, unit by unit,
     from kernels that make them.
 
     Args:
@@ -65,7 +66,9 @@ def _can_make(weight, network):
     around = network.around(weight.layer)
     is_between = not around.is_output and not around.added
     has_pairs = weight.sizes[2] > 1 and network.after(weight).pair_gain is not None
-    return is_between and has_pairs and network.feeds(weight.layer) is not None
+    bias = network.bias(weight.layer)
+    is_centered = bias is None or gives_zeros(bias.own_initializer())
+    return is_between and has_pairs and is_centered and network.feeds(weight.layer) is not None
 
 
 def _taken(weight, makers, kernels, network):

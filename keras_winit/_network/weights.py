@@ -28,6 +28,12 @@ layers = keras.layers
 initializers = keras.initializers
 
 
+def gives_zeros(initializer):
+    """Whether an initializer gives nothing but zeros."""
+    is_constant = isinstance(initializer, initializers.Constant)
+    return isinstance(initializer, initializers.Zeros) or (is_constant and initializer.value == 0)
+
+
 # Of the second moment of what a kernel gives, beside that of what it gets.
 _NEAR_ZERO = 1e-6
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ class Case:
     Args:
         weight: The `Weight`.
         network: The `Network` it belongs to.
+        pairing: Its `Pairing`, where units are to come in pairs.
     """
 
-    def __init__(self, weight, network):
-        self.weight, self.network = weight, network
+    def __init__(self, weight, network, pairing=None):
+        self.weight, self.network, self.pairing = weight, network, pairing
         self.around, self.activation = network.around(weight.layer), network.after(weight)
         self.branch, self.branches = self.around.branch, network.num_branches
         self.name, self.moments = self.activation.name, self.activation.moments
@@ -149,17 +151,18 @@ def line_for(lines, case):
     return next((x for x in lines if x.role == case.weight.role and x.fits(case)), None)
 
 
-def decide(lines, network):
+def decide(lines, network, pairings=types.MappingProxyType({})):
     """Returns a `Choice` for every weight: by the first line that fits, else what its layer gives.
 
     Args:
         lines: Tuple of `Line`.
         network: The `Network`.
+        pairings: Dictionary, the `Pairing` of each kernel that makes pairs of units or takes them.
     """
     chosen = {}
     for weight in network.weights:
         if weight.kernel is not None:
-            case = Case(weight, network)
+            case = Case(weight, network, pairings.get(weight))
             line = line_for(lines, case)
             choices = line.choices(case) if line else ()
             chosen.update({choice.weight: choice for choice in choices})

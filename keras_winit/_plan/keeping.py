@@ -5,6 +5,7 @@ from typing import get_args
 
 import keras
 
+from keras_winit._network.weights import gives_zeros
 from keras_winit._plan.by_activation import is_close
 from keras_winit._plan.choice import from_layer
 from keras_winit._plan.decisions import Case
@@ -32,8 +33,23 @@ def kept(choices, network, keep, *, zeros=False):
         keep: `"special"`, `"all"` or `"none"`, as in `suggest`.
         zeros: Whether kernels of zeros are kept in any case.
     """
+    is_kept = keeping(network, keep, zeros=zeros)
+    return [_kept(choice) if is_kept(choice.weight) else choice for choice in choices]
+
+
+def keeping(network, keep, *, zeros=False):
+    """Returns the function that says of a weight whether it keeps what its author gave."""
     is_designed = keep != "none" and _starts_within_at_zero(network)
-    return [_kept(choice, network, keep, zeros, is_designed) for choice in choices]
+
+    def is_kept(weight):
+        own = weight.own_initializer()
+        if zeros and weight.kernel is not None and gives_zeros(own):
+            return True
+        if keep == "none" or _is_default(weight):
+            return is_designed
+        return is_designed or keep == "all" or not _is_generic(weight, network)
+
+    return is_kept
 
 
 def what_is_kept(choices):
@@ -41,7 +57,7 @@ def what_is_kept(choices):
     given = [
         brief(choice.initializer)
         for choice in choices
-        if choice.instead_of is not None and not _is_zero(choice.initializer)
+        if choice.instead_of is not None and not gives_zeros(choice.initializer)
     ]
     if not given:
         return ()
@@ -50,26 +66,19 @@ def what_is_kept(choices):
     return (f'Kept as the author gave it: {number}, {names}. `keep="none"` suggests for it too.',)
 
 
-def _kept(choice, network, keep, zeros, is_designed):
+def _kept(choice):
     weight, new = choice.weight, choice.initializer
-    own = weight.own_initializer()
-    if new is None or _alike(own, new):
+    if new is None or _alike(weight.own_initializer(), new):
         return choice
-    is_default = _alike(own, weight.default_initializer())
-    if zeros and weight.kernel is not None and _is_zero(own):
-        is_kept = True
-    elif keep == "none":
-        is_kept = False
-    elif is_default:
-        is_kept = is_designed
-    else:
-        is_kept = is_designed or keep == "all" or not _is_generic(weight, network)
-    if not is_kept:
-        return choice
+    is_default = _is_default(weight)
     reason = "beside kernels that the author starts at zero" if is_default else "the author's"
     own = from_layer(weight, as_keras=True)
     reason = f"kept: {reason}; suggested is {brief(new)}"
     return dataclasses.replace(own, reason=reason, from_layer=False, instead_of=new)
+
+
+def _is_default(weight):
+    return _alike(weight.own_initializer(), weight.default_initializer())
 
 
 def _starts_within_at_zero(network):
@@ -79,7 +88,7 @@ def _starts_within_at_zero(network):
     """
     return not network.is_plain and any(
         weight.role == "kernel"
-        and (_is_zero(own := weight.own_initializer()) or weight.is_near_zero_by(own))
+        and (gives_zeros(own := weight.own_initializer()) or weight.is_near_zero_by(own))
         and not network.around(weight.layer).is_output
         for weight in network.kernels
     )
@@ -102,12 +111,6 @@ def _is_generic(weight, network):
     asked = [scale / fans[mode] for scale, mode in _FAMILIES]
     asked += [case.scale / fan_in] if case.moments else []
     return any(is_close(variance, each) for each in asked)
-
-
-def _is_zero(initializer):
-    return isinstance(initializer, initializers.Zeros) or (
-        isinstance(initializer, initializers.Constant) and initializer.value == 0
-    )
 
 
 def _alike(one, other):

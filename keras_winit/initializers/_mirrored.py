@@ -13,6 +13,7 @@ from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
 from keras_winit.initializers._equivalents import config_of, ours, resolve
 from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._orthogonal import Orthogonal
 from keras_winit.initializers._own_initializer import OwnInitializer
 from keras_winit.typing import InitializerLike, SeedLike
 
@@ -44,8 +45,9 @@ class Mirrored(KernelInitializer):
 
     Args:
         initializer: What draws W: initializer, or its name. Its own seed is not used. Defaults to
-            `"orthogonal"`, which counts all taps of a convolution; `"delta_orthogonal"` has the
-            central one alone.
+            `None`: orthonormal over all taps of a convolution, and keeping the size of units where
+            it widens, as `Orthogonal(mode="fan_in")` does. `"delta_orthogonal"` has the central tap
+            alone.
         gain: Positive float, multiplies the weights: 1 / (1 + a) after a leaky_relu with a slope
             of a, whose f(z) - f(-z) is (1 + a) z. Defaults to `1.0`.
         first: Whether it is for a layer whose inputs are not mirrored. Defaults to `False`.
@@ -88,7 +90,7 @@ class Mirrored(KernelInitializer):
 
     def __init__(
         self,
-        initializer: InitializerLike = "orthogonal",
+        initializer: InitializerLike | None = None,
         gain: float = 1.0,
         first: bool = False,
         last: bool = False,
@@ -98,8 +100,8 @@ class Mirrored(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer: InitializerLike = initializer
-        self._inner = resolve(initializer)
+        self.initializer: InitializerLike | None = initializer
+        self._inner = Orthogonal(mode="fan_in") if initializer is None else resolve(initializer)
         self.gain: float = _checks.real("gain", gain, positive=True)
         self.first: bool = _checks.flag("first", first)
         self.last: bool = _checks.flag("last", last)
@@ -153,7 +155,10 @@ class Mirrored(KernelInitializer):
         return keras.initializers.VarianceScaling(scale, nearest.mode, nearest.distribution)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initializer": config_of(self.initializer)}
+        return {
+            **super().get_config(),
+            "initializer": self.initializer and config_of(self.initializer),
+        }
 
 
 def _singles(size):

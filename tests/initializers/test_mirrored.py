@@ -83,7 +83,9 @@ def test_very_deep_networks_keep_all_lengths_and_angles(activation):
     ]
     network = keras.Sequential(
         [
-            layers.Dense(16, activation, kernel_initializer=Mirrored(first=True, seed=100)),
+            layers.Dense(
+                16, activation, kernel_initializer=Mirrored("orthogonal", first=True, seed=100)
+            ),
             *deep,
             layers.Dense(8, kernel_initializer=Mirrored(last=True, seed=101)),
         ]

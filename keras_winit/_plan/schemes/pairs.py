@@ -3,19 +3,13 @@
 import dataclasses
 
 from keras_winit import _network
-from keras_winit._network.pairings import pairings
 from keras_winit._plan.choice import Choice, from_layer
-from keras_winit._plan.schemes.suggested import suggested
+from keras_winit._plan.decisions import decide
+from keras_winit._plan.keeping import kept
+from keras_winit._plan.schemes.in_pairs import in_pairs, suggested_pairings
+from keras_winit._plan.schemes.suggested import LINES, suggested
 from keras_winit._references import BALDUZZI
-from keras_winit.initializers import Mirrored, Orthogonal
 from keras_winit.initializers._equivalents import changed
-
-# Why, by whether a kernel takes pairs and whether it makes them.
-_REASONS = {
-    (False, True): "pairs of units see z and -z: {} follows, and f(z) - f(-z) is linear",
-    (True, True): "takes f(-z) from f(z), which is linear in z, and makes new pairs for {}",
-    (True, False): "takes f(-z) from f(z), which is linear in z",
-}
 
 
 def mirrored(initializer):
@@ -24,28 +18,14 @@ def mirrored(initializer):
     Args:
         initializer: A `Mirrored`: what draws the half of each kernel, and times what gain.
     """
-
-    # What widens is to keep the size of each unit, not that of the whole.
-    is_default = initializer.initializer == "orthogonal"
-    inner = Orthogonal(mode="fan_in") if is_default else initializer.initializer
+    lines = (*in_pairs(initializer), *LINES)
 
     def scheme(network, keep):
-        chosen = {choice.weight: choice for choice in suggested(network, keep)}
-        kept = {weight for weight, choice in chosen.items() if choice.instead_of is not None}
-        for weight, pairing in pairings(network, kept if keep else ()).items():
-            of_weight = Mirrored(
-                inner,
-                initializer.gain / pairing.gain,
-                first=not pairing.takes,
-                last=not pairing.makes,
-                input_blocks=pairing.blocks,
-            )
-            reason = _REASONS[pairing.takes, pairing.makes].format(network.after(weight).name)
-            chosen[weight] = Choice(weight, of_weight, reason, str(BALDUZZI))
-            bias = network.bias(weight.layer)
-            if bias is not None:  # not that of a critical point
-                chosen[bias] = from_layer(bias)
-        return list(chosen.values())
+        found = suggested_pairings(network, keep or "none")
+        chosen = decide(lines, network, found)
+        or_kept = kept(chosen, network, keep or "special", zeros=True)
+        pairs = zip(chosen, or_kept, strict=True)
+        return [choice if choice.weight in found else other for choice, other in pairs]
 
     return scheme
 

@@ -10,8 +10,9 @@ from keras_winit._plan.keeping import kept
 from keras_winit._plan.schemes.branches import IN_BRANCH
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
+from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggested_pairings
 from keras_winit._references import BROCK, GLOROT, PENNINGTON, SAXE, SIREN, XIAO
-from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Orthogonal, Siren
+from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Mirrored, Orthogonal, Siren
 
 initializers = keras.initializers
 
@@ -104,6 +105,7 @@ LINES = (
         reason="an output that takes {before.name}, which is steep: {steep_scale:.3g} / fan_in too",
         reference=SIREN,
     ),
+    *in_pairs(Mirrored()),
     _glorot(
         "an output, unless relu and the like or selu follows",
         lambda case: (
@@ -200,4 +202,6 @@ LINES = (
 
 def suggested(network, keep=None):
     """The right weights by activation, depth, normalization and shortcuts, but for what is kept."""
-    return kept(decide(LINES, network), network, keep or "special", zeros=True)
+    keep = keep or "special"
+    found = suggested_pairings(network, keep) if is_worth_pairs(network) else {}
+    return kept(decide(LINES, network, found), network, keep, zeros=True)

@@ -11,6 +11,7 @@ from keras_winit._network import snake_case
 from keras_winit._network.network import DEEP, Network
 from keras_winit._plan.decisions import Case, line_for
 from keras_winit._plan.plan import brief, make_plan
+from keras_winit._plan.schemes.in_pairs import is_worth_pairs, suggested_pairings
 from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, VERY_DEEP
 
 layers = keras.layers
@@ -29,18 +30,44 @@ def deep(activation, depth, **arguments):
     return network(*[layers.Dense(6, activation, name=name, **arguments) for name in names])
 
 
-def deep_and_wider(activation, depth):
-    hidden = [layers.Dense(6, activation) for _ in range(depth - 2)]
-    return network(*hidden, layers.Dense(12, activation, name="layer"))
+def deep_and_wider(activation, depth, **arguments):
+    hidden = [layers.Dense(6, activation, **arguments) for _ in range(depth - 2)]
+    return network(*hidden, layers.Dense(12, activation, name="layer", **arguments))
 
 
-def deep_convolutions(depth, activation="relu"):
+def deep_convolutions(depth, activation="relu", **arguments):
+    arguments = {"padding": "same", "activation": activation, **arguments}
     names = ["strided", *[None] * (depth - 3), "layer"]
     hidden = [
-        layers.Conv2D(2, 3, 2 if name == "strided" else 1, "same", activation=activation, name=name)
-        for name in names
+        layers.Conv2D(2, 3, 2 if name == "strided" else 1, name=name, **arguments) for name in names
     ]
     return network(*hidden, layers.GlobalAveragePooling2D(), shape=(4, 4, 2))
+
+
+# Pairs see z and -z only where biases start at zero.
+BIASED = {"bias_initializer": "random_normal"}
+
+
+def unpaired(activation, depth):
+    return deep(activation, depth, **BIASED)
+
+
+def moving(activation, depth):
+    """Returns a network that has no pairs since its units move, and no biases."""
+    hidden = []
+    for number in range(depth - 1):
+        name = "layer" if number == 3 else None
+        hidden += [layers.Dense(6, activation, use_bias=False, name=name), layers.Permute((2, 1))]
+    return network(*hidden, layers.Flatten(), shape=(6, 6))
+
+
+def normalized(depth):
+    hidden = [
+        [layers.Dense(6, name="layer" if number else None), layers.BatchNormalization()]
+        for number in range(2)
+    ]
+    others = [layers.Dense(6, "relu") for _ in range(depth - 3)]
+    return network(*hidden[0], layers.ReLU(), *hidden[1], layers.ReLU(), *others)
 
 
 def residual(block, blocks=4, head=True, width=6):
@@ -340,41 +367,75 @@ DECISIONS = {
         KERNEL,
         "LecunNormal()",
     ),
-    # Deep rectifiers.
-    "31 relu": (lambda: deep("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
+    # Pairs.
+    "6 relu": (lambda: deep("relu", 6), KERNEL, "Mirrored()"),
+    "6 relu, first": (lambda: deep("relu", 6), "first/kernel", "Mirrored(first=True)"),
+    "6 relu, output": (lambda: deep("relu", 6), "output/kernel", "Mirrored(last=True)"),
+    "6 relu, bias": (lambda: deep("relu", 6), "layer/bias", "Zeros()"),
+    "6 relu, before sigmoid": (
+        lambda: network(
+            *[layers.Dense(6, "relu") for _ in range(4)],
+            layers.Dense(6, "sigmoid", name="layer"),
+        ),
+        KERNEL,
+        "Mirrored(gain=1.846, last=True)",  # the mean square of sigmoid(z) is 1 / 1.846²
+    ),
+    "6 leaky_relu": (lambda: deep("leaky_relu", 6), KERNEL, "Mirrored(gain=0.8333)"),
+    "6 softplus": (lambda: deep("softplus", 6), KERNEL, "Mirrored()"),
+    "6 relu, normalized": (lambda: normalized(6), KERNEL, "Mirrored()"),
+    "6 relu, biased": (lambda: unpaired("relu", 6), KERNEL, "HeNormal()"),
+    "6 tanh": (lambda: deep("tanh", 6), KERNEL, "VarianceScaling(scale=2.536)"),
+    "5 relu": (lambda: deep("relu", 5), KERNEL, "HeNormal()"),
+    "6 relu beside shortcuts": (
+        lambda: residual(branch(2, layers.BatchNormalization)),
+        "block1_1/kernel",
+        "HeNormal()",
+    ),
+    "10 convolutions": (lambda: deep_convolutions(10), KERNEL, "Mirrored()"),
+    "9 convolutions": (lambda: deep_convolutions(9), KERNEL, "HeNormal()"),
+    # Deep rectifiers without pairs.
+    "31 relu": (lambda: unpaired("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
     "31 relu, wider": (
-        lambda: deep_and_wider("relu", 31),
+        lambda: deep_and_wider("relu", 31, **BIASED),
         KERNEL,
         "Orthogonal(gain=1.414, mode='fan_in')",
     ),
-    "31 leaky_relu": (lambda: deep("leaky_relu", 31), KERNEL, "Orthogonal(gain=1.387)"),
-    "31 convolutions": (lambda: deep_convolutions(31), KERNEL, "DeltaOrthogonal(gain=1.414)"),
+    "31 leaky_relu": (lambda: unpaired("leaky_relu", 31), KERNEL, "Orthogonal(gain=1.387)"),
+    "31 convolutions": (
+        lambda: deep_convolutions(31, **BIASED),
+        KERNEL,
+        "DeltaOrthogonal(gain=1.414)",
+    ),
     "31 convolutions, with stride": (
-        lambda: deep_convolutions(31),
+        lambda: deep_convolutions(31, **BIASED),
         "strided/kernel",
         "Orthogonal(gain=1.414)",
     ),
-    "30 relu": (lambda: deep("relu", 30), KERNEL, "HeNormal()"),
+    "30 relu": (lambda: unpaired("relu", 30), KERNEL, "HeNormal()"),
     "31 elu": (lambda: deep("elu", 31), KERNEL, "VarianceScaling(scale=1.551)"),
-    "31 relu, normalized": (
-        lambda: keras.Sequential([deep("relu", 31), layers.LayerNormalization()]),
+    "31 relu, layer normalization": (
+        lambda: keras.Sequential([unpaired("relu", 31), layers.LayerNormalization()]),
         KERNEL,
         "HeNormal()",
     ),
-    # Deep gelu, silu and mish: the critical point.
-    "21 silu": (lambda: deep("silu", 21), KERNEL, "VarianceScaling(scale=1.988)"),
-    "21 silu, bias": (lambda: deep("silu", 21), "layer/bias", "RandomNormal(stddev=0.7451)"),
+    # Deep gelu, silu and mish without pairs: the critical point.
+    "21 silu": (lambda: unpaired("silu", 21), KERNEL, "VarianceScaling(scale=1.988)"),
+    "21 silu, bias": (
+        lambda: unpaired("silu", 21),
+        "layer/bias",
+        "RandomNormal(stddev=0.7451)",
+    ),
     "21 silu, first": (
-        lambda: deep("silu", 21),
+        lambda: unpaired("silu", 21),
         "first/kernel",
         "VarianceScaling(scale=13.77)",  # 14.32 - 0.5551
     ),
-    "21 gelu": (lambda: deep("gelu", 21), KERNEL, "VarianceScaling(scale=1.983)"),
-    "21 mish": (lambda: deep("mish", 21), KERNEL, "VarianceScaling(scale=2.014)"),
-    "20 silu": (lambda: deep("silu", 20), KERNEL, "VarianceScaling(scale=2.811)"),
-    "20 silu, bias": (lambda: deep("silu", 20), "layer/bias", "Zeros()"),
+    "21 gelu": (lambda: unpaired("gelu", 21), KERNEL, "VarianceScaling(scale=1.983)"),
+    "21 mish": (lambda: unpaired("mish", 21), KERNEL, "VarianceScaling(scale=2.014)"),
+    "20 silu": (lambda: unpaired("silu", 20), KERNEL, "VarianceScaling(scale=2.811)"),
+    "20 silu, bias": (lambda: unpaired("silu", 20), "layer/bias", "RandomNormal()"),
     "21 silu without bias": (
-        lambda: deep("silu", 21, use_bias=False),
+        lambda: moving("silu", 21),
         KERNEL,
         "VarianceScaling(scale=2.811)",
     ),
@@ -422,7 +483,8 @@ def test_suggest_decides_by_its_list(case):
 REACHED = (
     *("recurrent", "query in a branch", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
-    *("first of two in a branch", "output of sin(30 z)", "output"),
+    *("first of two in a branch", "output of sin(30 z)"),
+    *("6 relu, first", "6 relu", "6 relu, output", "output"),
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
     *("5 linear convolutions", "5 linear, wider", "5 linear"),
     *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
@@ -437,7 +499,8 @@ def test_every_line_is_reached_and_says_what_it_gives(line, case):
     build, path, expected = DECISIONS[case]
     found = Network(build(), anew=True)
     (weight,) = (each for each in found.weights if f"/{each.path}".endswith(f"/{path}"))
-    assert line_for(LINES, Case(weight, found)) is line
+    pairing = suggested_pairings(found, "special").get(weight) if is_worth_pairs(found) else None
+    assert line_for(LINES, Case(weight, found, pairing)) is line
     name = expected.partition("(")[0]
     is_scaling = name in ("VarianceScaling", "HeNormal", "LecunNormal")
     said = [f"`{name}", f"`{snake_case(name)}`", *["varianc"] * is_scaling]
