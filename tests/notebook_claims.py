@@ -110,7 +110,7 @@ def not_the_weights(wrong_loss, refusal, accuracies, found, fitted, watch):
     assert not np.isfinite(sizes[-1])
 
 
-def depth(reached, left, relu_reached, chosen, cnn_reached):
+def depth(reached, left, relu_reached, paired, chosen, cnn_reached):
     for name, by_depth in reached.items():
         assert by_depth[10] > 0.5, name
     for layers in (100, 1000):
@@ -118,7 +118,8 @@ def depth(reached, left, relu_reached, chosen, cnn_reached):
     assert left["Keras's default", 10][-1] < 1e-6
     assert left["suggested", 1000][-1] > 0.99
     others = max(relu_reached["Keras's default"], relu_reached["he_normal"])
-    assert others + 0.1 < relu_reached["looks_linear"]
+    assert others + 0.1 < relu_reached["suggested"]
+    assert paired == "Mirrored"
     assert chosen == "DeltaOrthogonal"
     assert cnn_reached["Keras's default"] < cnn_reached["suggested"]
 

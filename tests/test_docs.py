@@ -172,5 +172,6 @@ def suggested(model):
 )
 def test_the_table_of_activations_holds_what_is_suggested(row):
     function = activation(row[0])
-    models = stack(function, 10), stack(function, 40), stack(function, 10, is_normalized=True)
+    models = [stack(function, depth) for depth in (3, 9, 39)]
+    models.append(stack(function, 3, is_normalized=True))
     assert [suggested(model) for model in models] == row[1:]

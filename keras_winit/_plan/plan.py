@@ -191,6 +191,9 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
       output of attention in a branch of the next line
     - a residual branch without normalization: `zeros` for its last kernel, the others smaller
       with the number of branches (Fixup), unless it is multiplied by zero already (ReZero)
+    - relu, gelu, silu, softplus and the like in a network of more than 5 layers (12 where there are
+      convolutions) without shortcuts: `Mirrored`, pairs of units with which it starts as a linear
+      map, wherever the graph tells where they go
     - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
@@ -202,9 +205,10 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     - tanh, softsign and other odd activations in a plain network of more than 20 layers:
       `DeltaOrthogonal` for convolutions of stride 1, `Orthogonal` for others, at the critical
       point of the activation: a small signal, for which it is nearly linear
-    - relu and the like in a plain network of more than 30 layers: the same two, times the gain
-    - gelu, silu, mish, hard_silu in a plain network of more than 20 layers: the critical point
-      of the activation, for kernel and bias
+    - relu and the like, where pairs are not kept, in a plain network of more than 30 layers: the
+      same two, times the gain
+    - gelu, silu, mish, hard_silu, where pairs are not kept, in a plain network of more than 20
+      layers: the critical point of the activation, for kernel and bias
     - anything else: a variance of gain² / fan_in, which is `he_normal` for relu and
       `lecun_normal` for selu and where nothing follows
 
@@ -250,6 +254,7 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     - [He et al., 2015](https://arxiv.org/abs/1502.01852), section 2.2
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321), section 3, for branches
     - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2, for steep functions
+    - [Balduzzi et al., 2017](https://arxiv.org/abs/1702.08591), section 4, for pairs
     - [Roberts, Yaida and Hanin, 2022](https://arxiv.org/abs/2106.10165), chapter 5, for depth
     """
     return make_plan(model, "suggested", keep)

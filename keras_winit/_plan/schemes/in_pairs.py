@@ -9,7 +9,7 @@ from keras_winit._references import BALDUZZI
 from keras_winit.initializers import Mirrored
 
 # Networks of so few layers train as well without; convolutions lose by having half the features.
-SHALLOW, SHALLOW_CONVOLUTIONS = 5, 9
+SHALLOW, SHALLOW_CONVOLUTIONS = 5, 12
 
 
 def is_worth_pairs(network):
@@ -40,9 +40,10 @@ def in_pairs(initializer):
         pairing = case.pairing
         is_inner_end = not pairing.makes and not case.around.is_output and case.moments
         gain = math.sqrt(case.scale) if is_inner_end else 1.0
+        gain *= initializer.gain / pairing.gain
         return Mirrored(
             initializer.initializer,
-            initializer.gain * gain / pairing.gain,
+            float(f"{gain:.6g}"),  # that of relu6 is beyond 1 by what lies beyond 6
             first=not pairing.takes,
             last=not pairing.makes,
             input_blocks=pairing.blocks,

@@ -11,7 +11,12 @@ from keras_winit._network import snake_case
 from keras_winit._network.network import DEEP, Network
 from keras_winit._plan.decisions import Case, line_for
 from keras_winit._plan.plan import brief, make_plan
-from keras_winit._plan.schemes.in_pairs import is_worth_pairs, suggested_pairings
+from keras_winit._plan.schemes.in_pairs import (
+    SHALLOW,
+    SHALLOW_CONVOLUTIONS,
+    is_worth_pairs,
+    suggested_pairings,
+)
 from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, VERY_DEEP
 
 layers = keras.layers
@@ -391,8 +396,8 @@ DECISIONS = {
         "block1_1/kernel",
         "HeNormal()",
     ),
-    "10 convolutions": (lambda: deep_convolutions(10), KERNEL, "Mirrored()"),
-    "9 convolutions": (lambda: deep_convolutions(9), KERNEL, "HeNormal()"),
+    "13 convolutions": (lambda: deep_convolutions(13), KERNEL, "Mirrored()"),
+    "12 convolutions": (lambda: deep_convolutions(12), KERNEL, "HeNormal()"),
     # Deep rectifiers without pairs.
     "31 relu": (lambda: unpaired("relu", 31), KERNEL, "Orthogonal(gain=1.414)"),
     "31 relu, wider": (
@@ -514,7 +519,9 @@ def test_no_line_is_named_twice():
 def test_the_docstring_prints_the_limits_of_the_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
     assert f"of more than {DEEP_LINEAR} layers without activations" in text
-    assert f"relu and the like in a plain network of more than {VERY_DEEP} layers" in text
+    limits = f"of more than {SHALLOW} layers ({SHALLOW_CONVOLUTIONS} where there are convolutions)"
+    assert f"{limits} without shortcuts: `Mirrored`" in text
+    assert f"not kept, in a plain network of more than {VERY_DEEP} layers: the same" in text
     assert f"in a plain network of more than {DEEP} layers: the critical point" in text
 
 
