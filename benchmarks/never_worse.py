@@ -17,7 +17,7 @@ import time
 
 import keras
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_friedman1
 from sklearn.model_selection import train_test_split
 
 import keras_winit
@@ -30,7 +30,7 @@ BATCH = 64
 
 
 @functools.cache
-def digits(shape):
+def digits(*shape):
     """Returns images and classes to train on, then those to test on."""
     x, y = load_digits(return_X_y=True)
     x = ((x - x.mean()) / x.std()).astype("float32").reshape(-1, *shape)
@@ -38,14 +38,57 @@ def digits(shape):
     return x, y, x_test, y_test
 
 
-def dense(activation, depth, width, normalized=False):
+def split(x, y, number=448):
+    return *(each[:-number] for each in (x, y)), *(each[-number:] for each in (x, y))
+
+
+def same():
+    """Images, to be given back."""
+    x, _, x_test, _ = digits(64)
+    return x, x, x_test, x_test
+
+
+def noisy():
+    """Images with noise of several sizes, and the noise."""
+    rng = np.random.default_rng(0)
+    x, _ = load_digits(return_X_y=True)
+    x = ((x - x.mean()) / x.std()).reshape(-1, 8, 8, 1)
+    angle = rng.uniform(0, np.pi / 2, (len(x), 1, 1, 1)) * np.ones_like(x)
+    noise = rng.normal(size=x.shape)
+    seen = np.concatenate([np.cos(angle) * x + np.sin(angle) * noise, angle], -1)
+    return split(seen.astype("float32"), noise.astype("float32"))
+
+
+def columns():
+    """Numbers of a table, of which some make up the target."""
+    x, y = make_friedman1(1792, noise=0.5, random_state=0)
+    x, y = (x - 0.5) * np.sqrt(12), (y - y.mean()) / y.std()
+    return split(x.astype("float32"), y.astype("float32")[:, None])
+
+
+def ratings():
+    """Pairs of a user and an item, and what the one thinks of the other."""
+    rng = np.random.default_rng(0)
+    users, items = rng.normal(size=(2, 50, 3))
+    pairs = rng.integers(50, size=(1792, 2))
+    y = (users[pairs[:, 0]] * items[pairs[:, 1]]).sum(1) / np.sqrt(3)
+    return split(pairs.astype("int32"), y.astype("float32")[:, None])
+
+
+def delayed():
+    """Tokens, and for each the one that was three places before."""
+    tokens = np.random.default_rng(0).integers(1, 12, size=(1792, 15))
+    return split(tokens[:, 3:].astype("int32"), tokens[:, :-3])
+
+
+def dense(activation, depth, width, normalized=False, inputs=64, outputs=10):
     """Returns a plain network of that many kernels."""
     hidden = []
     for _ in range(depth - 1):
         hidden.append(layers.Dense(width))
         hidden += [layers.BatchNormalization()] * normalized
         hidden.append(layers.Activation(activation))
-    return keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(10)])
+    return keras.Sequential([keras.Input((inputs,)), *hidden, layers.Dense(outputs)])
 
 
 def convolutions(activation, depth, width, normalized=False):
@@ -61,36 +104,185 @@ def convolutions(activation, depth, width, normalized=False):
     return keras.Sequential([keras.Input((8, 8, 1)), *hidden, *head])
 
 
+def pooled():
+    """Convolutions and maximum pooling, then dense layers with dropout."""
+    hidden = []
+    for width in (16, 32):
+        hidden += [layers.Conv2D(width, 3, padding="same", activation="relu") for _ in range(2)]
+        hidden.append(layers.MaxPooling2D())
+    head = (layers.Flatten(), layers.Dense(64, "relu"), layers.Dropout(0.3), layers.Dense(10))
+    return keras.Sequential([keras.Input((8, 8, 1)), *hidden, *head])
+
+
+def autoencoder(activation="relu"):
+    widths = (64, 32, 8, 32, 64)
+    hidden = [layers.Dense(width, None if width == 8 else activation) for width in widths]
+    return keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(64)])
+
+
+class Sample(layers.Layer):
+    """Draws from normal distributions, whose distance from the standard one is a loss."""
+
+    def call(self, x):
+        mean, log_variance = ops.split(x, 2, axis=-1)
+        distance = ops.exp(log_variance) + mean**2 - 1 - log_variance
+        self.add_loss(0.002 * ops.mean(ops.sum(distance, -1)))
+        return mean + ops.exp(log_variance / 2) * keras.random.normal(ops.shape(mean))
+
+
+def variational():
+    encoder = [layers.Dense(64, "relu"), layers.Dense(32, "relu"), layers.Dense(16), Sample()]
+    decoder = [layers.Dense(32, "relu"), layers.Dense(64, "relu"), layers.Dense(64)]
+    return keras.Sequential([keras.Input((64,)), *encoder, *decoder])
+
+
+def residual(blocks, width=16, normalized=True):
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(width, 3, padding="same")(inputs)
+    for number in range(blocks):
+        y = x
+        for stride in (1 + (number == blocks // 2), 1):
+            y = layers.BatchNormalization()(y) if normalized else y
+            filters = width * (1 + (number >= blocks // 2))
+            y = layers.Conv2D(filters, 3, stride, padding="same")(layers.ReLU()(y))
+        if y.shape != x.shape:
+            x = layers.Conv2D(y.shape[-1], 1, 2)(x)
+        x = x + y
+    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(layers.ReLU()(x))))
+
+
+def u_net(width=16):
+    def twice(x, width):
+        for _ in range(2):
+            x = layers.Conv2D(width, 3, padding="same", activation="silu")(x)
+        return x
+
+    inputs = keras.Input((8, 8, 2))
+    above = twice(inputs, width)
+    below = twice(layers.AveragePooling2D()(above), 2 * width)
+    lowest = twice(layers.AveragePooling2D()(below), 2 * width)
+    below = twice(layers.Concatenate()([layers.UpSampling2D()(lowest), below]), 2 * width)
+    above = twice(layers.Concatenate()([layers.UpSampling2D()(below), above]), width)
+    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same")(above))
+
+
+def recurrent(cell, **arguments):
+    return keras.Sequential([keras.Input((8, 8)), cell(48, **arguments), layers.Dense(10)])
+
+
+class Positions(layers.Layer):
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], initializer="random_uniform")
+
+    def call(self, x):
+        return x + self.table
+
+
+def transformer(kind, blocks=4, width=32):
+    is_causal = kind == "causal"
+    inputs = keras.Input((12,), dtype="int32") if is_causal else keras.Input((8, 8))
+    x = layers.Embedding(12, width)(inputs) if is_causal else layers.Dense(width)(inputs)
+    x = Positions()(x)
+
+    def attention(x):
+        return layers.MultiHeadAttention(2, width // 2)(x, x, use_causal_mask=is_causal)
+
+    for _ in range(blocks):
+        feed_forward = keras.Sequential([layers.Dense(2 * width, "gelu"), layers.Dense(width)])
+        for branch in (attention, feed_forward):
+            if kind == "post-norm":
+                x = layers.LayerNormalization()(x + branch(x))
+            else:
+                x = x + branch(layers.LayerNormalization()(x))
+    x = layers.LayerNormalization()(x)
+    if not is_causal:
+        x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, layers.Dense(12 if is_causal else 10)(x))
+
+
+def mixer(blocks=4, width=32):
+    inputs = keras.Input((8, 8))
+    x = layers.Dense(width)(inputs)
+    for _ in range(blocks):
+        y = layers.Permute((2, 1))(layers.LayerNormalization()(x))
+        y = layers.Dense(8)(layers.Dense(16, "gelu")(y))
+        x = x + layers.Permute((2, 1))(y)
+        y = layers.Dense(2 * width, "gelu")(layers.LayerNormalization()(x))
+        x = x + layers.Dense(width)(y)
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+    return keras.Model(inputs, layers.Dense(10)(x))
+
+
+def gated(blocks, width=64):
+    inputs = x = keras.Input((64,))
+    for _ in range(blocks):
+        x = layers.Multiply()([layers.Dense(width)(x), layers.Dense(width, "silu")(x)])
+    return keras.Model(inputs, layers.Dense(10)(x))
+
+
+def recommender(width=16):
+    inputs = keras.Input((2,), dtype="int32")
+    embedded = [layers.Embedding(50, width)(inputs[:, place]) for place in range(2)]
+    x = layers.Concatenate()(embedded)
+    for _ in range(3):
+        x = layers.Dense(32, "relu")(x)
+    return keras.Model(inputs, layers.Dense(1)(x))
+
+
+# Functions that return the model and (x, y) to train on and to test on.
 NETWORKS = {
-    "relu 4": lambda: dense("relu", 4, 128),
-    "relu 6": lambda: dense("relu", 6, 128),
-    "relu 6, narrow": lambda: dense("relu", 6, 32),
-    "silu 5, wide": lambda: dense("silu", 5, 256),
-    "gelu 8": lambda: dense("gelu", 8, 128),
-    "softplus 10": lambda: dense("softplus", 10, 128),
-    "relu 12": lambda: dense("relu", 12, 128),
-    "relu 12, BatchNormalization": lambda: dense("relu", 12, 64, normalized=True),
-    "silu 20": lambda: dense("silu", 20, 64),
-    "relu 30, BatchNormalization": lambda: dense("relu", 30, 64, normalized=True),
-    "convolutions 4": lambda: convolutions("relu", 4, 16),
-    "convolutions 8": lambda: convolutions("relu", 8, 16),
-    "convolutions 12": lambda: convolutions("relu", 12, 16),
-    "convolutions 20": lambda: convolutions("relu", 20, 16),
-    "convolutions 8, BatchNormalization": lambda: convolutions("relu", 8, 16, True),
-    "convolutions 12, BatchNormalization": lambda: convolutions("relu", 12, 16, True),
-    "convolutions 20, BatchNormalization": lambda: convolutions("relu", 20, 16, True),
-    "convolutions 12, silu": lambda: convolutions("silu", 12, 16),
+    "relu 4": (lambda: dense("relu", 4, 128), lambda: digits(64)),
+    "relu 6": (lambda: dense("relu", 6, 128), lambda: digits(64)),
+    "relu 6, narrow": (lambda: dense("relu", 6, 32), lambda: digits(64)),
+    "silu 5, wide": (lambda: dense("silu", 5, 256), lambda: digits(64)),
+    "gelu 8": (lambda: dense("gelu", 8, 128), lambda: digits(64)),
+    "softplus 10": (lambda: dense("softplus", 10, 128), lambda: digits(64)),
+    "relu 12": (lambda: dense("relu", 12, 128), lambda: digits(64)),
+    "relu 12, BatchNormalization": (lambda: dense("relu", 12, 64, True), lambda: digits(64)),
+    "silu 20": (lambda: dense("silu", 20, 64), lambda: digits(64)),
+    "relu 30, BatchNormalization": (lambda: dense("relu", 30, 64, True), lambda: digits(64)),
+    "tanh 6": (lambda: dense("tanh", 6, 64), lambda: digits(64)),
+    "table, relu 4": (lambda: dense("relu", 4, 64, inputs=10, outputs=1), columns),
+    "table, relu 8": (lambda: dense("relu", 8, 64, inputs=10, outputs=1), columns),
+    "autoencoder": (autoencoder, same),
+    "autoencoder, gelu": (lambda: autoencoder("gelu"), same),
+    "variational autoencoder": (variational, same),
+    "recommender": (recommender, ratings),
+    "gated 3": (lambda: gated(3), lambda: digits(64)),
+    "gated 12": (lambda: gated(12), lambda: digits(64)),
+    "SimpleRNN": (lambda: recurrent(layers.SimpleRNN), lambda: digits(8, 8)),
+    "LSTM": (lambda: recurrent(layers.LSTM), lambda: digits(8, 8)),
+    "GRU": (lambda: recurrent(layers.GRU), lambda: digits(8, 8)),
+    "MLP-Mixer": (mixer, lambda: digits(8, 8)),
+    "transformer, pre-norm": (lambda: transformer("pre-norm"), lambda: digits(8, 8)),
+    "transformer, post-norm": (lambda: transformer("post-norm"), lambda: digits(8, 8)),
+    "transformer, causal": (lambda: transformer("causal"), delayed),
+    "convolutions and pooling": (pooled, lambda: digits(8, 8, 1)),
+    "convolutions 8": (lambda: convolutions("relu", 8, 16), lambda: digits(8, 8, 1)),
+    "convolutions 12": (lambda: convolutions("relu", 12, 16), lambda: digits(8, 8, 1)),
+    "convolutions 20": (lambda: convolutions("relu", 20, 16), lambda: digits(8, 8, 1)),
+    "convolutions 8, BatchNormalization": (
+        lambda: convolutions("relu", 8, 16, True),
+        lambda: digits(8, 8, 1),
+    ),
+    "convolutions 20, BatchNormalization": (
+        lambda: convolutions("relu", 20, 16, True),
+        lambda: digits(8, 8, 1),
+    ),
+    "ResNet": (lambda: residual(4), lambda: digits(8, 8, 1)),
+    "ResNet, no normalization": (lambda: residual(4, normalized=False), lambda: digits(8, 8, 1)),
+    "U-Net, denoising": (u_net, noisy),
 }
 
 
-def study(model, starts, seeds, epochs):
+def study(model, data, starts, seeds, epochs):
     """Returns for each start, rate and seed the loss of the first epoch and the score."""
-    x, y, x_test, y_test = digits(model.input_shape[1:])
-    model.compile(
-        keras.optimizers.Adam(RATES[0]),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )
+    x, y, x_test, y_test = data
+    is_classes = np.issubdtype(y.dtype, np.integer)
+    crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.Adam(RATES[0])
+    loss = crossentropy if is_classes else "mean_squared_error"
+    model.compile(optimizer, loss, jit_compile=False)
     found = []
     for start in starts:
         scheme = keras.initializers.RandomNormal(stddev=0.02) if start == ".02" else start
@@ -98,12 +290,15 @@ def study(model, starts, seeds, epochs):
             for seed in range(seeds):
                 keras.utils.set_random_seed(seed)
                 keras_winit.initialize(model, scheme, seed=seed, optimizer=True)
-                model.optimizer.learning_rate = rate
+                optimizer.learning_rate = rate
                 history = model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
                 predicted = ops.convert_to_numpy(model(x_test, training=False))
-                score = (predicted.argmax(-1) == y_test).mean()
+                if is_classes:
+                    score = (predicted.argmax(-1) == y_test).mean()
+                else:
+                    score = 1 - np.mean((predicted - y_test) ** 2) / y_test.var()
                 found.append((history.history["loss"][0], score))
-    return np.array(found).reshape(len(starts), len(RATES), seeds, 2)
+    return np.nan_to_num(found, nan=np.inf, neginf=-1).reshape(len(starts), len(RATES), seeds, 2)
 
 
 def main():
@@ -116,7 +311,8 @@ def main():
     print(f"{'network':36} {'start':10} {'rate':>6} {'loss of epoch 1':>15} {'score':>14}")
     for name in arguments.networks:
         begun = time.perf_counter()
-        found = study(NETWORKS[name](), arguments.starts, arguments.seeds, arguments.epochs)
+        model, data = (make() for make in NETWORKS[name])
+        found = study(model, data, arguments.starts, arguments.seeds, arguments.epochs)
         for start, by_rate in zip(arguments.starts, found, strict=True):
             best = by_rate[..., 1].mean(1).argmax()
             losses, scores = by_rate[best].T
