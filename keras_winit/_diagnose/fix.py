@@ -23,12 +23,14 @@ def apply(changes, model, batch, signal, actions, seed):
     verbs = {action.verb for action in actions}
     drawn = [action for action in actions if action.verb in (Verb.INITIALIZE, Verb.UNBIAS)]
     if drawn:
+        only = None
+        if Verb.UNBIAS not in verbs and all(action.only for action in drawn):
+            only = list(dict.fromkeys(path for action in drawn for path in action.only))
         # What was found wrong is the author's, where the author gave something special.
-        plan, only = make_plan(model, "suggested", keep="none"), None
+        plan = make_plan(model, "suggested", keep="none", only=only)
         if Verb.UNBIAS in verbs:
             _unbias(plan, signal)
-        elif all(action.only for action in drawn):
-            only = list(dict.fromkeys(path for action in drawn for path in action.only))
+        elif only:
             for choice in choices_of(plan):
                 if choice.weight.path in only and choice.instead_of is not None:
                     plan[choice.weight.path] = choice.instead_of

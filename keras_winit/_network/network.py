@@ -24,10 +24,12 @@ class Network:
         model: Built Keras model or layer.
         anew: Whether it is to start anew: its weights then count with what their layers start them
             with. Defaults to `False`: all count with the values they have.
+        only: What alone is to start anew, as `select` takes it. Defaults to `None`, for all.
 
     Attributes:
         model: The model.
         weights: A `Weight` for every variable, each once, in the order of the model.
+        starting: The weights that are to start anew and can: frozen ones stay.
         problem: Why the graph of the model could not be read in full, or `None`.
         depth: Largest number of layers with a kernel on a path.
         num_branches: Number of residual branches.
@@ -37,11 +39,15 @@ class Network:
         TypeError: If `model` is no Keras model or layer.
     """
 
-    def __init__(self, model: keras.Layer, *, anew: bool = False) -> None:
+    def __init__(
+        self, model: keras.Layer, *, anew: bool = False, only: Names | None = None
+    ) -> None:
         if not isinstance(model, keras.Layer):
             raise TypeError(f"`model` should be a Keras model. Received: model={model!r}.")
         self.model: keras.Layer = model
         self.weights: list[Weight] = weights_of(model)
+        asked = self.weights if only is None else self.select(only, argument="only")
+        self.starting: set[Weight] = {w for w in asked if not w.skip and not w.is_frozen}
         self._graph = Graph(model, anew=self.weights if anew else ())
         self._around = {}
         self.problem: str | None = self._graph.problem

@@ -24,7 +24,7 @@ class Pairing:
     gain: float = 1.0
 
 
-def pairings(network, left=()):
+def pairings(network, left=frozenset()):
     """Returns the `Pairing` of every kernel of a `Network` that can make pairs or take them.
 
     A kernel can make them if f(z) - f(-z) is linear in z for the activation f that follows, its
@@ -33,12 +33,12 @@ def pairings(network, left=()):
 
     Args:
         network: The `Network`.
-        left: `Weight`s that get something else.
+        left: Set of `Weight`s that get something else.
     """
     kernels = {
         weight.layer: weight
         for weight in network.kernels
-        if weight not in left and _is_one_matrix(weight)
+        if weight in network.starting - left and _is_one_matrix(weight)
     }
     makers = {layer for layer, weight in kernels.items() if _can_make(weight, network)}
     while True:

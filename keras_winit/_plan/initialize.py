@@ -147,8 +147,8 @@ def initialize(
             - `"mimetic"`: attention as that of trained vision transformers, for small data sets;
               the rest as suggested;
             - `"mirrored"`, or a `keras_winit.initializers.Mirrored`: pairs of units that see z
-              and -z wherever f(z) - f(-z) is linear and the graph tells where they go, so that
-              the network starts as a linear map; the rest as suggested;
+              and -z wherever f(z) - f(-z) is linear and the graph tells where they go, at any
+              depth; the rest as suggested;
             - any initializer, by name, class or instance, for all kernels; `"looks_linear"` for
               those that a rectifier follows, as first, last or between by what their inputs are,
               and for the others as suggested.
@@ -217,7 +217,7 @@ def initialize_within(
         seed = random.randint(1, 10**9)
     seed = _checks.integer("seed", seed)
     _checks.flag("frozen", frozen)
-    plan = make_plan(model, scheme, keep)
+    plan = make_plan(model, scheme, keep, only)
     choices = choices_of(plan)
     chosen = {choice.weight.path for choice in choices}
     if only is not None:

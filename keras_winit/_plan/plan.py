@@ -260,11 +260,16 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     return make_plan(model, "suggested", keep)
 
 
-def make_plan(model: keras.Layer, scheme: Plan | Scheme, keep: Keep | None = None) -> Plan:
-    """Returns the `Plan` of a scheme: a plan, a name, or any initializer."""
+def make_plan(
+    model: keras.Layer,
+    scheme: Plan | Scheme,
+    keep: Keep | None = None,
+    only: Names | None = None,
+) -> Plan:
+    """Returns the `Plan` of a scheme: a plan, a name, or any initializer; all else may stay."""
     if keep is not None:
         _checks.option("keep", keep, KEEP)
-    network = Network(model, anew=True)
+    network = Network(model, anew=True, only=only)
     network.check_built()
     if isinstance(scheme, Plan):
         planned = [id(choice.weight.variable) for choice in choices_of(scheme)]

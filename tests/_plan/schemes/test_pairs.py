@@ -365,3 +365,31 @@ def test_what_is_kept_is_no_part_of_a_pair():
 
     assert given() == ["Mirrored"] * 4
     assert given(keep="special") == ["Mirrored", "Mirrored", "TruncatedNormal", "GlorotUniform"]
+
+
+def test_what_stays_is_no_part_of_a_pair():
+    """Frozen layers, and what `only` leaves, have units that are no pairs."""
+    model = mlp(9, 12, 7, 9, 12, 7)
+
+    def given(**arguments):
+        rows = keras_winit.initialize(model, seed=1, **arguments).rows
+        return [row.initializer for row in rows if row.fan_in is not None and not row.skipped]
+
+    gelu = f"VarianceScaling(scale={keras_winit.gain('gelu') ** 2:.4g})"
+    pairs = ["Mirrored(first=True)", *["Mirrored()"] * 5, "Mirrored(last=True)"]
+    assert given() == pairs
+    assert given(only=[model.layers[-1].name]) == ["GlorotUniform()"]
+    names = [layer.name for layer in model.layers[3:5]]
+    end = f"Mirrored(gain={keras_winit.gain('gelu'):.4g}, last=True)"  # before gelu, as it is
+    assert given(only=names) == ["Mirrored(first=True)", end]
+    model.layers[1].trainable = False
+    assert given() == [gelu, "Mirrored(first=True)", *pairs[3:]]
+
+
+def test_biases_that_do_not_start_at_zero_make_no_pairs():
+    hidden = [layers.Dense(8, "relu", bias_initializer="ones", name="biased")]
+    hidden += [layers.Dense(8, "relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(3)])
+    result = keras_winit.initialize(model, "mirrored", seed=1)
+    kernels = [row.initializer for row in result.rows if row.fan_in is not None]
+    assert kernels == ["HeNormal()", "Mirrored(first=True)", "Mirrored()", "Mirrored(last=True)"]
