@@ -28,8 +28,8 @@ def pairings(network, left=frozenset()):
     """Returns the `Pairing` of every kernel of a `Network` that can make pairs or take them.
 
     A kernel can make them if f(z) - f(-z) is linear in z for the activation f that follows, its
-    bias starts at zero, and all that its units go to can take them. One can take them if all its inputs come, unit by unit,
-    from kernels that make them.
+    bias starts at zero, and all that its units go to can take them. One can take them if all its
+    inputs come, unit by unit, from kernels that make them.
 
     Args:
         network: The `Network`.
