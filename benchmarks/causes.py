@@ -96,7 +96,42 @@ def sines():
     yield "image, 3 layers of sin(30 z)", model, {"glorot output": glorot, **by("suggested")}, task
 
 
-CAUSES = {cause.__name__: cause for cause in (linear, sines)}
+class Positions(layers.Layer):
+    """Adds a table of positions."""
+
+    def build(self, shape):
+        self.table = layers.Embedding(*shape[1:])
+        self.table.build(shape[1])
+
+    def call(self, x):
+        return x + self.table(ops.arange(x.shape[1]))
+
+
+def positions():
+    """Positions much smaller than what they are added to are lost in it: tokens look alike."""
+
+    def transformer(blocks, normalization):
+        inputs = keras.Input((64,))
+        x = Positions()(layers.Dense(32)(layers.Reshape((8, 8))(inputs)))  # a row is a token
+        for _ in range(blocks):
+            y = normalization()(x)
+            x += layers.MultiHeadAttention(4, 8)(y, y)
+            x += layers.Dense(32)(layers.Dense(64, "gelu")(normalization()(x)))
+        x = layers.GlobalAveragePooling1D()(normalization()(x))
+        return keras.Model(inputs, layers.Dense(10)(x))
+
+    def small(model, seed):
+        keras_winit.initialize(model, seed=seed)
+        (table,) = (each for each in model.weights if each.name == "embeddings")
+        table.assign(keras.initializers.RandomUniform(seed=seed)(table.shape))
+
+    starts = {**by("keras"), "positions of 0.03": small, **by("suggested")}
+    task = Task(images(), 150, (3e-3, 1e-3))
+    yield "2 blocks, normalized", transformer(2, layers.LayerNormalization), starts, task
+    yield "10 blocks, not normalized", transformer(10, layers.Identity), starts, task
+
+
+CAUSES = {cause.__name__: cause for cause in (linear, sines, positions)}
 
 
 def study(model, starts, task, seeds):

@@ -31,6 +31,7 @@ from keras_winit._network.operations import (
     may_have_kernels,
     may_have_tables,
     multipliers,
+    only_adds,
     snake_case,
     unit_axis,
     unit_shape,

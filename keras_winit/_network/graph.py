@@ -10,6 +10,7 @@ import keras
 
 from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
+from keras_winit._network.positions import positions
 
 # What is tried where a model takes any size: steps of a sequence, pixels of a side.
 _SIZES = (32, 8, 4, 128, 1024)
@@ -193,6 +194,10 @@ class Graph:
     def _at_start(self, activation):
         return _network.at_start(activation) if self._anew else activation
 
+    def positions(self):
+        """Returns what tables are added to; see `positions.positions`."""
+        return positions(self.calls)
+
     def vocabularies(self):
         """Returns the number of tokens that each input is looked up among, by its place."""
         inputs = [number for number, call in enumerate(self.calls) if call.operation is None]
@@ -375,6 +380,9 @@ class _Reader:
             is_symbolic = any(
                 isinstance(each, keras.KerasTensor) for each in keras.tree.flatten((args, kwargs))
             )
+            if not is_symbolic and args and _network.vocabulary(layer):  # as of numbers of places
+                places = keras.ops.convert_to_tensor(args[0])
+                return of_keras(layer, keras.Input(batch_shape=places.shape, dtype=places.dtype))
             if is_symbolic and (isinstance(layer, keras.Model) or _network.is_composite(layer)):
                 try:
                     return _run(layer, args, kwargs)
@@ -451,8 +459,8 @@ class _Reader:
     def _read_call(self, call, produced):
         """Returns the numbers of the calls, one or those inside of it, that give the outputs."""
         inputs = [produced[id(tensor)] for tensor in call.inputs]
-        if not inputs:
-            return [self._append(None, [])]
+        if not inputs:  # of Keras's own layer for inputs, a constant here
+            return [self._append(call.operation, [])]
         operation = _network.distributed(call.operation)
         if isinstance(operation, keras.Model) and has_graph(operation):
             known = dict(zip(map(id, operation.inputs), inputs, strict=True))
@@ -466,10 +474,32 @@ class _Reader:
             except Exception as error:
                 del self.calls[before:]
                 self._leave(operation, error)
+        if _network.only_adds(operation):
+            with contextlib.suppress(Exception):
+                return self._read_addition(operation, call, produced)
         arguments = keras.tree.flatten((call.args, call.kwargs))
         variables = [each for each in arguments if isinstance(each, keras.Variable)]
         number = self._append(operation, inputs, variables)
         return [number] * len(call.outputs)
+
+    def _read_addition(self, layer, call, produced):
+        """Returns the number of the call that adds the weights of a layer, or gives them."""
+
+        def sized(each):
+            sizes = (size or _BATCH_SIZE for size in each.shape)
+            return keras.KerasTensor(tuple(sizes), each.dtype)
+
+        args, kwargs = keras.tree.map_structure(
+            lambda each: sized(each) if isinstance(each, keras.KerasTensor) else each,
+            (call.args, call.kwargs),
+        )
+        if not isinstance(_run(layer, args, kwargs), keras.KerasTensor):
+            return [self._append(layer, [], list(layer.weights))]
+        output = _run(layer, call.args, call.kwargs)
+        inner = _keras_private.call_that_gave(output)
+        if _network.is_addition(inner.operation) and {*map(id, inner.inputs)} <= produced.keys():
+            return self._read([output], dict(produced))
+        raise ValueError("it does more than add weights")
 
 
 def _run(layer, args, kwargs):

@@ -118,6 +118,17 @@ class Network:
         return next((weight for weight in of_layer if weight.role == "bias"), None)
 
     @functools.cached_property
+    def positions(self) -> dict[Weight, list[keras.Layer]]:
+        """The tables that are added to a signal, with the layers with kernels it comes from."""
+        found = self._graph.positions()
+        return {
+            weight: found[of]
+            for weight in self.weights
+            for of in (id(weight.variable), id(weight.layer))
+            if of in found and weight.role in ("embedding", "other")
+        }
+
+    @functools.cached_property
     def vocabularies(self) -> dict[int, int]:
         """The number of tokens that each input is looked up among, by its place."""
         return self._graph.vocabularies()

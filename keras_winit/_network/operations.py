@@ -171,6 +171,21 @@ def multipliers(operation, variables):
     return [variable for variable in variables if variable.name not in ("bias", "beta")]
 
 
+def is_table(variable):
+    """Whether a variable is one of vectors, and no vector itself."""
+    return sum(int(size) != 1 for size in variable.shape) > 1
+
+
+def only_adds(operation):
+    """Whether a layer may do no more than add its weights, or give them: its code tells."""
+    return (
+        isinstance(operation, keras.Layer)
+        and kernels_of(operation) is None
+        and any(map(is_table, operation.weights))
+        and len(list(itertools.islice(walk(operation), 2))) == 1
+    )
+
+
 def is_zero(variable):
     """Whether all values of a variable are zero."""
     return not keras.ops.convert_to_numpy(variable).any()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from keras_winit._activations.criticality import critical_point, point_of_small_signal
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
+from keras_winit.initializers._for_weight import standard_deviation
 
 
 class Case:
@@ -66,6 +67,23 @@ class Case:
         return 1 / self.before.moments.slope_second_moment
 
     @functools.cached_property
+    def size_of_sum(self):
+        """The standard deviation of what a table is added to; 0 for what is none, or not known.
+
+        What kernels give has size 1; embeddings that of their values.
+        """
+        layers = self.network.positions.get(self.weight, ())
+        weights = [self.network.layers[layer][0] for layer in layers]
+        sizes = [_size(each) if each.role == "embedding" else 1.0 for each in weights]
+        return 0.0 if None in sizes else max(sizes, default=0.0)
+
+    @property
+    def is_small_table(self):
+        """Whether it is a table of positions that is lost in what it is added to."""
+        size = _size(self.weight) if self.size_of_sum and self.weight.skip is None else None
+        return size is not None and size < self.size_of_sum / 2
+
+    @functools.cached_property
     def small_signal(self):
         """The `CriticalPoint` of a small signal, which odd activations have, or `None`."""
         return point_of_small_signal(self.activation)
@@ -99,6 +117,10 @@ class Case:
         """The same for a convolution: as it widens, units keep their size and not the whole."""
         _, inputs, outputs, _ = self.weight.sizes
         return self.gain * math.sqrt(max(1, outputs / inputs))
+
+
+def _size(weight):
+    return standard_deviation(weight, weight.own_initializer())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +183,7 @@ def decide(lines, network, pairings=types.MappingProxyType({})):
     """
     chosen = {}
     for weight in network.weights:
-        if weight.kernel is not None:
+        if weight.kernel is not None or weight in network.positions:
             case = Case(weight, network, pairings.get(weight))
             line = line_for(lines, case)
             choices = line.choices(case) if line else ()

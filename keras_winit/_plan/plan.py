@@ -185,7 +185,8 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     network is; where it is normalized, and where branches are added to shortcuts. The first
     line that fits decides:
 
-    - biases, normalization, embeddings: what their layer gives them
+    - biases, normalization, embeddings: what their layer gives them, but for tables of positions
+      of less than half the size of what they are added to, which get its size
     - recurrent kernels: `Orthogonal`, for each gate
     - gates, attention, softmax and other functions across units: `glorot_uniform`, but for the
       output of attention in a branch of the next line

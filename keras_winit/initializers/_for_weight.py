@@ -139,6 +139,16 @@ def variances(weight, initializer):
     )
 
 
+def standard_deviation(weight, initializer):
+    """Returns that of a table's values by an initializer as Keras draws it; `None` if not known."""
+    if isinstance(initializer, initializers.RandomUniform):
+        return (initializer.maxval - initializer.minval) / math.sqrt(12)
+    if isinstance(initializer, (initializers.RandomNormal, initializers.TruncatedNormal)):
+        return initializer.stddev
+    _, variance = variances(weight, initializer)
+    return None if variance is None else math.sqrt(variance)
+
+
 def _scaled(initializer, factor):
     """Returns an initializer of the same law, of `factor` times the variance."""
     scale = initializer.scale * factor

@@ -11,7 +11,7 @@ from keras_winit._plan.schemes.branches import IN_BRANCH
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
 from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggested_pairings
-from keras_winit._references import BROCK, GLOROT, PENNINGTON, SAXE, SIREN, XIAO
+from keras_winit._references import BROCK, GLOROT, PENNINGTON, SAXE, SIREN, VASWANI, XIAO
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Mirrored, Orthogonal, Siren
 
 initializers = keras.initializers
@@ -69,7 +69,21 @@ def _isometry(reference):
     )
 
 
+def _positions(name, role):
+    return Line(
+        name=f"{name}, of less than half the size of what they are added to",
+        role=role,
+        fits=lambda case: case.is_small_table,
+        gets="`RandomNormal` of its standard deviation, *size_of_sum*",
+        initializer=lambda case: initializers.RandomNormal(stddev=case.size_of_sum),
+        reason="positions, lost in what they are added to unless of its size, {size_of_sum:.3g}",
+        reference=VASWANI,
+    )
+
+
 LINES = (
+    _positions("embeddings of positions", "embedding"),
+    _positions("weights that are added as tables", "other"),
     Line(
         name="recurrent kernels",
         role="recurrent",

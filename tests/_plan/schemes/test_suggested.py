@@ -149,6 +149,40 @@ def given_to(weight, model, scheme="suggested"):
     return found
 
 
+class Positions(layers.Layer):
+    """Adds a table of positions, an embedding or a weight."""
+
+    def __init__(self, embedding=None, initializer=None, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding, self.initializer = embedding, initializer
+
+    def build(self, shape):
+        if self.embedding is None:
+            self.table = self.add_weight(
+                shape=shape[1:], initializer=self.initializer, name="table"
+            )
+        else:
+            self.embedding.build(shape[1])
+
+    def call(self, x):
+        table = self.table if self.embedding is None else self.embedding(ops.arange(x.shape[1]))
+        return x + table
+
+
+def with_positions(own="uniform", tokens=None):
+    """Returns a model of a signal, or of tokens, and embedded positions."""
+    inputs = keras.Input((5, 3)) if tokens is None else keras.Input((5,), dtype="int32")
+    signal = (
+        layers.Dense(6) if tokens is None else layers.Embedding(9, 6, embeddings_initializer=tokens)
+    )
+    positions = layers.Embedding(5, 6, embeddings_initializer=own, name="layer")
+    return keras.Model(inputs, layers.Dense(3)(Positions(positions)(signal(inputs))))
+
+
+def with_weight(own=None):
+    return network(layers.Dense(6), Positions(initializer=own, name="positions"), shape=(5, 4))
+
+
 # The decision list of `suggest`: a network for every line, and one that just misses it.
 
 KERNEL = "layer/kernel"
@@ -182,6 +216,38 @@ DECISIONS = {
         lambda: network(layers.Embedding(9, 4, name="layer"), layers.Flatten(), shape=(2,)),
         "layer/embeddings",
         "RandomUniform()",
+    ),
+    # Tables of positions have the size of what they are added to.
+    "positions": (with_positions, "layer/embeddings", "RandomNormal(stddev=1)"),
+    "positions of .02": (
+        lambda: with_positions(keras.initializers.RandomNormal(stddev=0.02)),
+        "layer/embeddings",
+        "RandomNormal(stddev=0.02)",
+    ),
+    "positions and tokens": (
+        lambda: with_positions(tokens="uniform"),
+        "layer/embeddings",
+        "RandomUniform()",
+    ),
+    "positions and larger tokens": (
+        lambda: with_positions(tokens=keras.initializers.RandomNormal(stddev=0.5)),
+        "layer/embeddings",
+        "RandomNormal(stddev=0.5)",
+    ),
+    "weight of positions": (
+        lambda: with_weight("random_normal"),
+        "positions/table",
+        "RandomNormal(stddev=1)",
+    ),
+    "weight of positions, Glorot": (
+        with_weight,
+        "positions/table",
+        "RandomNormal(stddev=1)",  # of 0.43
+    ),
+    "weight of positions, zero": (
+        lambda: with_weight("zeros"),
+        "positions/table",
+        "Zeros()",
     ),
     # Recurrent kernels are orthogonal.
     "recurrent": (
@@ -486,6 +552,7 @@ def test_suggest_decides_by_its_list(case):
 
 # One of them for each line.
 REACHED = (
+    *("positions", "weight of positions"),
     *("recurrent", "query in a branch", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "output of sin(30 z)"),
