@@ -14,8 +14,7 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from never_worse import images
 
 import keras_winit
 
@@ -29,16 +28,16 @@ def crossentropy(logits, y):
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], -1).mean()
 
 
+def error(outputs, y):
+    return ((outputs - y) ** 2).mean()
+
+
+def decibels(outputs, y):
+    return -10 * jnp.log10(error(outputs, y))
+
+
 def accuracy(logits, y):
     return 100 * (logits.argmax(-1) == y).mean()
-
-
-def images():
-    """Returns (x, y) to train on and to test on."""
-    x, y = load_digits(return_X_y=True)
-    x = ((x - x.mean()) / x.std()).astype("float32")
-    x, x_test, y, y_test = train_test_split(x, y, test_size=0.25, random_state=0, stratify=y)
-    return (x, y), (x_test, y_test)
 
 
 class Task(NamedTuple):
@@ -55,8 +54,8 @@ class Task(NamedTuple):
 def by(*schemes):
     """Returns starts that schemes give."""
     return {
-        scheme: lambda model, seed, scheme=scheme: keras_winit.initialize(model, scheme, seed=seed)
-        for scheme in schemes
+        each: lambda m, seed, each=each: keras_winit.initialize(m, each, seed=seed)
+        for each in schemes
     }
 
 
@@ -72,23 +71,17 @@ def linear():
 def sines():
     """An output of sines needs their weights too: else it starts 30 times too large."""
     rng = np.random.default_rng(0)
-    axis = np.linspace(-1, 1, 32)
-    places = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype("float32")
+    places = (
+        np.stack(np.meshgrid(*[np.linspace(-1, 1, 32)] * 2), -1).reshape(-1, 2).astype("float32")
+    )
     waves, phases = rng.uniform(-25, 25, (2, 20)), rng.uniform(0, 6, 20)
     picture = np.sin(places @ waves + phases).mean(-1, keepdims=True)
     picture += 0.5 * (np.hypot(*places.T)[:, None] < 0.3)  # with an edge
     data = places, picture.astype("float32")
 
-    def error(outputs, y):
-        return ((outputs - y) ** 2).mean()
-
-    def decibels(outputs, y):
-        return -10 * jnp.log10(error(outputs, y))
-
     def glorot(model, seed):
         keras_winit.initialize(model, seed=seed)
-        output = model.layers[-1].kernel
-        output.assign(keras.initializers.GlorotUniform(seed)(output.shape))
+        model.layers[-1].kernel.assign(keras.initializers.GlorotUniform(seed)((48, 1)))
 
     hidden = [layers.Dense(48, lambda z: ops.sin(30.0 * z)) for _ in range(3)]
     model = keras.Sequential([keras.Input((2,)), *hidden, layers.Dense(1)])
@@ -131,7 +124,18 @@ def positions():
     yield "10 blocks, not normalized", transformer(10, layers.Identity), starts, task
 
 
-CAUSES = {cause.__name__: cause for cause in (linear, sines, positions)}
+def gates():
+    """A product shrinks by the gate's second moment, and gates that see their own work explode."""
+    for activation, depth in (("sigmoid", 3), ("silu", 3), ("sigmoid", 20), ("silu", 20)):
+        x = inputs = keras.Input((64,))
+        for _ in range(depth):
+            x = layers.Dense(64)(x) * layers.Dense(64, activation)(x)
+        model = keras.Model(inputs, layers.Dense(10)(x))
+        starts = by("keras", "he_normal", "suggested")
+        yield f"{depth} gated layers, {activation}", model, starts, Task(images(), 150)
+
+
+CAUSES = {cause.__name__: cause for cause in (linear, sines, positions, gates)}
 
 
 def study(model, starts, task, seeds):
@@ -185,8 +189,7 @@ def main():
     parser.add_argument("causes", nargs="*", default=list(CAUSES), help=", ".join(CAUSES))
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    head = f"{'network':34} {'start':22} {'rate':>6} {'score':>12} {'first':>6} {'last':>6}"
-    print(head)
+    print(f"{'network':34} {'start':22} {'rate':>6} {'score':>12} {'first':>6} {'last':>6}")
     for cause in arguments.causes:
         for network, model, starts, task in CAUSES[cause]():
             found = study(model, starts.values(), task, arguments.seeds)

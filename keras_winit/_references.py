@@ -32,6 +32,7 @@ AUTOTRAINER = Reference(
 )
 BALDUZZI = _arxiv("Balduzzi et al., 2017", "1702.08591")
 BROCK = _arxiv("Brock et al., 2021", "2101.08692")
+DAUPHIN = _arxiv("Dauphin et al., 2017", "1612.08083")
 DEEP_CHECKER = _arxiv("Ben Braiek and Khomh, 2022, TheDeepChecker", "2204.00694")
 DEEP_LEARNING = Reference(
     "Goodfellow et al., 2016, Deep Learning", "https://www.deeplearningbook.org"

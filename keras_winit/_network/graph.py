@@ -10,6 +10,7 @@ import keras
 
 from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
+from keras_winit._network.gates import gates
 from keras_winit._network.positions import positions
 
 # What is tried where a model takes any size: steps of a sequence, pixels of a side.
@@ -197,6 +198,10 @@ class Graph:
     def positions(self):
         """Returns what tables are added to; see `positions.positions`."""
         return positions(self.calls)
+
+    def gates(self):
+        """Returns the layer of the gate for that of each value; see `gates.gates`."""
+        return gates(self.calls, lambda layer: self.surroundings(layer).activation)
 
     def vocabularies(self):
         """Returns the number of tokens that each input is looked up among, by its place."""

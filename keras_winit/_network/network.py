@@ -129,6 +129,11 @@ class Network:
         }
 
     @functools.cached_property
+    def gates(self) -> dict[keras.Layer, keras.Layer]:
+        """The layers whose outputs are multiplied by an activated gate, each with that layer."""
+        return self._graph.gates()
+
+    @functools.cached_property
     def vocabularies(self) -> dict[int, int]:
         """The number of tokens that each input is looked up among, by its place."""
         return self._graph.vocabularies()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras_winit._activations.criticality import critical_point, point_of_small_signal
+from keras_winit._activations.gating import gate
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
 from keras_winit.initializers._for_weight import standard_deviation
@@ -82,6 +83,30 @@ class Case:
         """Whether it is a table of positions that is lost in what it is added to."""
         size = _size(self.weight) if self.size_of_sum and self.weight.skip is None else None
         return size is not None and size < self.size_of_sum / 2
+
+    @functools.cached_property
+    def gate(self):
+        """The `Gate` of a gated product that the kernel gives a part of, or `None`.
+
+        Where it needs a bias, and has none, none is known either.
+        """
+        gates = self.network.gates
+        layer = self.weight.layer if self.is_gate else gates.get(self.weight.layer)
+        activation = None if layer is None else self.network.around(layer).activation
+        if activation is None or not (activation.is_rectifier or activation.is_mostly_mean):
+            return None
+        found = gate(activation, self.network.depth)
+        return None if found.bias and self.network.bias(layer) is None else found
+
+    @property
+    def is_gate(self):
+        """Whether it gives the gate of a product."""
+        return self.weight.layer in self.network.gates.values()
+
+    @property
+    def value_gain(self):
+        """What an orthogonal map is multiplied by to make up for the gate."""
+        return math.sqrt(self.gate.scale)
 
     @functools.cached_property
     def small_signal(self):

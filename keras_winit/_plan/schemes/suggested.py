@@ -11,7 +11,7 @@ from keras_winit._plan.schemes.branches import IN_BRANCH
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
 from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggested_pairings
-from keras_winit._references import BROCK, GLOROT, PENNINGTON, SAXE, SIREN, VASWANI, XIAO
+from keras_winit._references import BROCK, DAUPHIN, GLOROT, PENNINGTON, SAXE, SIREN, VASWANI, XIAO
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Mirrored, Orthogonal, Siren
 
 initializers = keras.initializers
@@ -108,6 +108,35 @@ LINES = (
         "a residual branch without normalization",
         _is_scaled,
         *IN_BRANCH,
+    ),
+    *group(
+        "a value and its gate, sigmoid or relu and the like, multiplied",
+        lambda case: not case.in_branch or case.branch.normalized,
+        Line(
+            name="the value, in a plain network",
+            fits=lambda case: case.network.is_plain and not case.is_gate and case.gate is not None,
+            gets='`Orthogonal(mode="fan_in")`, times *value_gain*',
+            initializer=lambda case: Orthogonal(case.value_gain, mode="fan_in"),
+            reason="multiplied by a gate: {value_gain:.3g} makes up for its second moment",
+            reference=DAUPHIN,
+        ),
+        Line(
+            name="the gate, in a plain network",
+            fits=lambda case: case.network.is_plain and case.is_gate and case.gate is not None,
+            gets="a variance of *gate.variance* / fan_in, and a bias of 1 where it would be closed",
+            initializer=lambda case: scaled(case.gate.variance),
+            reason="a gate, which is open and nearly constant: {gate.variance:.3g} / fan_in",
+            reference=DAUPHIN,
+            bias=lambda case: initializers.Ones() if case.gate.bias else None,
+        ),
+        Line(
+            name="other gates of relu and the like",
+            fits=lambda case: case.is_gate and case.is_rectifier,
+            gets="`lecun_normal`",
+            initializer=lambda case: initializers.LecunNormal(),
+            reason="a gate, which is multiplied and not passed on: 1 / fan_in",
+            reference=DAUPHIN,
+        ),
     ),
     Line(
         name="an output that takes sin(30 z) and the like",

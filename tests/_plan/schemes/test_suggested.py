@@ -183,6 +183,17 @@ def with_weight(own=None):
     return network(layers.Dense(6), Positions(initializer=own, name="positions"), shape=(5, 4))
 
 
+def gated(activation, depth=4, normalization=layers.Identity, units=6, **arguments):
+    """Returns a model of values that are multiplied by gates."""
+    x = inputs = keras.Input((units,))
+    for number in range(1, depth):
+        x = normalization()(x)
+        value = layers.Dense(units, name=f"value{number}", **arguments)(x)
+        gate = layers.Dense(units, activation, name=f"gate{number}", **arguments)(x)
+        x = layers.Multiply()([value, gate])
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
 # The decision list of `suggest`: a network for every line, and one that just misses it.
 
 KERNEL = "layer/kernel"
@@ -416,6 +427,51 @@ DECISIONS = {
         KERNEL,
         "VarianceScaling(scale=2.313)",
     ),
+    # Products of values and gates: f(b)² / (2 depth f'(b)²), and what makes up for E f².
+    "sigmoid gate": (lambda: gated("sigmoid"), "gate2/kernel", "VarianceScaling(scale=0.5)"),
+    "sigmoid gate, bias": (lambda: gated("sigmoid"), "gate2/bias", "Zeros()"),
+    "value of sigmoid gate": (
+        lambda: gated("sigmoid"),
+        "value2/kernel",
+        "Orthogonal(gain=1.906, mode='fan_in')",
+    ),
+    "silu gate": (lambda: gated("silu"), "gate2/kernel", "VarianceScaling(scale=0.07763)"),
+    "silu gate of 20": (
+        lambda: gated("silu", 20),
+        "gate2/kernel",
+        "VarianceScaling(scale=0.01553)",
+    ),
+    "silu gate, bias": (lambda: gated("silu"), "gate2/bias", "Ones()"),
+    "value of silu gate": (
+        lambda: gated("silu"),
+        "value2/kernel",
+        "Orthogonal(gain=1.273, mode='fan_in')",
+    ),
+    "silu gate without bias": (
+        lambda: gated("silu", use_bias=False),
+        "gate2/kernel",
+        "LecunNormal()",
+    ),
+    "value of silu gate without bias": (
+        lambda: gated("silu", use_bias=False),
+        "value2/kernel",
+        "LecunNormal()",
+    ),
+    "normalized silu gate": (
+        lambda: gated("silu", normalization=layers.LayerNormalization),
+        "gate2/kernel",
+        "LecunNormal()",
+    ),
+    "normalized sigmoid gate": (
+        lambda: gated("sigmoid", normalization=layers.LayerNormalization),
+        "gate2/kernel",
+        "GlorotUniform()",
+    ),
+    "value of normalized silu gate": (
+        lambda: gated("silu", normalization=layers.LayerNormalization),
+        "value2/kernel",
+        "LecunNormal()",
+    ),
     # Deep linear networks.
     "5 linear": (lambda: deep(None, 5), KERNEL, "Orthogonal()"),
     "5 linear, first": (lambda: deep(None, 5), "first/kernel", "Orthogonal()"),
@@ -555,7 +611,8 @@ REACHED = (
     *("positions", "weight of positions"),
     *("recurrent", "query in a branch", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
-    *("first of two in a branch", "output of sin(30 z)"),
+    *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
+    *("normalized silu gate", "output of sin(30 z)"),
     *("6 relu, first", "6 relu", "6 relu, output", "output"),
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
     *("5 linear convolutions", "5 linear, wider", "5 linear"),
@@ -763,6 +820,22 @@ def test_40_linear_layers_keep_all_lengths():
     kernels = [ops.convert_to_numpy(layer.kernel) for layer in model.layers[:-1]]
     values = np.linalg.svd(np.linalg.multi_dot(kernels), compute_uv=False)
     np.testing.assert_allclose(values, math.sqrt(36 / 24), rtol=1e-4)  # and each unit its size
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "silu", "relu"])
+def test_20_gated_layers_keep_the_signal(activation, batch):
+    model = gated(activation, 21, units=WIDTH)
+    products = [layer.output for layer in model.layers if isinstance(layer, layers.Multiply)]
+    signals = keras.Model(model.inputs[0], [products[0], products[-1]])
+
+    def growth(scheme):
+        keras_winit.initialize(model, scheme, seed=1)
+        first, last = (np.mean(ops.convert_to_numpy(each) ** 2) for each in signals(batch))
+        return last / first
+
+    # Of 64 units with a variance of E v⁴ - 1 = 2 in each of 19 layers the sum has 0.77².
+    assert abs(math.log(growth("suggested")) + 19 / WIDTH) < 4 * 0.77 / 2
+    assert growth("keras") < 1e-6
 
 
 def test_60_relu_layers_keep_the_signal(batch):
