@@ -8,13 +8,15 @@ and there the mean training loss of the first and the last tenth of the steps. O
 """
 
 import argparse
+import functools
 from typing import NamedTuple
 
 import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
-from never_worse import images
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 import keras_winit
 
@@ -32,12 +34,12 @@ def error(outputs, y):
     return ((outputs - y) ** 2).mean()
 
 
-def decibels(outputs, y):
-    return -10 * jnp.log10(error(outputs, y))
-
-
-def accuracy(logits, y):
-    return 100 * (logits.argmax(-1) == y).mean()
+def images():
+    """Returns (x, y) to train on and to test on."""
+    x, y = load_digits(return_X_y=True)
+    x = ((x - x.mean()) / x.std()).astype("float32")
+    x, x_test, y, y_test = train_test_split(x, y, test_size=0.25, random_state=0, stratify=y)
+    return (x, y), (x_test, y_test)
 
 
 class Task(NamedTuple):
@@ -47,16 +49,15 @@ class Task(NamedTuple):
     steps: int = 210
     rates: tuple = (3e-3, 1e-3, 3e-4)
     loss: object = crossentropy
-    score: object = accuracy
+    score: object = lambda logits, y: 100 * (logits.argmax(-1) == y).mean()
     in_batches: bool = True
 
 
 def by(*schemes):
-    """Returns starts that schemes give."""
-    return {
-        each: lambda m, seed, each=each: keras_winit.initialize(m, each, seed=seed)
-        for each in schemes
-    }
+    def draw(scheme, model, seed):
+        keras_winit.initialize(model, scheme, seed=seed)
+
+    return {scheme: functools.partial(draw, scheme) for scheme in schemes}
 
 
 def linear():
@@ -71,9 +72,7 @@ def linear():
 def sines():
     """An output of sines needs their weights too: else it starts 30 times too large."""
     rng = np.random.default_rng(0)
-    places = (
-        np.stack(np.meshgrid(*[np.linspace(-1, 1, 32)] * 2), -1).reshape(-1, 2).astype("float32")
-    )
+    places = np.mgrid[-1:1:32j, -1:1:32j].reshape(2, -1).T.astype("float32")
     waves, phases = rng.uniform(-25, 25, (2, 20)), rng.uniform(0, 6, 20)
     picture = np.sin(places @ waves + phases).mean(-1, keepdims=True)
     picture += 0.5 * (np.hypot(*places.T)[:, None] < 0.3)  # with an edge
@@ -85,13 +84,12 @@ def sines():
 
     hidden = [layers.Dense(48, lambda z: ops.sin(30.0 * z)) for _ in range(3)]
     model = keras.Sequential([keras.Input((2,)), *hidden, layers.Dense(1)])
+    decibels = lambda *of: -10 * jnp.log10(error(*of))  # noqa: E731
     task = Task((data, data), 300, (1e-3, 3e-4), error, decibels, in_batches=False)
     yield "image, 3 layers of sin(30 z)", model, {"glorot output": glorot, **by("suggested")}, task
 
 
 class Positions(layers.Layer):
-    """Adds a table of positions."""
-
     def build(self, shape):
         self.table = layers.Embedding(*shape[1:])
         self.table.build(shape[1])
@@ -131,8 +129,8 @@ def gates():
         for _ in range(depth):
             x = layers.Dense(64)(x) * layers.Dense(64, activation)(x)
         model = keras.Model(inputs, layers.Dense(10)(x))
-        starts = by("keras", "he_normal", "suggested")
-        yield f"{depth} gated layers, {activation}", model, starts, Task(images(), 150)
+        name, starts = f"{depth} gated layers, {activation}", by("keras", "he_normal", "suggested")
+        yield name, model, starts, Task(images(), 150)
 
 
 CAUSES = {cause.__name__: cause for cause in (linear, sines, positions, gates)}
@@ -180,8 +178,7 @@ def study(model, starts, task, seeds):
     stacked = jax.tree.map(lambda *values: np.stack(values), *drawn)
     runs = jax.jit(lambda *runs: jax.lax.map(train, runs))
     losses, scores = map(np.array, runs(stacked, jnp.array(rates), jnp.stack(keys)))
-    shape = len(starts), seeds, len(task.rates)
-    return losses.reshape(*shape, -1), scores.reshape(shape)
+    return [each.reshape(len(starts), seeds, len(task.rates), -1) for each in (losses, scores)]
 
 
 def main():
@@ -194,11 +191,11 @@ def main():
         for network, model, starts, task in CAUSES[cause]():
             found = study(model, starts.values(), task, arguments.seeds)
             for start, losses, scores in zip(starts, *found, strict=True):
-                best = np.nan_to_num(scores, nan=-np.inf).mean(0).argmax()
+                best = np.nan_to_num(scores, nan=-np.inf).mean((0, 2)).argmax()
                 first, *_, last = np.array_split(losses[:, best].mean(0), 10)
                 score = f"{scores[:, best].mean():.1f} ±{scores[:, best].std():.1f}"
                 row = f"{network:34} {start:22} {task.rates[best]:6g} {score:>12}"
-                print(f"{row} {first.mean():6.2f} {last.mean():6.3f}", flush=True)
+                print(row, f"{first.mean():6.2f} {last.mean():6.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -195,6 +195,8 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     - relu, gelu, silu, softplus and the like in a network of more than 5 layers (12 where there are
       convolutions) without shortcuts: `Mirrored`, pairs of units with which it starts as a linear
       map, wherever the graph tells where they go
+    - a value times a gate of sigmoid or relu and the like, in a plain network: `Orthogonal` for the
+      value, times what makes up for the gate, which starts open and nearly constant
     - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
