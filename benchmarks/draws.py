@@ -2,10 +2,12 @@
 
 Every round draws once with each of the two, one after the other, so that whatever else the
 machine does falls on both. Prints the medians, and the ratio of the two with its quartiles.
-With `--memory` it instead prints what a draw adds to the memory of a process at its peak, as a
-multiple of the tensor, each in a process of its own.
+With `--initialize` it instead times `initialize` on whole models, beside the draws of their kernels
+by themselves. With `--memory` it instead prints what a draw adds to the memory of a process at its
+peak, as a multiple of the tensor, each in a process of its own.
 
     KERAS_BACKEND=tensorflow python benchmarks/draws.py
+    KERAS_BACKEND=tensorflow python benchmarks/draws.py --initialize
     KERAS_BACKEND=tensorflow python benchmarks/draws.py --memory
 """
 
@@ -24,6 +26,7 @@ import keras
 import numpy as np
 
 import keras_winit
+from keras_winit._random import distributions
 
 ours, theirs = keras_winit.initializers, keras.initializers
 
@@ -63,6 +66,42 @@ def seconds(draw, shape):
     return time.perf_counter() - start
 
 
+# The sizes of layers, one after the other.
+MODELS = {
+    "2 kernels of 64 million": [8192] * 3,
+    "30 kernels of 2 million": [1024, 2048] * 15 + [1024],
+}
+
+
+def print_initialize(rounds):
+    print(f"{'model':26}{'draws ms':>10}{'initialize ms':>15}  initialize / draws")
+    for name, sizes in MODELS.items():
+        hidden = [keras.layers.Dense(units, "relu") for units in sizes[1:]]
+        model = keras.Sequential([keras.Input(sizes[:1]), *hidden])
+
+        def draws(seed, shapes=tuple(layer.kernel.shape for layer in hidden)):
+            for number, shape in enumerate(shapes):
+                distributions.truncated_normal(shape, seed=f"{seed}/{number}", purpose="benchmark")
+
+        def initialize(seed, model=model):
+            keras_winit.initialize(model, seed=seed)
+
+        draws(0), initialize(0)
+        times = np.array(
+            [
+                (seconds(draws, number), seconds(initialize, number))
+                for number in range(1, rounds + 1)
+            ]
+        )
+        draws_ms, initialize_ms = 1000 * np.median(times, axis=0)
+        low, median, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
+        print(
+            f"{name:26}{draws_ms:10.0f}{initialize_ms:15.0f}"
+            f"  {median:.2f} ({low:.2f} to {high:.2f})",
+            flush=True,
+        )
+
+
 MEMORY = (
     ("ActivationScaling", ours.ActivationScaling, {"activation": "relu"}),
     ("keras HeNormal", theirs.HeNormal, {}),
@@ -100,6 +139,7 @@ def print_memory():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--initialize", action="store_true", help="time whole models")
     parser.add_argument("--memory", action="store_true", help="measure memory in place of time")
     arguments = parser.parse_args()
     packages = ["keras_winit", "keras", "numpy", keras.backend.backend()]
@@ -107,6 +147,9 @@ def main():
     print(f"{', '.join(versions)}; Python {platform.python_version()}, {os.cpu_count()} processors")
     if arguments.memory:
         print_memory()
+        return
+    if arguments.initialize:
+        print_initialize(arguments.rounds)
         return
     print(f"{'ours':18}{'other':18}{'shape':>12}{'ours ms':>10}{'other ms':>10}  other / ours")
     for our_name, our_draw, other_name, other_draw, shape in comparisons():

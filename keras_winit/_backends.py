@@ -1,5 +1,5 @@
 """What Keras has no words for: a backward pass that can be watched, compiled reductions,
-tensors made of large arrays or of shards.
+tensors made of large arrays or of shards, and arrays that are read where they are.
 
 The one module that imports the backends.
 """
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
+from keras_winit._large_arrays import aligned
 from keras_winit._turn import turn
 
 _LARGE = 1 << 20  # bytes, from which on a copy counts
-_ALIGNMENT = 64  # bytes, that TensorFlow and XLA ask of memory which they take over
 
 
 def compiled(function):
@@ -63,23 +63,37 @@ def tensor(values):
         devices = tf.config.list_logical_devices()
         if tf.executing_eagerly() and all(each.device_type == "CPU" for each in devices):
             # TensorFlow ends the process if the memory is not aligned.
-            return tf.experimental.dlpack.from_dlpack(_aligned(values).__dlpack__())
+            return tf.experimental.dlpack.from_dlpack(aligned(values).__dlpack__())
     return keras.ops.convert_to_tensor(values)
 
 
-def _aligned(values):
-    """Returns a contiguous array of the same values in memory that backends take over."""
-    if (
-        values.flags.c_contiguous
-        and values.flags.writeable
-        and values.ctypes.data % _ALIGNMENT == 0
-    ):
-        return values
-    memory = np.empty(values.nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    copy = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
-    copy[...] = values
-    return copy
+def assign(variable, values):
+    """Assigns a NumPy array, which nobody writes to any more, to a variable."""
+    if keras.backend.backend() == "torch" and values.flags.c_contiguous and values.flags.writeable:
+        import torch
+
+        held = torch.from_numpy(values)  # no copy: the variable has memory of its own
+    else:
+        held = tensor(values)
+    variable.assign(keras.ops.cast(held, variable.dtype))
+
+
+def view(variable):
+    """Returns the values of a variable as a NumPy array, not to be written to.
+
+    Where the memory is that of this machine they are not copied: the array may change with the
+    variable.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return np.asarray(tf.convert_to_tensor(variable.value))
+    if keras.backend.backend() == "jax":
+        return np.asarray(variable.value)
+    value = variable.value.detach()
+    if value.device.type == "cpu" and variable.dtype != "bfloat16":
+        return value.numpy()
+    return keras.ops.convert_to_numpy(value)
 
 
 def sharded(parts, shape, dtype, layout):

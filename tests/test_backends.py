@@ -214,3 +214,25 @@ def test_a_large_array_becomes_a_tensor_that_training_does_not_write_to(layout):
     weight.assign_add(ones)
     assert np.abs(numpy(weight) - before).max() < 1e-6
     np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("layout", ["aligned", "not aligned", "transposed", "read-only"])
+def test_a_variable_takes_a_large_array_that_training_does_not_write_to(layout):
+    values = memory(layout)
+    before = values.copy()
+    weight, ones = keras.Variable(np.zeros(values.shape, "float32")), ops.ones(values.shape)
+    _backends.assign(weight, values)
+    np.testing.assert_array_equal(numpy(weight), before)
+    if keras.backend.backend() == "torch":  # elsewhere the memory is given away
+        weight.assign_add(ones)
+        np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
+def test_a_variable_is_seen_where_it_is(dtype):
+    weight = keras.Variable(np.arange(-6, 6).reshape(3, 4), dtype=dtype, trainable=False)
+    seen = _backends.view(weight)
+    np.testing.assert_array_equal(seen.astype("float32"), np.arange(-6, 6).reshape(3, 4))
+    assert keras.backend.standardize_dtype(seen.dtype) == dtype
+    if (keras.backend.backend(), dtype) != ("torch", "bfloat16"):  # which NumPy cannot look into
+        assert np.shares_memory(seen, _backends.view(weight))

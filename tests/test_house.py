@@ -21,7 +21,7 @@ PACKAGE = Path(keras_winit.__file__).parent
 # A room is a folder of the package, or a module that lies in none. What is in it imports from rooms
 # on lower floors only, and within a room no imports go in circles.
 FLOORS = (
-    ("_axes", "_checks", "_keras_private", "_references", "_turn", "typing"),
+    ("_axes", "_checks", "_keras_private", "_large_arrays", "_references", "_turn", "typing"),
     ("_backends", "_random", "_show"),
     ("_activations",),
     ("_network",),

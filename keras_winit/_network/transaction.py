@@ -9,34 +9,40 @@ import math
 import signal
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
-import keras
 import numpy as np
 
+from keras_winit import _backends
 from keras_winit._turn import turn
+
+_LARGE = 1 << 20  # bytes, from which on they are written beside what comes next
 
 
 class Changes:
     """What has been changed in a transaction, and how each change is undone."""
 
-    def __init__(self, file):
-        self._file = file
+    def __init__(self, file, writer):
+        self._file, self._writer = file, writer
+        self._lock = threading.Lock()  # of the file
         self._undo = contextlib.ExitStack()  # which goes backward, and on after an error
 
-    def keep(self, variable):
-        """Returns the values of a variable, to which an error takes it back.
+    def keep(self, variable, values):
+        """Keeps the values of a variable, to which an error takes it back.
 
         They wait in a temporary file, so that memory holds no second model.
+
+        Returns:
+            Function that waits until they are kept, to be called before the variable changes.
         """
-        values = keras.ops.convert_to_numpy(variable)
-        start = self._file.seek(0, 2)
-        values.tofile(self._file)
-        self.on_error(self._restore, variable, start, values.shape, values.dtype)
-        return values
+        if values.nbytes < _LARGE:
+            self._write(variable, values)
+            return lambda: None
+        return self._writer.submit(self._write, variable, values).result
 
     def assign(self, variable, values):
         """Assigns values to a variable."""
-        self.keep(variable)
+        self.keep(variable, _backends.view(variable))()
         variable.assign(values)
 
     def set(self, owner, name, value):
@@ -48,17 +54,29 @@ class Changes:
         """Has a function called on an error; to be called before what it undoes."""
         self._undo.callback(function, *arguments)
 
+    def _write(self, variable, values):
+        with self._lock:
+            start = self._file.seek(0, 2)
+            values.tofile(self._file)
+        self.on_error(self._restore, variable, start, values.shape, values.dtype)
+
     def _restore(self, variable, start, shape, dtype):
-        self._file.seek(start)
-        values = np.fromfile(self._file, dtype, count=math.prod(shape))
+        with self._lock:
+            self._file.seek(start)
+            values = np.fromfile(self._file, dtype, count=math.prod(shape))
         variable.assign(values.reshape(shape))
 
 
 @contextlib.contextmanager
 def all_or_nothing():
     """Yields `Changes`, of which an error or an interrupt undoes all. Other threads wait."""
-    with turn(), _interrupts() as interrupts, tempfile.TemporaryFile() as file:
-        changes = Changes(file)
+    with (
+        turn(),
+        _interrupts() as interrupts,
+        tempfile.TemporaryFile() as file,
+        ThreadPoolExecutor(1) as writer,
+    ):
+        changes = Changes(file, writer)
         try:
             yield changes
         except BaseException:

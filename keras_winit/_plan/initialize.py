@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_winit import _backends, _checks, _network
+from keras_winit._large_arrays import BLOCK, share
 from keras_winit._measure.coverage import coverage
 from keras_winit._network import restart
 from keras_winit._network.transaction import Changes, all_or_nothing
@@ -22,7 +23,6 @@ from keras_winit.initializers._for_weight import fill, in_config
 from keras_winit.initializers._names import brief
 from keras_winit.typing import Keep, Names, Scheme, Seed
 
-_CHUNK = 1 << 16
 _MOST_SHOWN = 5  # of the weights that a warning lists
 
 
@@ -233,7 +233,7 @@ def initialize_within(
             told = in_config(choice.weight, choice.initializer, as_keras=choice.as_keras)
             done[choice.weight] = told
         else:
-            before = after = _std(keras.ops.convert_to_numpy(choice.weight.variable))
+            before = after = _std(_backends.view(choice.weight.variable))
             if not choice.weight.is_frozen and choice.weight.may_change:
                 left.append(f"{choice.weight.path} ({reason})")
         rows.append(_row(choice, before, after, reason))
@@ -280,7 +280,9 @@ def _row(choice, before, after, reason):
 def _draw(choice, seed, changes):
     """Draws and assigns one weight; returns its standard deviation before and after."""
     variable = choice.weight.variable
-    before = _std(changes.keep(variable))
+    held = _backends.view(variable)
+    are_kept = changes.keep(variable, held)
+    before = _std(held)
     try:
         values = fill(choice.weight, choice.initializer, seed, as_keras=choice.as_keras)
         after = _std(values)
@@ -294,11 +296,11 @@ def _draw(choice, seed, changes):
             f"{weight.shape}, with {brief(choice.initializer)}: {error} "
             "Leave it out with `only`, or give it an initializer of its own in a plan."
         ) from error
-    variable.assign(keras.ops.cast(_backends.tensor(values), variable.dtype))
     sample = _sample(values)
-    del values
-    held = _sample(keras.ops.convert_to_numpy(variable))
-    if abs(held - sample).max() > 2**-7 * abs(sample).max():  # 16-bit types round
+    are_kept()
+    _backends.assign(variable, values)
+    taken = _sample(_backends.view(variable))
+    if abs(taken - sample).max() > 2**-7 * abs(sample).max():  # 16-bit types round
         raise RuntimeError(f"Weight {choice.weight.path!r} did not take the values assigned to it.")
     return before, after
 
@@ -309,19 +311,33 @@ def _sample(values):
     return values[:: 1 + values.size // 1024].astype(np.float32)
 
 
-@np.errstate(invalid="ignore", over="ignore")  # of weights that are not finite it is not a number
 def _std(values):
     """Returns the standard deviation, without a copy of the values; `None` if there are none."""
     values = np.ravel(values)
     if not values.size:
         return None
     dtype = np.result_type(values.dtype, np.float32)
-    shift, total, squares = values[0].astype(dtype), 0.0, 0.0  # constants then have exactly none
-    for start in range(0, values.size, _CHUNK):
-        part = values[start : start + _CHUNK].astype(dtype) - shift
-        total += float(part.sum())
-        squares += float(np.dot(part, part))
-    return math.sqrt(max(squares / values.size - (total / values.size) ** 2, 0.0))
+    shift = values[0].astype(dtype)  # constants then have exactly none
+    sums = np.empty((-(-values.size // BLOCK), 2))
+
+    def work(firsts):
+        room = np.empty(min(BLOCK, values.size), dtype)
+        with _not_finite():
+            for first in firsts:
+                block = values[first : first + BLOCK]
+                part = np.subtract(block, shift, out=room[: block.size], dtype=dtype)
+                total = part.sum()
+                sums[first // BLOCK] = total, np.square(part, out=part).sum()
+
+    share(work, values.size)
+    with _not_finite():
+        mean, mean_square = sums.sum(axis=0) / values.size
+        return math.sqrt(max(mean_square - mean**2, 0.0))
+
+
+def _not_finite():
+    """A context for weights that are not finite, whose standard deviation is not a number."""
+    return np.errstate(invalid="ignore", over="ignore")
 
 
 def _not_reset(left):

@@ -15,15 +15,11 @@ drawn alone.
 import functools
 import hashlib
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-BLOCK = 1 << 16
-
-# Fewer are drawn faster by one thread than by two.
-_BLOCKS_PER_THREAD = 8
+from keras_winit import _large_arrays
+from keras_winit._large_arrays import BLOCK  # with a stream of its own: another draws other numbers
 
 # As many numbers are drawn in about the time that it takes to pass over them.
 _LONG_GAP = 1 << 12
@@ -113,10 +109,9 @@ def _fill(shape, transform, seed, purpose, scale, part=None):
     if part is not None:
         bounds = [each.indices(size)[:2] for each, size in zip(part, shape, strict=True)]
         sizes = [stop - start for start, stop in bounds]
-    values = np.empty(math.prod(sizes), dtype=np.float32)
-    firsts = iter(range(0, values.size, BLOCK))
+    values = _large_arrays.empty((math.prod(sizes),), np.float32)
 
-    def work():
+    def work(firsts):
         scratch = _Scratch(min(BLOCK, values.size))
         for first in firsts:
             out = values[first : first + BLOCK]
@@ -127,23 +122,8 @@ def _fill(shape, transform, seed, purpose, scale, part=None):
             transform(bits, out, scratch)
             out *= np.float32(scale)
 
-    num_helpers = min(values.size // (_BLOCKS_PER_THREAD * BLOCK), _num_processors()) - 1
-    if num_helpers < 1:
-        work()
-    else:
-        with ThreadPoolExecutor(num_helpers) as threads:
-            helpers = [threads.submit(work) for _ in range(num_helpers)]
-            work()
-        for helper in helpers:
-            helper.result()
+    _large_arrays.share(work, values.size)
     return values.reshape(sizes)
-
-
-def _num_processors():
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _bits_of_part(key, shape, bounds, first, size):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit import _network
+from keras_winit import _backends, _network
+from keras_winit._network import transaction
 from keras_winit._network.transaction import all_or_nothing
 
 layers = keras.layers
@@ -97,8 +98,14 @@ def points(monkeypatch):
     return called
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_an_interrupt_at_any_point_leaves_the_old_model_or_the_new_one(verb, points):
+# From how many bytes on old values are written in a thread, beside what comes next.
+@pytest.mark.parametrize(
+    ("verb", "large"), [*((verb, 1 << 20) for verb in VERBS), ("initialize", 0)]
+)
+def test_an_interrupt_at_any_point_leaves_the_old_model_or_the_new_one(
+    verb, large, points, monkeypatch
+):
+    monkeypatch.setattr(transaction, "_LARGE", large)
     build, run = VERBS[verb]
     model, x = build()
     old, count = State(model), 0
@@ -169,6 +176,43 @@ def test_a_handler_of_the_users_is_called_and_stays():
     finally:
         signal.signal(SIGINT, before)
     assert seen == [SIGINT]
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_large_values_that_are_written_beside_what_comes_next_come_back(changed):
+    sizes, numbers = (7, 1 << 21, 5), np.random.default_rng(0)
+    variables = [keras.Variable(numbers.normal(size=size), dtype="float32") for size in sizes]
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+    def fail():
+        with all_or_nothing() as changes:
+            for variable in variables:
+                wait = changes.keep(variable, _backends.view(variable))
+                if changed:
+                    wait()
+                    variable.assign(keras.ops.zeros(variable.shape))
+            raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        fail()
+    for variable, values in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), values)
+
+
+def test_what_cannot_be_kept_is_an_error_before_the_variable_changes(monkeypatch):
+    def write(self, variable, values):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(transaction.Changes, "_write", write)
+    variable = keras.Variable(np.ones((1 << 10, 300), "float32"))
+
+    def change():
+        with all_or_nothing() as changes:
+            changes.assign(variable, keras.ops.zeros(variable.shape))
+
+    with pytest.raises(OSError, match="no space left"):
+        change()
+    assert (keras.ops.convert_to_numpy(variable) == 1).all()
 
 
 def test_what_fails_in_another_thread_is_undone():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from keras_winit import _large_arrays
 from keras_winit._random import distributions
 
 DIGESTS = Path(__file__).parents[1] / "golden" / "draws.json"
@@ -71,7 +72,7 @@ def test_draws_are_bit_equal_to_those_checked_in():
 @pytest.mark.parametrize("num_threads", [2, 16])
 def test_values_do_not_depend_on_the_number_of_threads(name, num_threads, monkeypatch):
     def draw(threads):
-        monkeypatch.setattr(distributions, "_num_processors", lambda: threads)
+        monkeypatch.setattr(_large_arrays, "_num_processors", lambda: threads)
         return ELEMENTWISE[name]((33, 65537), seed=0, purpose="test")
 
     np.testing.assert_array_equal(draw(num_threads), draw(1))
