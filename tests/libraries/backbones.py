@@ -496,7 +496,9 @@ BACKBONES = {
         **_SHARED,
     ),
     "GPT-2": lambda: models.GPT2Backbone(max_sequence_length=12, **_TEXT),
-    "GPT-NeoX": lambda: models.GPTNeoXBackbone(max_sequence_length=12, **_TEXT),
+    "GPT-NeoX": lambda: models.GPTNeoXBackbone(
+        max_sequence_length=12, rotary_percentage=0.5, **_TEXT
+    ),
     "GPT-OSS": lambda: models.GptOssBackbone(num_experts=3, top_k=2, head_dim=4, **_SHARED),
     "HGNetV2": _hgnet,
     "Llama": lambda: models.LlamaBackbone(**_SHARED),
