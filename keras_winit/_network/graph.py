@@ -303,7 +303,7 @@ def _read(model):
     """Returns the calls of a model, the numbers of its outputs, and what could not be read.
 
     Code that asks for a size of its input, as that of a causal mask does, is read on inputs that
-    have one. Of several readings the one counts that leaves the fewest layers unread.
+    have one. Of several readings the one counts that leaves the fewest kernels unread.
     """
     readings = []
     for size in (None, *sizes(model)):
@@ -313,7 +313,7 @@ def _read(model):
             try:
                 with reader.opened():
                     outputs = reader.read_model(model)
-                unread = len(reader.unread)
+                unread = len(set().union(*map(_layers_with_kernels, reader.unread)))
                 problem, place = next(iter(reader.unread.values()), (None, None))
             except Exception as error:  # whatever that code raises
                 reader.calls, outputs, unread, problem = [], [], math.inf, _first_line(error)
@@ -330,6 +330,10 @@ def _read(model):
 
 def _first_line(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _layers_with_kernels(layer):
+    return {each for each in _network.walk(layer) if _network.kernels_of(each)}
 
 
 def _place(error):
@@ -435,7 +439,7 @@ class _Reader:
 
     def _leave(self, layer, error):
         """Notes a layer that stays one call, as its code needs values."""
-        if any(_network.kernels_of(each) for each in _network.walk(layer)):
+        if _layers_with_kernels(layer):
             kind = type(layer).__name__
             problem = f"layer {layer.name!r} ({kind}), {_first_line(error)}"
             self.unread.setdefault(layer, (problem, _place(error)))
@@ -499,7 +503,7 @@ class _Reader:
             (call.args, call.kwargs),
         )
         if not isinstance(_run(layer, args, kwargs), keras.KerasTensor):
-            return [self._append(layer, [], list(layer.weights))]
+            return [self._append(layer, [], list(layer.weights))] * len(call.outputs)
         output = _run(layer, call.args, call.kwargs)
         inner = _keras_private.call_that_gave(output)
         if _network.is_addition(inner.operation) and {*map(id, inner.inputs)} <= produced.keys():
@@ -517,9 +521,14 @@ def _run(layer, args, kwargs):
 def sizes(model):
     """Yields what to try where a model takes any size: at last, how many rows its tables have."""
     yield from _SIZES
-    tables = (layer for layer in _network.walk(model) if _network.may_have_tables(layer))
-    shapes = {each.shape for layer in tables for each in layer.weights if len(each.shape) > 1}
-    yield from sorted({size for *_, size, _ in shapes if size < max(_SIZES)} - {1, *_SIZES})
+    rows = set()
+    for layer in filter(_network.may_have_tables, _network.walk(model)):
+        inner = {
+            id(each) for part in _network.walk(layer) if part is not layer for each in part.weights
+        }
+        own = (each.shape for each in layer.weights if id(each) not in inner)
+        rows.update(shape[-2] for shape in own if len(shape) > 1 and shape[-2] < max(_SIZES))
+    yield from sorted(rows - {1, *_SIZES})
 
 
 def has_graph(model):

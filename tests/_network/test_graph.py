@@ -826,6 +826,23 @@ def test_outputs_that_a_layer_does_not_tell_are_found_by_its_code():
     assert (graph.problem, graph.num_branches) == (None, 1)
 
 
+def test_a_layer_that_gives_two_tables_is_read():
+    class Tables(layers.Layer):
+        def build(self, shape):
+            self.cosines, self.sines = (self.add_weight((5, 6)) for _ in range(2))
+
+        def call(self, x):
+            return self.cosines, self.sines
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor((5, 6)), keras.KerasTensor((5, 6))
+
+    inputs = keras.Input((5, 6))
+    cosines, sines = Tables()(inputs)
+    x = layers.Dense(6, name="dense")(inputs)
+    assert Graph(keras.Model(inputs, ops.relu(x * cosines + x * sines))).problem is None
+
+
 def test_reading_puts_the_call_of_layers_back_and_is_for_symbols_alone():
     before = keras.Layer.__call__
 
