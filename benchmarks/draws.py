@@ -68,7 +68,7 @@ def seconds(draw, shape):
 
 # The sizes of layers, one after the other.
 MODELS = {
-    "2 kernels of 64 million": [8192] * 3,
+    "2 kernels of 67 million": [8192] * 3,
     "30 kernels of 2 million": [1024, 2048] * 15 + [1024],
 }
 
