@@ -66,10 +66,11 @@ def layers_with(method, function):
 
 
 @contextlib.contextmanager
-def variables_that_yield():
+def operands_that_yield():
     """A context in which `variable * tensor` is left to a symbolic tensor, as `tensor * variable`.
 
-    Keras asks the backend for it, which knows no symbolic tensors.
+    Keras asks the backend for it, which knows no symbolic tensors. JAX does not leave
+    `array * tensor` to what has a method that raises when JAX asks for an array.
     """
 
     def run(of_keras, variable, other):
@@ -78,6 +79,10 @@ def variables_that_yield():
     with contextlib.ExitStack() as stack:
         for name in _OPERATORS:
             stack.enter_context(_replaced(keras.Variable, f"__{name}__", run))
+        refusal = vars(keras.KerasTensor).get("__jax_array__")
+        if refusal is not None:
+            stack.callback(setattr, keras.KerasTensor, "__jax_array__", refusal)
+            del keras.KerasTensor.__jax_array__
         yield
 
 

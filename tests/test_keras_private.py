@@ -129,8 +129,8 @@ def test_a_method_of_all_layers_is_replaced_in_this_thread_alone():
     assert keras.Layer.__call__ is of_keras
 
 
-OPERATORS = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
-OPERATORS += ("lt", "le", "gt", "ge")
+ARITHMETIC = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+OPERATORS = (*ARITHMETIC, "lt", "le", "gt", "ge")
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -138,12 +138,21 @@ def test_a_variable_yields_to_a_symbolic_tensor_and_to_that_alone(name):
     variable, compute = keras.Variable(2 * np.ones((3, 3))), getattr(operator, name)
     own = getattr(keras.Variable, f"__{name}__")
     values = ops.convert_to_numpy(variable)
-    with _keras_private.variables_that_yield():
+    with _keras_private.operands_that_yield():
         symbolic = compute(variable, keras.Input((3,)))
         computed = ops.convert_to_numpy(compute(variable, values))
     assert isinstance(symbolic, keras.KerasTensor)
     np.testing.assert_array_equal(computed, compute(values, values))
     assert getattr(keras.Variable, f"__{name}__") is own
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)  # TensorFlow compares with nothing unknown
+def test_an_array_of_the_backend_yields_to_a_symbolic_tensor(name):
+    array, compute = 2 * ops.ones((3, 3)), getattr(operator, name)
+    own = vars(keras.KerasTensor)["__jax_array__"]
+    with _keras_private.operands_that_yield():
+        assert isinstance(compute(array, keras.Input((3,))), keras.KerasTensor)
+    assert vars(keras.KerasTensor)["__jax_array__"] is own
 
 
 def test_keras_asks_a_method_how_to_run_a_layer_again():

@@ -404,7 +404,7 @@ class _Reader:
                     raise
                 return _run(layer, args, kwargs)
 
-        with _keras_private.layers_with("__call__", call), _keras_private.variables_that_yield():
+        with _keras_private.layers_with("__call__", call), _keras_private.operands_that_yield():
             yield
 
     def _spec(self, layer, own):
