@@ -32,7 +32,7 @@ BY_VARIANCE = (
         gets="a variance of *scale* / fan_in: `he_normal` before relu, `lecun_normal` before "
         "nothing",
         initializer=lambda case: scaled(case.scale),
-        reason=EXACT_REASON,
+        reason=f"{EXACT_REASON} {{reach}}",
         reference=HE,
     ),
 )

@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import scipy
 
 import keras_winit
 from keras_winit._network import snake_case
@@ -657,6 +658,42 @@ def test_every_kernel_has_a_reason_and_a_reference(build):
         if row.fan_in is not None:
             assert row.reason
             assert re.search(r", (19|20)\d\d", row.reference)
+
+
+def drift(function):
+    """Returns how second moments drift in a layer: of a signal that is off, or of a gradient."""
+
+    def mean(g):
+        density = scipy.stats.norm.pdf
+        return scipy.integrate.quad(lambda z: g(z) * density(z), -9, 9, points=[0])[0]
+
+    def signal(second_moment):
+        return mean(lambda z: function(math.sqrt(second_moment) * z) ** 2)
+
+    step = 1e-3
+    slopes = mean(lambda z: ((function(z + step) - function(z - step)) / (2 * step)) ** 2)
+    return max((signal(1 + step) - signal(1 - step)) / (2 * step), slopes) / signal(1)
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [("gelu", lambda z: z * scipy.stats.norm.cdf(z)), ("tanh", np.tanh), ("softsign", None)],
+)
+def test_the_plan_says_how_many_layers_a_variance_is_fine_for(activation, function):
+    growth = drift(function or (lambda z: z / (1 + abs(z))))
+    (row, *_) = keras_winit.suggest(network(layers.Dense(4, activation))).rows
+    number = round(math.log(20) / math.log(growth))
+    assert row.reason.endswith(f"(drifts by {growth:.3g} a layer: fine to about {number} layers)")
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "linear", "selu"])
+def test_the_plan_says_nothing_of_depth_where_sizes_stay(activation):
+    assert "fine to" not in keras_winit.suggest(deep(activation, 4)).rows[2].reason
+
+
+def test_the_plan_says_nothing_of_depth_beside_normalization():
+    model = in_normalized(layers.Dense(4, "gelu"))
+    assert "fine to" not in keras_winit.suggest(model).rows[0].reason
 
 
 # Schemes by name.
