@@ -159,8 +159,9 @@ def mirrored_taps(kind, found):
     inputs, outputs = (size // 2 for size in each.shape[1:])
     first = each[:, :inputs, :outputs]
     np.testing.assert_array_equal(each, np.block([[first, -first], [-first, first]]))
-    values = np.linalg.svd(first.reshape(-1, outputs), compute_uv=False)
-    np.testing.assert_allclose(values, 1, atol=1e-5)
+    matrix = first.reshape(-1, outputs)
+    values = np.linalg.svd(matrix, compute_uv=False)
+    np.testing.assert_allclose(values, max(1, outputs / len(matrix)) ** 0.5, atol=1e-5)
 
 
 def twice(kind, found):
