@@ -11,10 +11,9 @@ import argparse
 import functools
 from typing import NamedTuple
 
-import jax
 import keras
 import numpy as np
-from jax import numpy as jnp
+from at_once import crossentropy, squared_error, train_all, weights_of
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -24,14 +23,6 @@ layers = keras.layers
 ops = keras.ops
 
 BATCH = 64
-
-
-def crossentropy(logits, y):
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[..., None], -1).mean()
-
-
-def error(outputs, y):
-    return ((outputs - y) ** 2).mean()
 
 
 def images():
@@ -84,8 +75,8 @@ def sines():
 
     hidden = [layers.Dense(48, lambda z: ops.sin(30.0 * z)) for _ in range(3)]
     model = keras.Sequential([keras.Input((2,)), *hidden, layers.Dense(1)])
-    decibels = lambda *of: -10 * jnp.log10(error(*of))  # noqa: E731
-    task = Task((data, data), 300, (1e-3, 3e-4), error, decibels, in_batches=False)
+    decibels = lambda *of: -10 * np.log10(squared_error(*of))  # noqa: E731
+    task = Task((data, data), 300, (1e-3, 3e-4), squared_error, decibels, in_batches=False)
     yield "image, 3 layers of sin(30 z)", model, {"glorot output": glorot, **by("suggested")}, task
 
 
@@ -137,47 +128,24 @@ CAUSES = {cause.__name__: cause for cause in (linear, sines, positions, gates)}
 
 
 def study(model, starts, task, seeds):
-    """Returns for each start, rate and seed the loss of every step and the score."""
-    (x, y), (x_test, y_test) = jax.tree.map(jnp.array, task.data)
-    batch = min(BATCH, len(x)) if task.in_batches else len(x)
-
-    def loss(trained, others, places):
-        outputs, others = model.stateless_call(trained, others, x[places], training=True)
-        return task.loss(outputs, y[places]), others
-
-    def train(arguments):
-        (trained, others), rate, key = arguments
-
-        def step(state, number):
-            trained, others, mean, square = state
-            places = jax.random.permutation(jax.random.fold_in(key, number), len(x))[:batch]
-            (value, others), slope = jax.value_and_grad(loss, has_aux=True)(trained, others, places)
-            mean = [0.9 * m + 0.1 * g for m, g in zip(mean, slope, strict=True)]
-            square = [0.999 * s + 0.001 * g**2 for s, g in zip(square, slope, strict=True)]
-            by_mean, by_square = 1 - 0.9 ** (number + 1), 1 - 0.999 ** (number + 1)
-            trained = [
-                w - rate * (m / by_mean) / (jnp.sqrt(s / by_square) + 1e-7)
-                for w, m, s in zip(trained, mean, square, strict=True)
-            ]
-            return (trained, others, mean, square), value
-
-        zeros = [jnp.zeros_like(each) for each in trained]
-        state = trained, others, zeros, zeros
-        (trained, others, *_), losses = jax.lax.scan(step, state, jnp.arange(task.steps))
-        outputs, _ = model.stateless_call(trained, others, x_test, training=False)
-        return losses, task.score(outputs, y_test)
-
-    drawn, rates, keys = [], [], []
+    """Returns for each start, seed and rate the loss of every step and the score."""
+    weights = []
     for start in starts:
         for seed in range(seeds):
             start(model, seed)
-            variables = model.trainable_variables, model.non_trainable_variables
-            drawn += [jax.tree.map(np.array, variables)] * len(task.rates)
-            rates += task.rates
-            keys += [jax.random.key(seed)] * len(task.rates)
-    stacked = jax.tree.map(lambda *values: np.stack(values), *drawn)
-    runs = jax.jit(lambda *runs: jax.lax.map(train, runs))
-    losses, scores = map(np.array, runs(stacked, jnp.array(rates), jnp.stack(keys)))
+            weights += [weights_of(model)] * len(task.rates)
+    (x, y), (x_test, y_test) = task.data
+    losses, outputs = train_all(
+        model,
+        weights,
+        task.rates * (len(starts) * seeds),
+        np.tile(np.repeat(range(seeds), len(task.rates)), len(starts)),
+        (x, y, x_test),
+        task.loss,
+        task.steps,
+        BATCH if task.in_batches else len(x),
+    )
+    scores = np.array([task.score(each, y_test) for each in outputs])
     return [each.reshape(len(starts), seeds, len(task.rates), -1) for each in (losses, scores)]
 
 

@@ -107,14 +107,29 @@ def convolutions(activation, depth, width, normalized=False):
     return keras.Sequential([keras.Input((8, 8, 1)), *hidden, *head])
 
 
-def pooled():
-    """Convolutions and maximum pooling, then dense layers with dropout."""
+def pooled(depth=2, normalized=False):
+    """Two stages of convolutions that end in maximum pooling, then dense layers with dropout."""
     hidden = []
     for width in (16, 32):
-        hidden += [layers.Conv2D(width, 3, padding="same", activation="relu") for _ in range(2)]
+        for _ in range(depth):
+            hidden.append(layers.Conv2D(width, 3, padding="same"))
+            hidden += [layers.BatchNormalization()] * normalized
+            hidden.append(layers.ReLU())
         hidden.append(layers.MaxPooling2D())
     head = (layers.Flatten(), layers.Dense(64, "relu"), layers.Dropout(0.3), layers.Dense(10))
     return keras.Sequential([keras.Input((8, 8, 1)), *hidden, *head])
+
+
+def concatenated(blocks, width=16):
+    """A DenseNet: each block sees all that those before it have given."""
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(width, 3, 2, padding="same")(inputs)
+    for _ in range(blocks):
+        y = layers.Conv2D(2 * width, 1)(layers.ReLU()(layers.BatchNormalization()(x)))
+        y = layers.ReLU()(layers.BatchNormalization()(y))
+        x = layers.Concatenate()([x, layers.Conv2D(width, 3, padding="same")(y)])
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
+    return keras.Model(inputs, layers.Dense(10)(x))
 
 
 def autoencoder(activation="relu"):
@@ -267,6 +282,12 @@ NETWORKS = {
     "transformer, post-norm": (lambda: transformer("post-norm"), lambda: digits(8, 8)),
     "transformer, causal": (lambda: transformer("causal"), delayed),
     "convolutions and pooling": (pooled, lambda: digits(8, 8, 1)),
+    "convolutions 12 and pooling": (lambda: pooled(6), lambda: digits(8, 8, 1)),
+    "convolutions 12 and pooling, BatchNormalization": (
+        lambda: pooled(6, True),
+        lambda: digits(8, 8, 1),
+    ),
+    "DenseNet": (lambda: concatenated(6), lambda: digits(8, 8, 1)),
     "convolutions 8": (lambda: convolutions("relu", 8, 16), lambda: digits(8, 8, 1)),
     "convolutions 12": (lambda: convolutions("relu", 12, 16), lambda: digits(8, 8, 1)),
     "convolutions 20": (lambda: convolutions("relu", 20, 16), lambda: digits(8, 8, 1)),
@@ -350,7 +371,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     arguments = parser.parse_args()
-    print(f"{'network':36} {'start':14} {'rate':>6} {'loss of epoch 1':>15} {'score':>14}")
+    print(f"{'network':48} {'start':14} {'rate':>6} {'loss of epoch 1':>15} {'score':>14}")
     for name in arguments.networks:
         begun = time.perf_counter()
         model, data = (make() for make in NETWORKS[name])
@@ -358,7 +379,7 @@ def main():
         for scheme, losses, scores in zip(arguments.starts, *found, strict=True):
             best = scores.mean(1).argmax()
             print(
-                f"{name:36} {scheme:14} {RATES[best]:6g} {losses[best].mean():15.2f} "
+                f"{name:48} {scheme:14} {RATES[best]:6g} {losses[best].mean():15.2f} "
                 f"{scores[best].mean():8.3f} ±{scores[best].std():.3f}",
                 flush=True,
             )

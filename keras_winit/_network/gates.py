@@ -3,7 +3,7 @@
 import keras
 
 from keras_winit._network.kernels import kernels_of
-from keras_winit._network.operations import activation_of
+from keras_winit._network.operations import activation_of, is_multiplication
 
 
 def gates(calls, activations):
@@ -15,7 +15,7 @@ def gates(calls, activations):
     """
     found = {}
     for call in calls:
-        if type(call.operation).__name__ != "Multiply" or len(set(call.inputs)) != 2:
+        if not is_multiplication(call.operation) or len(set(call.inputs)) != 2:
             continue
         sources = [_source(calls, number) for number in call.inputs]
         if None in sources or sources[0].inputs != sources[1].inputs:

@@ -154,6 +154,11 @@ def is_addition(operation):
     return isinstance(operation, layers.Add) or type(operation).__name__ in ADDITIONS
 
 
+def is_multiplication(operation):
+    """Whether a layer or operation multiplies tensors."""
+    return isinstance(operation, layers.Multiply) or type(operation).__name__ == "Multiply"
+
+
 def distributed(operation):
     """Returns the layer that a `TimeDistributed` applies, and anything else as it is."""
     while isinstance(operation, layers.TimeDistributed):
