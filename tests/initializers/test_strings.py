@@ -148,20 +148,27 @@ def orthogonal_convolution(kind, found):
     np.testing.assert_allclose(values, 1, atol=1e-5)
 
 
-def mirrored(kind, found):
-    """At the central tap alone."""
-    (each,) = found
-    mirrored_taps(kind, [centre(each, kind)[None]])
-
-
-def mirrored_taps(kind, found):
-    (each,) = found
+def pairs(each):
+    """Returns the singular values of the half that pairs of units are made of, and its shape."""
     inputs, outputs = (size // 2 for size in each.shape[1:])
     first = each[:, :inputs, :outputs]
     np.testing.assert_array_equal(each, np.block([[first, -first], [-first, first]]))
-    matrix = first.reshape(-1, outputs)
-    values = np.linalg.svd(matrix, compute_uv=False)
-    np.testing.assert_allclose(values, max(1, outputs / len(matrix)) ** 0.5, atol=1e-5)
+    half = first.reshape(-1, outputs)
+    return np.linalg.svd(half, compute_uv=False), half.shape
+
+
+def mirrored(kind, found):
+    """At the central tap alone."""
+    (each,) = found
+    values, _ = pairs(centre(each, kind)[None])
+    np.testing.assert_allclose(values, 1, atol=1e-5)
+
+
+def mirrored_taps(kind, found):
+    """Over all taps, and where units become more they keep their size."""
+    (each,) = found
+    values, (inputs, outputs) = pairs(each)
+    np.testing.assert_allclose(values, max(1, outputs / inputs) ** 0.5, atol=1e-5)
 
 
 def twice(kind, found):
