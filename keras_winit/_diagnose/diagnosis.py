@@ -295,7 +295,8 @@ def diagnose(
       `exploding_gradient`;
     - `dead_units`, `saturated_units`, `samples_alike`, `tokens_alike`, `attention_logits`;
     - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
-    - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`.
+    - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`;
+    - `softmax_over_one`, `unreachable_targets`, `broadcast_labels`.
 
     The verdict says what was looked at: layers of a class of your own are not, until
     `describe_layer` tells their kernels. The model is left as it was: weights, moving statistics,

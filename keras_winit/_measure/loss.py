@@ -14,6 +14,8 @@ from keras_winit._show.result import Part
 ops = keras.ops
 
 _CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+_REGRESSION = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
+_MOST_TARGETS = 1024
 _MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.
 _SAMPLES_PER_CLASS = 5
@@ -30,6 +32,8 @@ class LossSignal(Part):
         best: At the best constant output: the entropy of the labels, or their variance.
         prior: That constant, a probability per class or a mean per output.
         from_logits: Whether the loss takes logits, `None` where it takes no probabilities.
+        targets: Up to 1024 of the targets of a regression, or `None`.
+        repeated: Outputs that each label, a number of a class, is compared with.
     """
 
     name: str
@@ -38,6 +42,8 @@ class LossSignal(Part):
     best: float | None = None
     prior: tuple[float, ...] | None = field(default=None, repr=False)
     from_logits: bool | None = None
+    targets: tuple[float, ...] | None = field(default=None, repr=False)
+    repeated: int = 1
 
 
 class Objective:
@@ -151,9 +157,12 @@ class Objective:
         if self.value is None:
             return None
         value = float(ops.convert_to_numpy(ops.cast(self.value, "float32")))
-        expected = (None, None, None)
+        expected, targets, repeated = (None, None, None), None, 1
         if isinstance(self.batch.y, np.ndarray) and ops.is_tensor(outputs):
             expected = self._expected(self.batch.y, outputs.shape)
+            if self.name in _REGRESSION:
+                targets = self._targets()
+                repeated = _repeated(self.batch.y, outputs.shape)
         uniform, best, prior = expected
         return LossSignal(
             name=self.name,
@@ -162,7 +171,14 @@ class Objective:
             best=best,
             prior=prior,
             from_logits=self.from_logits,
+            targets=targets,
+            repeated=repeated,
         )
+
+    def _targets(self):
+        flat = self.batch.y.ravel()
+        places = np.linspace(0, flat.size - 1, min(flat.size, _MOST_TARGETS)).astype(int)
+        return tuple(flat[places].astype(float).tolist())
 
     def _expected(self, y, shape):
         """Returns the loss at even and at the best constant outputs, and the latter."""
@@ -191,6 +207,15 @@ class Objective:
             best = float(flat.var(0).mean())
             return float((flat**2).mean()), best, tuple(flat.mean(0).tolist())
         return None, None, None
+
+
+def _repeated(y, shape):
+    """Returns how many outputs each label of one column is compared with, if it is a class."""
+    outputs = shape[-1]
+    if outputs < 2 or y.shape != (*shape[:-1], 1):
+        return 1
+    are_classes = y.min() >= 0 and y.max() < outputs and (y == np.round(y)).all()
+    return outputs if are_classes else 1
 
 
 def _name(loss):

@@ -1,6 +1,6 @@
 """Judges a `Signal`: one `Rule` for each disease. Numbers only; knows no model."""
 
-from keras_winit._diagnose.rules import alike, data, kernels, loss, size, units
+from keras_winit._diagnose.rules import alike, data, kernels, loss, output, size, units
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
 from keras_winit._diagnose.rules.rule import Rule
 
@@ -11,7 +11,7 @@ SIGNAL_LIMITS = size.vanishing_signal.limits
 # Causes before what comes of them; in each file too.
 RULES = tuple(
     each
-    for file in (data, kernels, units, alike, size, loss)
+    for file in (data, output, kernels, units, alike, size, loss)
     for each in vars(file).values()
     if isinstance(each, Rule)
 )

@@ -7,6 +7,8 @@ from keras_winit._diagnose.rules.rule import above, log_noise, maps, rule
 from keras_winit._diagnose.rules.size import is_explained
 from keras_winit._references import DEEP_CHECKER, KARPATHY, LIN
 
+# What a loss is no finding beside.
+_CAUSES = ("loss_mismatch", "softmax_over_one", "unreachable_targets", "broadcast_labels")
 # Activations of an output whose bias can start at the prior.
 PRIORS = (None, "sigmoid", "softmax")
 
@@ -23,7 +25,7 @@ PRIORS = (None, "sigmoid", "softmax")
 )
 def class_prior(rule, signal, found):
     loss = signal.loss
-    if loss is None or None in (loss.best, loss.uniform) or reported(found, "loss_mismatch"):
+    if loss is None or None in (loss.best, loss.uniform) or reported(found, *_CAUSES):
         return
     is_regression = loss.from_logits is None
     if not is_regression and loss.best <= 0:  # of one class alone no frequencies are known
@@ -59,7 +61,7 @@ def initial_loss(rule, signal, found):
     loss = signal.loss
     if loss is None or loss.uniform is None or loss.from_logits is None:
         return
-    if reported(found, "loss_mismatch", "input_not_standardized") or is_explained(found, 1):
+    if reported(found, *_CAUSES, "input_not_standardized") or is_explained(found, 1):
         return
     excess = max(loss.uniform, rule.limits["warning"])
     # The logits of a deep network are as large as chance makes its signal.

@@ -160,6 +160,39 @@ def pixels(scale):
     return model, scale * np.random.default_rng(0).uniform(size=x.shape).astype("float32"), y, loss
 
 
+def ending(activation, y, units=1, loss="mean_squared_error"):
+    """A network that ends in an activation, with targets from four columns of noise."""
+    hidden = layers.Dense(16, "relu", kernel_initializer="he_normal")
+    out = layers.Dense(units, activation, kernel_initializer=normal(0.1))
+    x = noise(64, 8)
+    return keras.Sequential([keras.Input((8,)), hidden, out]), x, y(x), keras.losses.get(loss)
+
+
+def signs(x):
+    return (x[:, :1] > 0).astype("float32")
+
+
+def sums(x):
+    return x[:, :4].sum(1, keepdims=True) / 2
+
+
+def classes(x):
+    return np.digitize(x[:, :1], [-0.7, 0, 0.7])
+
+
+def one_hot_classes(x):
+    return keras.utils.to_categorical(classes(x), 4)
+
+
+def with_activation(activation, model, *rest):
+    model.layers[-1].activation = keras.activations.get(activation)
+    return model, *rest
+
+
+def with_one_hot(model, x, y, loss):
+    return model, x, keras.utils.to_categorical(y, 4), loss
+
+
 def standardized(model, x, y, loss):
     return model, (x - x.mean(0)) / x.std(0), y, loss
 
@@ -176,6 +209,21 @@ CASES = {
         with_(classifier, "softmax", True),
         with_(classifier, "softmax", False),
         with_logits,
+    ),
+    "softmax_over_one": (
+        with_(ending, "softmax", signs, loss="binary_crossentropy"),
+        with_(ending, "sigmoid", signs, loss="binary_crossentropy"),
+        with_(with_activation, "sigmoid"),
+    ),
+    "unreachable_targets": (
+        with_(ending, "relu", sums),
+        with_(ending, "relu", lambda x: abs(sums(x))),
+        with_(with_activation, "linear"),
+    ),
+    "broadcast_labels": (
+        with_(ending, "softmax", classes, 4),
+        with_(ending, "softmax", one_hot_classes, 4),
+        with_one_hot,
     ),
     "input_not_standardized": (with_(pixels, 255), with_(pixels, 1), standardized),
     "identical_units": (with_(dense, "relu", 2, "zeros"), with_(dense, "relu", 2)),
@@ -217,9 +265,13 @@ CASES = {
 }
 
 # Keras says so itself.
-pytestmark = pytest.mark.filterwarnings(
-    r'ignore:"`sparse_categorical_crossentropy` received `from_logits=True`:UserWarning'
-)
+pytestmark = [
+    pytest.mark.filterwarnings(message)
+    for message in (
+        r'ignore:"`sparse_categorical_crossentropy` received `from_logits=True`:UserWarning',
+        "ignore:You are using a softmax over axis -1:UserWarning",
+    )
+]
 
 
 def look(case):
@@ -788,6 +840,40 @@ def test_verdict_changes_at_the_limit(rule, put, side, limits, chance):
         assert severity(rule, put(signal, limit - step)) == expected
         assert severity(rule, put(signal, limit + step)) == beyond
         expected = beyond
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "expected"),
+    [
+        ("tanh", 10, "error"),
+        ("tanh", 1, "warning"),
+        ("tanh", 0.2, None),
+        ("sigmoid", 1, "error"),
+        ("softplus", 1, "error"),
+        (None, 10, None),
+        ("gelu", 10, None),  # it may end in anything
+    ],
+)
+def test_targets_out_of_reach_are_judged_by_the_error_that_is_left(activation, scale, expected):
+    model, x, y, loss = ending(activation, lambda x: scale * sums(x))
+    report = keras_winit.diagnose(model, x, y, loss=loss)
+    found = {each.rule: each for each in report.findings}.get("unreachable_targets")
+    assert (found and found.severity) == expected
+    if found:
+        low, high = (-1 if activation == "tanh" else 0), (math.inf if "plus" in activation else 1)
+        missed = np.maximum(y - high, 0) ** 2 + np.maximum(low - y, 0) ** 2
+        assert found.value == pytest.approx(missed.mean() / y.var(), rel=1e-4)
+
+
+def test_output_that_is_scaled_behind_its_activation_is_not_judged_by_that():
+    model, x, y, loss = ending("tanh", lambda x: 10 * sums(x))
+    scaled = keras.Sequential([*model.layers, layers.Rescaling(100)])
+    scaled.build((None, 8))
+    assert "unreachable_targets" not in names(look((scaled, x, y, loss)))
+
+
+def test_numbers_that_are_no_classes_may_be_targets_of_several_outputs():
+    assert "broadcast_labels" not in names(look(ending(None, sums, 4)))
 
 
 def test_the_code_that_a_finding_prints_fixes_data_with_constant_pixels():
