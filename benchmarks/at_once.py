@@ -20,8 +20,27 @@ def weights_of(model):
     return [[keras.ops.convert_to_numpy(variable.value) for variable in each] for each in both]
 
 
-def train_all(model, starts, rates, seeds, data, loss, steps, batch):
-    """Trains a network by Adam from each of its starts.
+def adam(weights, slopes, state, number, rate):
+    mean, square = state
+    mean = [0.9 * m + 0.1 * g for m, g in zip(mean, slopes, strict=True)]
+    square = [0.999 * s + 0.001 * g**2 for s, g in zip(square, slopes, strict=True)]
+    by_mean, by_square = 1 - 0.9 ** (number + 1), 1 - 0.999 ** (number + 1)
+    weights = [
+        w - rate * (m / by_mean) / (jnp.sqrt(s / by_square) + 1e-7)
+        for w, m, s in zip(weights, mean, square, strict=True)
+    ]
+    return weights, (mean, square)
+
+
+def sgd(weights, slopes, state, number, rate):
+    """Gradient descent with a momentum of 0.9."""
+    velocity, unused = state
+    velocity = [0.9 * v - rate * g for v, g in zip(velocity, slopes, strict=True)]
+    return [w + v for w, v in zip(weights, velocity, strict=True)], (velocity, unused)
+
+
+def train_all(model, starts, rates, seeds, data, loss, steps, batch, update=adam):
+    """Trains a network from each of its starts.
 
     Args:
         model: The network.
@@ -32,6 +51,7 @@ def train_all(model, starts, rates, seeds, data, loss, steps, batch):
         loss: Function of outputs and targets.
         steps: Number of steps.
         batch: Number of samples in a batch.
+        update: `adam` or `sgd`.
 
     Returns:
         The loss of every step, and the outputs for what is tested on, of each.
@@ -49,26 +69,20 @@ def train_all(model, starts, rates, seeds, data, loss, steps, batch):
         (trained, others), rate, key = arguments
 
         def step(state, number):
-            trained, others, mean, square = state
+            trained, others, memory = state
             # Each epoch goes through the samples in an order of its own.
             order = jax.random.fold_in(key, number // steps_of_epoch)
             first = number % steps_of_epoch * batch
             places = jax.random.permutation(order, len(x))
             places = jax.lax.dynamic_slice(places, (first,), (batch,))
-            (value, others), slope = jax.value_and_grad(loss_of, has_aux=True)(
+            (value, others), slopes = jax.value_and_grad(loss_of, has_aux=True)(
                 trained, others, places
             )
-            mean = [0.9 * m + 0.1 * g for m, g in zip(mean, slope, strict=True)]
-            square = [0.999 * s + 0.001 * g**2 for s, g in zip(square, slope, strict=True)]
-            by_mean, by_square = 1 - 0.9 ** (number + 1), 1 - 0.999 ** (number + 1)
-            trained = [
-                w - rate * (m / by_mean) / (jnp.sqrt(s / by_square) + 1e-7)
-                for w, m, s in zip(trained, mean, square, strict=True)
-            ]
-            return (trained, others, mean, square), value
+            trained, memory = update(trained, slopes, memory, number, rate)
+            return (trained, others, memory), value
 
         zeros = [jnp.zeros_like(each) for each in trained]
-        state = trained, others, zeros, zeros
+        state = trained, others, (zeros, zeros)
         (trained, others, *_), losses = jax.lax.scan(step, state, jnp.arange(steps))
         outputs, _ = model.stateless_call(trained, others, x_test, training=False)
         return losses, outputs

@@ -1,12 +1,12 @@
 """Is a start ever worse than the usual ones? Ordinary and deep networks, from every start.
 
 For every network and start: the mean loss of the first epoch and the score on test data at the best
-of three rates of Adam, as mean and standard deviation over the seeds. Scores are accuracies where
+of three rates of Adam or SGD, as mean and standard deviation over the seeds. Scores are accuracies where
 classes are told apart, otherwise the share of the variance that is explained. Data are digits of
 scikit-learn or generated.
 
     KERAS_BACKEND=jax python benchmarks/never_worse.py [--networks "relu 6" ...] [--seeds 3]
-        [--starts keras he_normal suggested mirrored "suggested*0.3"]
+        [--starts keras he_normal suggested mirrored "suggested*0.3"] [--optimizer sgd]
 
 On JAX all runs of a network are compiled as one, which is the fastest but for convolutions: those
 take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, or `.02` for normal numbers of
@@ -20,7 +20,7 @@ import time
 
 import keras
 import numpy as np
-from sklearn.datasets import load_digits, make_friedman1
+from sklearn.datasets import load_diabetes, load_digits, make_friedman1
 from sklearn.model_selection import train_test_split
 
 import keras_winit
@@ -28,7 +28,7 @@ import keras_winit
 layers = keras.layers
 ops = keras.ops
 
-RATES = (3e-3, 1e-3, 3e-4)
+RATES = {"adam": (3e-3, 1e-3, 3e-4), "sgd": (1e-1, 3e-2, 1e-2, 3e-3)}
 BATCH = 64
 
 
@@ -67,6 +67,22 @@ def columns():
     x, y = make_friedman1(1792, noise=0.5, random_state=0)
     x, y = (x - 0.5) * np.sqrt(12), (y - y.mean()) / y.std()
     return split(x.astype("float32"), y.astype("float32")[:, None])
+
+
+def patients():
+    """Numbers of a table, and how far a disease went on."""
+    x, y = load_diabetes(return_X_y=True)
+    x, y = x / x.std(0), (y - y.mean()) / y.std()
+    order = np.random.default_rng(0).permutation(len(x))
+    return split(x[order].astype("float32"), y[order].astype("float32")[:, None], 112)
+
+
+def taught(outputs=3):
+    """Normal numbers, and what a random network of two layers makes of them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1792, 20))
+    y = np.tanh(x @ rng.normal(size=(20, 8)) / np.sqrt(5)) @ rng.normal(size=(8, outputs))
+    return split(x.astype("float32"), (y / y.std()).astype("float32"))
 
 
 def ratings():
@@ -268,6 +284,10 @@ NETWORKS = {
     "tanh 6": (lambda: dense("tanh", 6, 64), lambda: digits(64)),
     "table, relu 4": (lambda: dense("relu", 4, 64, inputs=10, outputs=1), columns),
     "table, relu 8": (lambda: dense("relu", 8, 64, inputs=10, outputs=1), columns),
+    "patients, relu 3": (lambda: dense("relu", 3, 64, inputs=10, outputs=1), patients),
+    "taught, tanh 3": (lambda: dense("tanh", 3, 64, inputs=20, outputs=3), taught),
+    "taught, relu 5": (lambda: dense("relu", 5, 128, inputs=20, outputs=3), taught),
+    "taught, silu 10": (lambda: dense("silu", 10, 64, inputs=20, outputs=3), taught),
     "autoencoder": (autoencoder, same),
     "autoencoder, gelu": (lambda: autoencoder("gelu"), same),
     "variational autoencoder": (variational, same),
@@ -316,30 +336,40 @@ def start(model, scheme, seed):
         kernel.assign(float(factor) * kernel)
 
 
-def train_together(model, data, runs, epochs):
+def train_together(model, data, runs, epochs, optimizer):
     """Returns the loss of the first epoch and the outputs for the test data of every run."""
-    from at_once import crossentropy, squared_error, train_all, weights_of
+    import at_once
 
     x, y, x_test, _ = data
     weights = []
     for scheme, _, seed in runs:
         start(model, scheme, seed)
-        weights.append(weights_of(model))
+        weights.append(at_once.weights_of(model))
     _, rates, seeds = zip(*runs, strict=True)
-    loss = crossentropy if np.issubdtype(y.dtype, np.integer) else squared_error
+    is_classes = np.issubdtype(y.dtype, np.integer)
+    loss = at_once.crossentropy if is_classes else at_once.squared_error
     steps = len(x) // BATCH
-    losses, outputs = train_all(
-        model, weights, rates, seeds, (x, y, x_test), loss, epochs * steps, BATCH
+    losses, outputs = at_once.train_all(
+        model,
+        weights,
+        rates,
+        seeds,
+        (x, y, x_test),
+        loss,
+        epochs * steps,
+        BATCH,
+        getattr(at_once, optimizer),
     )
     return losses[:, :steps].mean(1), outputs
 
 
-def train_each(model, data, runs, epochs):
+def train_each(model, data, runs, epochs, optimizer):
     """Does the same by `fit`, one after the other."""
     x, y, x_test, _ = data
     crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = crossentropy if np.issubdtype(y.dtype, np.integer) else "mean_squared_error"
-    model.compile(keras.optimizers.Adam(), loss, jit_compile=False)
+    made = keras.optimizers.Adam() if optimizer == "adam" else keras.optimizers.SGD(momentum=0.9)
+    model.compile(made, loss, jit_compile=False)
     losses, outputs = [], []
     for scheme, rate, seed in runs:
         start(model, scheme, seed)
@@ -350,18 +380,18 @@ def train_each(model, data, runs, epochs):
     return losses, outputs
 
 
-def study(model, data, schemes, seeds, epochs):
+def study(model, data, schemes, seeds, epochs, optimizer):
     """Returns for each start, rate and seed the loss of the first epoch and the score."""
-    runs = list(itertools.product(schemes, RATES, range(seeds)))
+    runs = list(itertools.product(schemes, RATES[optimizer], range(seeds)))
     train = train_together if keras.backend.backend() == "jax" else train_each
-    losses, outputs = train(model, data, runs, epochs)
+    losses, outputs = train(model, data, runs, epochs, optimizer)
     y = data[-1]
     if np.issubdtype(y.dtype, np.integer):
         scores = [(each.argmax(-1) == y).mean() for each in outputs]
     else:
         scores = [1 - np.mean((each - y) ** 2) / y.var() for each in outputs]
     found = np.nan_to_num([losses, scores], nan=-1, neginf=-1)
-    return found.reshape(2, len(schemes), len(RATES), seeds)
+    return found.reshape(2, len(schemes), len(RATES[optimizer]), seeds)
 
 
 def main():
@@ -370,16 +400,24 @@ def main():
     parser.add_argument("--starts", nargs="+", default=["keras", "he_normal", "suggested"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--optimizer", choices=RATES, default="adam")
     arguments = parser.parse_args()
     print(f"{'network':48} {'start':14} {'rate':>6} {'loss of epoch 1':>15} {'score':>14}")
     for name in arguments.networks:
         begun = time.perf_counter()
         model, data = (make() for make in NETWORKS[name])
-        found = study(model, data, arguments.starts, arguments.seeds, arguments.epochs)
+        found = study(
+            model,
+            data,
+            arguments.starts,
+            arguments.seeds,
+            arguments.epochs,
+            arguments.optimizer,
+        )
         for scheme, losses, scores in zip(arguments.starts, *found, strict=True):
             best = scores.mean(1).argmax()
             print(
-                f"{name:48} {scheme:14} {RATES[best]:6g} {losses[best].mean():15.2f} "
+                f"{name:48} {scheme:14} {RATES[arguments.optimizer][best]:6g} {losses[best].mean():15.2f} "
                 f"{scores[best].mean():8.3f} ±{scores[best].std():.3f}",
                 flush=True,
             )

@@ -51,6 +51,7 @@ KARPATHY = Reference(
     "Karpathy, 2019, A recipe for training neural networks",
     "https://karpathy.github.io/2019/04/25/recipe/",
 )
+KUNIN = _arxiv("Kunin et al., 2024, Get rich quick", "2406.06158")
 LECUN = Reference(
     "LeCun et al., 1998, Efficient BackProp",
     "http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf",

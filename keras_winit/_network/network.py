@@ -61,6 +61,11 @@ class Network:
         return self.is_plain and self.depth > DEEP
 
     @functools.cached_property
+    def has_taps(self) -> bool:
+        """Whether some kernel is a convolution's that sees more than one place."""
+        return any(weight.structure[1].spatial for weight in self.kernels)
+
+    @functools.cached_property
     def is_linear(self) -> bool:
         """Whether it is plain, and no activation follows a kernel but at the outputs."""
         return self.is_plain and all(

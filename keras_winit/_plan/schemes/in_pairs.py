@@ -18,8 +18,7 @@ def is_worth_pairs(network):
     Normalization does not do without them: from independent weights the gradient grows by
     pi / (pi - 1) in each layer of relu that it follows.
     """
-    has_taps = any(weight.structure[1].spatial for weight in network.kernels)
-    shallow = SHALLOW_CONVOLUTIONS if has_taps else SHALLOW
+    shallow = SHALLOW_CONVOLUTIONS if network.has_taps else SHALLOW
     return not network.num_branches and network.depth > shallow
 
 
@@ -29,18 +28,19 @@ def suggested_pairings(network, keep):
     return pairings(network, set(filter(is_kept, network.kernels)))
 
 
-def in_pairs(initializer):
+def in_pairs(initializer, upstream=lambda case: 1.0):
     """Returns the lines of kernels with a `Pairing`.
 
     Args:
         initializer: A `Mirrored`: what draws the half of each kernel, and times what gain.
+        upstream: Function of a `Case` that returns what its kernel is multiplied by besides.
     """
 
     def mirrored(case):
         pairing = case.pairing
         is_inner_end = not pairing.makes and not case.around.is_output and case.moments
         gain = math.sqrt(case.scale) if is_inner_end else 1.0
-        gain *= initializer.gain / pairing.gain
+        gain *= upstream(case) * initializer.gain / pairing.gain
         return Mirrored(
             initializer.initializer,
             float(f"{gain:.6g}"),  # that of relu6 is beyond 1 by what lies beyond 6

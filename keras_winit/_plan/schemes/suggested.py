@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_winit._activations.activation import NOTHING
 from keras_winit._activations.criticality import signal_slope
 from keras_winit._network.network import DEEP
 from keras_winit._plan.by_activation import scaled
@@ -11,7 +12,17 @@ from keras_winit._plan.schemes.branches import IN_BRANCH
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
 from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggested_pairings
-from keras_winit._references import BROCK, DAUPHIN, GLOROT, PENNINGTON, SAXE, SIREN, VASWANI, XIAO
+from keras_winit._references import (
+    BROCK,
+    DAUPHIN,
+    GLOROT,
+    KUNIN,
+    PENNINGTON,
+    SAXE,
+    SIREN,
+    VASWANI,
+    XIAO,
+)
 from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Mirrored, Orthogonal, Siren
 
 initializers = keras.initializers
@@ -20,10 +31,25 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
+# How large the first of the dense layers is, as a share of what keeps the size of the signal. By
+# measurement: it learns features sooner, and the network is smooth at the start.
+UPSTREAM = 0.3
 
 
 def _is_scaled(case):
     return case.in_branch and not case.branch.normalized
+
+
+def _is_upstream(case):
+    """Whether it is the first of several dense layers, before something that is not linear."""
+    return (
+        case.around.is_first
+        and not case.around.is_output
+        and case.network.is_plain
+        and not case.network.has_taps
+        and not case.weight.is_in_cell
+        and case.activation is not NOTHING
+    )
 
 
 def _glorot(name, fits, reason):
@@ -148,7 +174,7 @@ LINES = (
         reason="an output that takes {before.name}, which is steep: {steep_scale:.3g} / fan_in too",
         reference=SIREN,
     ),
-    *in_pairs(Mirrored()),
+    *in_pairs(Mirrored(), upstream=lambda case: UPSTREAM if _is_upstream(case) else 1.0),
     _glorot(
         "an output, unless relu and the like or selu follows",
         lambda case: (
@@ -238,6 +264,15 @@ LINES = (
             lambda case: signal_slope(case.activation) > 1.03 and case.critical is not None,
             AT_CRITICAL_POINT,
         ),
+    ),
+    Line(
+        name="the first dense layer, in a plain network without convolutions",
+        fits=_is_upstream,
+        gets=f"a variance of {UPSTREAM}² *scale* / fan_in",
+        initializer=lambda case: scaled(UPSTREAM**2 * case.scale),
+        reason=f"{{name}} follows, and nothing comes before: {UPSTREAM} times what keeps the size, "
+        "so that it learns features first",
+        reference=KUNIN,
     ),
     *BY_VARIANCE,
 )

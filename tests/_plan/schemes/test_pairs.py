@@ -110,7 +110,10 @@ CHAINS = {
         [dense(8), dense(5), dense(8), dense(3, None)],
         ["first", "last", "first", "last"],
     ),
-    "odd first": ([dense(7), dense(8), dense(3, None)], ["HeNormal()", "first", "last"]),
+    "odd first": (
+        [dense(7), dense(8), dense(3, None)],
+        ["VarianceScaling(scale=0.18)", "first", "last"],
+    ),
     # The units of each place follow each other.
     "flattened": (
         [dense(8), layers.Flatten(), dense(8), dense(3, None)],
@@ -126,7 +129,7 @@ CHAINS = {
     ),
     "tanh": (
         [dense(8, "tanh"), dense(8), dense(3, None)],
-        ["VarianceScaling(scale=2.536)", "first", "last"],
+        ["VarianceScaling(scale=0.2283)", "first", "last"],
     ),
     "linear": (
         [dense(8), dense(6, None), dense(8), dense(2, None)],
@@ -375,8 +378,8 @@ def test_what_stays_is_no_part_of_a_pair():
         rows = keras_winit.initialize(model, seed=1, **arguments).rows
         return [row.initializer for row in rows if row.fan_in is not None and not row.skipped]
 
-    gelu = f"VarianceScaling(scale={keras_winit.gain('gelu') ** 2:.4g})"
-    pairs = ["Mirrored(first=True)", *["Mirrored()"] * 5, "Mirrored(last=True)"]
+    gelu = f"VarianceScaling(scale={(0.3 * keras_winit.gain('gelu')) ** 2:.4g})"
+    pairs = ["Mirrored(gain=0.3, first=True)", *["Mirrored()"] * 5, "Mirrored(last=True)"]
     assert given() == pairs
     assert given(only=[model.layers[-1].name]) == ["GlorotUniform()"]
     names = [layer.name for layer in model.layers[3:5]]
@@ -392,4 +395,5 @@ def test_biases_that_do_not_start_at_zero_make_no_pairs():
     model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(3)])
     result = keras_winit.initialize(model, "mirrored", seed=1)
     kernels = [row.initializer for row in result.rows if row.fan_in is not None]
-    assert kernels == ["HeNormal()", "Mirrored(first=True)", "Mirrored()", "Mirrored(last=True)"]
+    first = "VarianceScaling(scale=0.18)"
+    assert kernels == [first, "Mirrored(first=True)", "Mirrored()", "Mirrored(last=True)"]

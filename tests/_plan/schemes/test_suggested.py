@@ -497,7 +497,11 @@ DECISIONS = {
     ),
     # Pairs.
     "6 relu": (lambda: deep("relu", 6), KERNEL, "Mirrored()"),
-    "6 relu, first": (lambda: deep("relu", 6), "first/kernel", "Mirrored(first=True)"),
+    "6 relu, first": (
+        lambda: deep("relu", 6),
+        "first/kernel",
+        "Mirrored(gain=0.3, first=True)",
+    ),
     "6 relu, output": (lambda: deep("relu", 6), "output/kernel", "Mirrored(last=True)"),
     "6 relu, bias": (lambda: deep("relu", 6), "layer/bias", "Zeros()"),
     "6 relu, before sigmoid": (
@@ -584,15 +588,42 @@ DECISIONS = {
     ),
     "20 tanh": (lambda: deep("tanh", 20), KERNEL, "VarianceScaling(scale=2.536)"),
     "31 selu": (lambda: deep("selu", 31), KERNEL, "LecunNormal()"),
-    # Anything else: gain² / fan_in.
-    "relu": (lambda: network(layers.Dense(4, "relu", name="layer")), KERNEL, "HeNormal()"),
-    "selu": (lambda: network(layers.Dense(4, "selu", name="layer")), KERNEL, "LecunNormal()"),
-    "linear": (lambda: network(layers.Dense(4, name="layer")), KERNEL, "LecunNormal()"),
-    "gelu": (
-        lambda: network(layers.Dense(4, "gelu", name="layer")),
+    # The first dense layer: 0.3² of the variance.
+    "first relu": (lambda: deep("relu", 3), "first/kernel", "VarianceScaling(scale=0.18)"),
+    "first selu": (lambda: deep("selu", 3), "first/kernel", "VarianceScaling(scale=0.09)"),
+    "first gelu": (lambda: unpaired("gelu", 20), "first/kernel", "VarianceScaling(scale=0.2117)"),
+    "first of convolutions": (lambda: deep_convolutions(3), "strided/kernel", "HeNormal()"),
+    "first of a network with convolutions": (
+        lambda: network(layers.Dense(4, "relu", name="layer"), layers.Conv1D(2, 3), shape=(6, 2)),
         KERNEL,
-        "VarianceScaling(scale=2.352)",
+        "HeNormal()",
     ),
+    "first pairs of a network with convolutions": (
+        lambda: deep_convolutions(13),
+        "strided/kernel",
+        "Mirrored(first=True)",
+    ),
+    "first, normalized": (
+        lambda: network(layers.Dense(4, name="layer"), layers.BatchNormalization(), layers.ReLU()),
+        KERNEL,
+        "HeNormal()",
+    ),
+    "first, linear": (lambda: deep(None, 3), "first/kernel", "LecunNormal()"),
+    "first and output": (
+        lambda: network(output=layers.Dense(4, "relu", name="layer")),
+        KERNEL,
+        "HeNormal()",
+    ),
+    "first of a cell": (
+        lambda: network(layers.SimpleRNN(4, "relu", name="layer"), shape=(5, 6)),
+        "layer/simple_rnn_cell/kernel",
+        "HeNormal()",
+    ),
+    # Anything else: gain² / fan_in.
+    "relu": (lambda: deep("relu", 3), KERNEL, "HeNormal()"),
+    "selu": (lambda: deep("selu", 3), KERNEL, "LecunNormal()"),
+    "linear": (lambda: network(layers.Dense(4, name="layer")), KERNEL, "LecunNormal()"),
+    "gelu": (lambda: deep("gelu", 3), KERNEL, "VarianceScaling(scale=2.352)"),
     "normalized relu": (
         lambda: in_normalized(layers.Dense(4, "relu", name="layer")),
         KERNEL,
@@ -618,7 +649,8 @@ REACHED = (
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
     *("5 linear convolutions", "5 linear, wider", "5 linear"),
     *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
-    *("31 convolutions", "31 relu, wider", "31 relu", "21 silu", "selu", "relu"),
+    *("31 convolutions", "31 relu, wider", "31 relu", "21 silu", "first relu"),
+    *("selu", "relu"),
 )
 
 
@@ -681,7 +713,8 @@ def drift(function):
 )
 def test_the_plan_says_how_many_layers_a_variance_is_fine_for(activation, function):
     growth = drift(function or (lambda z: z / (1 + abs(z))))
-    (row, *_) = keras_winit.suggest(network(layers.Dense(4, activation))).rows
+    rows = keras_winit.suggest(network(*[layers.Dense(4, activation) for _ in range(2)])).rows
+    row = rows[2]  # after those of the first layer
     number = round(math.log(20) / math.log(growth))
     assert row.reason.endswith(f"(drifts by {growth:.3g} a layer: fine to about {number} layers)")
 
