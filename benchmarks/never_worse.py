@@ -1,8 +1,8 @@
 """Is a start ever worse than the usual ones? Ordinary and deep networks, from every start.
 
 For every network and start: the mean loss of the first epoch and the score on test data at the best
-of three rates of Adam or SGD, as mean and standard deviation over the seeds. Scores are accuracies where
-classes are told apart, otherwise the share of the variance that is explained. Data are digits of
+of several rates, as mean and standard deviation over the seeds. Scores are accuracies where classes
+are told apart, otherwise the share of the variance that is explained. Data are those of
 scikit-learn or generated.
 
     KERAS_BACKEND=jax python benchmarks/never_worse.py [--networks "relu 6" ...] [--seeds 3]
@@ -402,6 +402,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--optimizer", choices=RATES, default="adam")
     arguments = parser.parse_args()
+    rates = RATES[arguments.optimizer]
     print(f"{'network':48} {'start':14} {'rate':>6} {'loss of epoch 1':>15} {'score':>14}")
     for name in arguments.networks:
         begun = time.perf_counter()
@@ -417,7 +418,7 @@ def main():
         for scheme, losses, scores in zip(arguments.starts, *found, strict=True):
             best = scores.mean(1).argmax()
             print(
-                f"{name:48} {scheme:14} {RATES[arguments.optimizer][best]:6g} {losses[best].mean():15.2f} "
+                f"{name:48} {scheme:14} {rates[best]:6g} {losses[best].mean():15.2f} "
                 f"{scores[best].mean():8.3f} ±{scores[best].std():.3f}",
                 flush=True,
             )

@@ -31,9 +31,9 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
-# How large the first of the dense layers is, as a share of what keeps the size of the signal. By
-# measurement: it learns features sooner, and the network is smooth at the start.
-UPSTREAM = 0.3
+# How large the first of the dense layers is, as a share of what keeps the size of the signal, by
+# measurement: smooth at the start, networks learn features first. Pairs bear less of it.
+UPSTREAM, UPSTREAM_PAIRS = 0.3, 0.5
 
 
 def _is_scaled(case):
@@ -41,14 +41,17 @@ def _is_scaled(case):
 
 
 def _is_upstream(case):
-    """Whether it is the first of several dense layers, before something that is not linear."""
+    """Whether it is the first of a few dense layers, and relu, tanh and the like follow."""
+    network, activation = case.network, case.activation
     return (
         case.around.is_first
         and not case.around.is_output
-        and case.network.is_plain
-        and not case.network.has_taps
         and not case.weight.is_in_cell
-        and case.activation is not NOTHING
+        and network.is_plain
+        and not network.is_deep
+        and not network.has_taps
+        and activation is not NOTHING
+        and not activation.is_mostly_mean
     )
 
 
@@ -174,7 +177,7 @@ LINES = (
         reason="an output that takes {before.name}, which is steep: {steep_scale:.3g} / fan_in too",
         reference=SIREN,
     ),
-    *in_pairs(Mirrored(), upstream=lambda case: UPSTREAM if _is_upstream(case) else 1.0),
+    *in_pairs(Mirrored(), lambda case: UPSTREAM_PAIRS if _is_upstream(case) else 1.0),
     _glorot(
         "an output, unless relu and the like or selu follows",
         lambda case: (
@@ -266,12 +269,12 @@ LINES = (
         ),
     ),
     Line(
-        name="the first dense layer, in a plain network without convolutions",
+        name=f"the first layer, in a plain network of {DEEP} layers or less without convolutions",
         fits=_is_upstream,
         gets=f"a variance of {UPSTREAM}² *scale* / fan_in",
         initializer=lambda case: scaled(UPSTREAM**2 * case.scale),
-        reason=f"{{name}} follows, and nothing comes before: {UPSTREAM} times what keeps the size, "
-        "so that it learns features first",
+        reason=f"{{name}} follows, first and plain: {UPSTREAM} times what keeps the size, so that "
+        "features are learned first",
         reference=KUNIN,
     ),
     *BY_VARIANCE,

@@ -379,7 +379,7 @@ def test_what_stays_is_no_part_of_a_pair():
         return [row.initializer for row in rows if row.fan_in is not None and not row.skipped]
 
     gelu = f"VarianceScaling(scale={(0.3 * keras_winit.gain('gelu')) ** 2:.4g})"
-    pairs = ["Mirrored(gain=0.3, first=True)", *["Mirrored()"] * 5, "Mirrored(last=True)"]
+    pairs = ["Mirrored(gain=0.5, first=True)", *["Mirrored()"] * 5, "Mirrored(last=True)"]
     assert given() == pairs
     assert given(only=[model.layers[-1].name]) == ["GlorotUniform()"]
     names = [layer.name for layer in model.layers[3:5]]

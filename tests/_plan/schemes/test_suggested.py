@@ -18,7 +18,7 @@ from keras_winit._plan.schemes.in_pairs import (
     is_worth_pairs,
     suggested_pairings,
 )
-from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, VERY_DEEP
+from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, UPSTREAM, VERY_DEEP
 
 layers = keras.layers
 ops = keras.ops
@@ -500,7 +500,7 @@ DECISIONS = {
     "6 relu, first": (
         lambda: deep("relu", 6),
         "first/kernel",
-        "Mirrored(gain=0.3, first=True)",
+        "Mirrored(gain=0.5, first=True)",
     ),
     "6 relu, output": (lambda: deep("relu", 6), "output/kernel", "Mirrored(last=True)"),
     "6 relu, bias": (lambda: deep("relu", 6), "layer/bias", "Zeros()"),
@@ -608,6 +608,13 @@ DECISIONS = {
         KERNEL,
         "HeNormal()",
     ),
+    "first of 21": (lambda: deep("elu", 21), "first/kernel", "VarianceScaling(scale=1.551)"),
+    "first pairs of 21": (lambda: deep("relu", 21), "first/kernel", "Mirrored(first=True)"),
+    "first pairs of softplus": (
+        lambda: deep("softplus", 6),
+        "first/kernel",
+        "Mirrored(first=True)",
+    ),
     "first, linear": (lambda: deep(None, 3), "first/kernel", "LecunNormal()"),
     "first and output": (
         lambda: network(output=layers.Dense(4, "relu", name="layer")),
@@ -680,6 +687,7 @@ def test_the_docstring_prints_the_limits_of_the_list():
     assert f"{limits} without shortcuts: `Mirrored`" in text
     assert f"not kept, in a plain network of more than {VERY_DEEP} layers: the same" in text
     assert f"in a plain network of more than {DEEP} layers: the critical point" in text
+    assert f"of {DEEP} layers or less without convolutions: {UPSTREAM} times the size" in text
 
 
 @pytest.mark.parametrize(
