@@ -543,7 +543,7 @@ def test_suggested_is_the_default():
     keras_winit.initialize(first, seed=1)
     keras_winit.initialize(second, keras_winit.suggest(second), seed=1)
     assert_equal(values_of(first), values_of(second))
-    assert first.layers[1].kernel_initializer.scale == pytest.approx(0.18)
+    assert first.layers[1].kernel_initializer.scale == pytest.approx(0.08)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_winit._activations.activation import NOTHING
 from keras_winit._activations.criticality import signal_slope
 from keras_winit._network.network import DEEP
 from keras_winit._plan.by_activation import scaled
@@ -31,28 +30,12 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
-# How large the first of the dense layers is, as a share of what keeps the size of the signal, by
-# measurement: smooth at the start, networks learn features first. Pairs bear less of it.
-UPSTREAM, UPSTREAM_PAIRS = 0.3, 0.5
+# What pairs begin with, as a share of what keeps the size, in networks of a few dense layers.
+UPSTREAM_PAIRS = 0.5
 
 
 def _is_scaled(case):
     return case.in_branch and not case.branch.normalized
-
-
-def _is_upstream(case):
-    """Whether it is the first of a few dense layers, and relu, tanh and the like follow."""
-    network, activation = case.network, case.activation
-    return (
-        case.around.is_first
-        and not case.around.is_output
-        and not case.weight.is_in_cell
-        and network.is_plain
-        and not network.is_deep
-        and not network.has_taps
-        and activation is not NOTHING
-        and not activation.is_mostly_mean
-    )
 
 
 def _glorot(name, fits, reason):
@@ -177,7 +160,7 @@ LINES = (
         reason="an output that takes {before.name}, which is steep: {steep_scale:.3g} / fan_in too",
         reference=SIREN,
     ),
-    *in_pairs(Mirrored(), lambda case: UPSTREAM_PAIRS if _is_upstream(case) else 1.0),
+    *in_pairs(Mirrored(), lambda case: UPSTREAM_PAIRS if case.is_upstream else 1.0),
     _glorot(
         "an output, unless relu and the like or selu follows",
         lambda case: (
@@ -270,10 +253,10 @@ LINES = (
     ),
     Line(
         name=f"the first layer, in a plain network of {DEEP} layers or less without convolutions",
-        fits=_is_upstream,
-        gets=f"a variance of {UPSTREAM}² *scale* / fan_in",
-        initializer=lambda case: scaled(UPSTREAM**2 * case.scale),
-        reason=f"{{name}} follows, first and plain: {UPSTREAM} times what keeps the size, so that "
+        fits=lambda case: case.is_upstream,
+        gets="a variance of *upstream*² *scale* / fan_in",
+        initializer=lambda case: scaled(case.upstream**2 * case.scale),
+        reason="{name} follows, first and plain: {upstream:.3g} times what keeps the size, so that "
         "features are learned first",
         reference=KUNIN,
     ),

@@ -112,7 +112,7 @@ CHAINS = {
     ),
     "odd first": (
         [dense(7), dense(8), dense(3, None)],
-        ["VarianceScaling(scale=0.18)", "first", "last"],
+        ["VarianceScaling(scale=0.08)", "first", "last"],
     ),
     # The units of each place follow each other.
     "flattened": (
@@ -395,5 +395,5 @@ def test_biases_that_do_not_start_at_zero_make_no_pairs():
     model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(3)])
     result = keras_winit.initialize(model, "mirrored", seed=1)
     kernels = [row.initializer for row in result.rows if row.fan_in is not None]
-    first = "VarianceScaling(scale=0.18)"
+    first = "VarianceScaling(scale=0.08)"
     assert kernels == [first, "Mirrored(first=True)", "Mirrored()", "Mirrored(last=True)"]

@@ -10,7 +10,7 @@ import scipy
 import keras_winit
 from keras_winit._network import snake_case
 from keras_winit._network.network import DEEP, Network
-from keras_winit._plan.decisions import Case, line_for
+from keras_winit._plan.decisions import UPSTREAM, UPSTREAM_RELU, Case, line_for
 from keras_winit._plan.plan import brief, make_plan
 from keras_winit._plan.schemes.in_pairs import (
     SHALLOW,
@@ -18,7 +18,7 @@ from keras_winit._plan.schemes.in_pairs import (
     is_worth_pairs,
     suggested_pairings,
 )
-from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, UPSTREAM, VERY_DEEP
+from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, VERY_DEEP
 
 layers = keras.layers
 ops = keras.ops
@@ -589,7 +589,7 @@ DECISIONS = {
     "20 tanh": (lambda: deep("tanh", 20), KERNEL, "VarianceScaling(scale=2.536)"),
     "31 selu": (lambda: deep("selu", 31), KERNEL, "LecunNormal()"),
     # The first dense layer: 0.3² of the variance.
-    "first relu": (lambda: deep("relu", 3), "first/kernel", "VarianceScaling(scale=0.18)"),
+    "first relu": (lambda: deep("relu", 3), "first/kernel", "VarianceScaling(scale=0.08)"),
     "first selu": (lambda: deep("selu", 3), "first/kernel", "VarianceScaling(scale=0.09)"),
     "first gelu": (lambda: unpaired("gelu", 20), "first/kernel", "VarianceScaling(scale=0.2117)"),
     "first of convolutions": (lambda: deep_convolutions(3), "strided/kernel", "HeNormal()"),
@@ -688,6 +688,7 @@ def test_the_docstring_prints_the_limits_of_the_list():
     assert f"not kept, in a plain network of more than {VERY_DEEP} layers: the same" in text
     assert f"in a plain network of more than {DEEP} layers: the critical point" in text
     assert f"of {DEEP} layers or less without convolutions: {UPSTREAM} times the size" in text
+    assert f"({UPSTREAM_RELU} before relu and leaky_relu)" in text
 
 
 @pytest.mark.parametrize(
