@@ -210,11 +210,14 @@ class Objective:
 
 
 def _repeated(y, shape):
-    """Returns how many outputs each label of one column is compared with, if it is a class."""
+    """Returns how many outputs each label of one column is compared with, if it is a class.
+
+    One of 0 and 1 may be meant for all, as in an ensemble.
+    """
     outputs = shape[-1]
     if outputs < 2 or y.shape != (*shape[:-1], 1):
         return 1
-    are_classes = y.min() >= 0 and y.max() < outputs and (y == np.round(y)).all()
+    are_classes = y.min() >= 0 and 1 < y.max() < outputs and (y == np.round(y)).all()
     return outputs if are_classes else 1
 
 

@@ -846,10 +846,11 @@ def test_verdict_changes_at_the_limit(rule, put, side, limits, chance):
     ("activation", "scale", "expected"),
     [
         ("tanh", 10, "error"),
-        ("tanh", 1, "warning"),
-        ("tanh", 0.2, None),
-        ("sigmoid", 1, "error"),
-        ("softplus", 1, "error"),
+        ("tanh", 3, "warning"),
+        ("tanh", 1, None),
+        ("sigmoid", 1, "warning"),
+        ("softplus", 1, "warning"),
+        ("hard_tanh", 30, "error"),
         (None, 10, None),
         ("gelu", 10, None),  # it may end in anything
     ],
@@ -860,20 +861,30 @@ def test_targets_out_of_reach_are_judged_by_the_error_that_is_left(activation, s
     found = {each.rule: each for each in report.findings}.get("unreachable_targets")
     assert (found and found.severity) == expected
     if found:
-        low, high = (-1 if activation == "tanh" else 0), (math.inf if "plus" in activation else 1)
+        low, high = (-1 if "tanh" in activation else 0), (math.inf if "plus" in activation else 1)
         missed = np.maximum(y - high, 0) ** 2 + np.maximum(low - y, 0) ** 2
         assert found.value == pytest.approx(missed.mean() / y.var(), rel=1e-4)
 
 
 def test_output_that_is_scaled_behind_its_activation_is_not_judged_by_that():
     model, x, y, loss = ending("tanh", lambda x: 10 * sums(x))
-    scaled = keras.Sequential([*model.layers, layers.Rescaling(100)])
+    scaled = keras.Sequential([*model.layers, layers.Activation(lambda z: 100 * z)])
     scaled.build((None, 8))
     assert "unreachable_targets" not in names(look((scaled, x, y, loss)))
 
 
+def test_a_target_that_lies_far_off_is_no_fault_of_the_output():
+    model, x, y, loss = ending("relu", lambda x: abs(sums(x)), loss="mean_absolute_error")
+    y[0] = -100
+    assert "unreachable_targets" not in names(look((model, x, y, loss)))
+
+
 def test_numbers_that_are_no_classes_may_be_targets_of_several_outputs():
     assert "broadcast_labels" not in names(look(ending(None, sums, 4)))
+
+
+def test_one_of_two_classes_may_be_the_target_of_all_outputs_of_an_ensemble():
+    assert "broadcast_labels" not in names(look(ending("sigmoid", signs, 4)))
 
 
 def test_the_code_that_a_finding_prints_fixes_data_with_constant_pixels():
