@@ -9,8 +9,9 @@ scikit-learn or generated.
         [--starts keras he_normal suggested mirrored "suggested*0.3"] [--optimizer sgd]
 
 On JAX all runs of a network are compiled as one, which is the fastest but for convolutions: those
-take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, or `.02` for normal numbers of
-that size; a number behind it multiplies the kernel of the output.
+take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, `.02` for normal numbers of
+that size, `anyinit` for what AnyInit gives (PyPI `anyinit`), or `lsuv`: orthogonal, then scaled on
+a batch. A number behind it multiplies the kernel of the output.
 """
 
 import argparse
@@ -325,12 +326,19 @@ NETWORKS = {
 }
 
 
-def start(model, scheme, seed):
+def start(model, scheme, seed, x):
     """Gives a network its starting weights."""
     keras.utils.set_random_seed(seed)
     scheme, _, factor = scheme.partition("*")
     scheme = keras.initializers.RandomNormal(stddev=0.02) if scheme == ".02" else scheme
-    keras_winit.initialize(model, scheme, seed=seed, optimizer=model.compiled)
+    given = {"anyinit": "keras", "lsuv": "orthogonal"}.get(scheme, scheme)
+    keras_winit.initialize(model, given, seed=seed, optimizer=model.compiled)
+    if scheme == "anyinit":
+        import anyinit
+
+        anyinit.initialize(model, seed=seed)
+    if scheme == "lsuv":
+        keras_winit.calibrate(model, x[:256], mode="tensor")
     if factor:
         kernel = model.layers[-1].kernel
         kernel.assign(float(factor) * kernel)
@@ -343,7 +351,7 @@ def train_together(model, data, runs, epochs, optimizer):
     x, y, x_test, _ = data
     weights = []
     for scheme, _, seed in runs:
-        start(model, scheme, seed)
+        start(model, scheme, seed, x)
         weights.append(at_once.weights_of(model))
     _, rates, seeds = zip(*runs, strict=True)
     is_classes = np.issubdtype(y.dtype, np.integer)
@@ -372,7 +380,7 @@ def train_each(model, data, runs, epochs, optimizer):
     model.compile(made, loss, jit_compile=False)
     losses, outputs = [], []
     for scheme, rate, seed in runs:
-        start(model, scheme, seed)
+        start(model, scheme, seed, x)
         model.optimizer.learning_rate = rate
         history = model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
         losses.append(history.history["loss"][0])
