@@ -93,6 +93,12 @@ def run(model, batch):
     """Returns the outputs of a model in training mode, or raises what says which batch failed."""
     try:
         return batch.apply(model)
+    except NotImplementedError as error:
+        raise ValueError(
+            "`model` should run on a batch in training mode, as `fit` runs it. "
+            f"Received: model={model.name!r}, which raises {_checks.first_line(error)!r}. "
+            "Give a network inside of it that does."
+        ) from error
     except _backends.errors_of_shapes() as error:
         shapes = keras.tree.map_structure(lambda each: each.shape, batch.x)
         raise ValueError(

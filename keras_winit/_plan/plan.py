@@ -242,16 +242,16 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
 
     Example:
 
-    >>> model = keras.Sequential(
-    ...     [keras.Input((8,)), keras.layers.Dense(4, "relu", name="hidden"), keras.layers.Dense(2)]
-    ... )
+    >>> first = keras.layers.Dense(6, "relu", name="first")
+    >>> hidden = keras.layers.Dense(4, "relu", name="hidden")
+    >>> model = keras.Sequential([keras.Input((8,)), first, hidden, keras.layers.Dense(2)])
     >>> keras_winit.suggest(model)["hidden/kernel"].__class__.__name__
     'HeNormal'
     >>> small = keras.initializers.TruncatedNormal(stddev=0.02)
     >>> layer = keras.layers.Dense(4, "relu", kernel_initializer=small, name="hidden")
-    >>> model = keras.Sequential([keras.Input((8,)), layer, keras.layers.Dense(2)])
+    >>> model = keras.Sequential([keras.Input((8,)), first, layer, keras.layers.Dense(2)])
     >>> plan = keras_winit.suggest(model)
-    >>> plan["hidden/kernel"].__class__.__name__, plan.rows[0].reason
+    >>> plan["hidden/kernel"].__class__.__name__, plan.rows[2].reason
     ('TruncatedNormal', "kept: the author's; suggested is HeNormal()")
 
     Reference:

@@ -479,6 +479,27 @@ def test_a_batch_that_a_subclassed_model_does_not_take_is_named():
         measured(model, normal(8, 7))
 
 
+def test_a_model_that_does_not_run_in_training_mode_is_named():
+    class Refusing(keras.Model):
+        """A network that trains by another way, as consistency models do."""
+
+        def __init__(self):
+            super().__init__(name="refusing")
+            self.dense = layers.Dense(3)
+
+        def call(self, x, training=False):
+            if training:
+                raise NotImplementedError("Use `compute_loss`.")
+            return self.dense(x)
+
+    model = Refusing()
+    model(normal(8, 4))
+    before = state(model)
+    with pytest.raises(ValueError, match="run on a batch in training mode.*'refusing'.*compute_lo"):
+        measured(model, normal(8, 4))
+    check_same(before, state(model))
+
+
 def test_values_that_are_not_finite_show():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(6, "relu"), layers.Dense(2)])
     kernel, *rest = model.get_weights()
