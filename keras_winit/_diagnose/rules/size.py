@@ -161,7 +161,11 @@ def _of_gradient(rule, signal, found, direction, verb):
     # Where the output starts at zero, or near it, nothing flows back in the first step, by design.
     if len(layers) < 3 or _starts_at_zero(signal):
         return
-    hidden = [layer for layer in layers if not layer.is_output] or layers[:1]
+    hidden = [layer for layer in layers if not layer.is_output]
+    if any(map(_is_near_zero, signal.layers)):  # nor into the branches that end at zero
+        least = math.sqrt(_NEAR_ZERO) * max(map(_gradient, layers))
+        hidden = [layer for layer in hidden if _gradient(layer) > least]
+    hidden = hidden or layers[:1]
     first = max([layer for layer in hidden if layer.is_first] or hidden[:1], key=_gradient)
     last = max([layer for layer in layers if layer.is_output] or layers[-1:], key=_gradient)
     if not _gradient(last) > 0:
@@ -205,12 +209,12 @@ _NEAR_ZERO = 1e-6
 
 
 def _starts_at_zero(signal):
-    return any(
-        layer.is_output
-        and layer.kernels
-        and all(kernel.second_moment * kernel.fan_in < _NEAR_ZERO for kernel in layer.kernels)
-        for layer in signal.layers
-    )
+    return any(layer.is_output and _is_near_zero(layer) for layer in signal.layers)
+
+
+def _is_near_zero(layer):
+    sizes = [kernel.second_moment * kernel.fan_in for kernel in layer.kernels]
+    return bool(sizes) and max(sizes) < _NEAR_ZERO
 
 
 @rule(

@@ -873,6 +873,18 @@ def test_output_that_is_scaled_behind_its_activation_is_not_judged_by_that():
     assert "unreachable_targets" not in names(look((scaled, x, y, loss)))
 
 
+@pytest.mark.parametrize("end", [0, 1e-5])
+def test_the_first_layer_may_lie_in_a_branch_that_ends_at_zero(end):
+    """As the cross network of a recommender, that multiplies its branches by the inputs."""
+    inputs = x = keras.Input((20,))
+    for _ in range(3):
+        y = layers.Dense(20, kernel_initializer=normal(end))(layers.Dense(5)(x))
+        x = x + inputs * y
+    x = layers.Dense(32, "relu", kernel_initializer="he_normal")(x)
+    model = keras.Model(inputs, layers.Dense(1)(x))
+    assert keras_winit.diagnose(model, noise(64, 20)).findings == ()
+
+
 def test_a_target_that_lies_far_off_is_no_fault_of_the_output():
     model, x, y, loss = ending("relu", lambda x: abs(sums(x)), loss="mean_absolute_error")
     y[0] = -100
