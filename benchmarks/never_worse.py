@@ -11,12 +11,14 @@ scikit-learn or generated.
 On JAX all runs of a network are compiled as one, which is the fastest but for convolutions: those
 take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, `.02` for normal numbers of
 that size, `anyinit` for what AnyInit gives (PyPI `anyinit`), or `lsuv`: orthogonal, then scaled on
-a batch. A number behind it multiplies the kernel of the output.
+a batch. A number behind it multiplies the kernel of the output, one before it that of the first
+layer: `"5*suggested"`.
 """
 
 import argparse
 import functools
 import itertools
+import re
 import time
 
 import keras
@@ -334,7 +336,7 @@ NETWORKS = {
 def start(model, scheme, seed, x):
     """Gives a network its starting weights."""
     keras.utils.set_random_seed(seed)
-    scheme, _, factor = scheme.partition("*")
+    first, scheme, last = re.fullmatch(r"(?:([\d.]+)\*)?([^*]+)(?:\*([\d.]+))?", scheme).groups()
     scheme = keras.initializers.RandomNormal(stddev=0.02) if scheme == ".02" else scheme
     given = {"anyinit": "keras", "lsuv": "orthogonal"}.get(scheme, scheme)
     keras_winit.initialize(model, given, seed=seed, optimizer=model.compiled)
@@ -344,9 +346,10 @@ def start(model, scheme, seed, x):
         anyinit.initialize(model, seed=seed)
     if scheme == "lsuv":
         keras_winit.calibrate(model, x[:256], mode="tensor")
-    if factor:
-        kernel = model.layers[-1].kernel
-        kernel.assign(float(factor) * kernel)
+    with_kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    for layer, factor in ((with_kernels[0], first), (model.layers[-1], last)):
+        if factor:
+            layer.kernel.assign(float(factor) * layer.kernel)
 
 
 def train_together(model, data, runs, epochs, optimizer):
