@@ -6,11 +6,12 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_winit import _backends, _checks
+from keras_winit._diagnose.rules import WHILE_TRAINING, Finding, judge
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
 from keras_winit._network.network import Network
@@ -31,6 +32,11 @@ class SignalMonitor(keras.callbacks.Callback):
     by then), after every `every` batches, and at the end. The training itself is not changed by
     it. A record costs about as much as `diagnose`.
 
+    Each record is judged by those rules of `diagnose` that also hold later on: `non_finite`,
+    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`.
+
+    `findings` holds what they found, each finding of a rule at a layer once: (step, `Finding`).
+
     `history` holds a dict for every record and call of a layer with a kernel, with `step` (number
     of batches so far), `layer` and
 
@@ -47,6 +53,8 @@ class SignalMonitor(keras.callbacks.Callback):
             training starts: give it one of its own. Defaults to `None`, for noise.
         y: Its labels. Defaults to `None`, for gradients of a random projection of the outputs.
         every: Positive integer, number of batches between two records. Defaults to `100`.
+        on_finding: `"record"` to keep findings, `"warn"` to tell each as a `UserWarning` as well,
+            `"stop"` to end the training too where it is an error. Defaults to `"record"`.
         csv_path: File, in a folder that exists, to write the records to as well, as they come. A
             monitor writes it anew; a second `fit` with the same monitor appends, with steps from 0
             again, while `history` holds the last. Defaults to `None`.
@@ -58,8 +66,8 @@ class SignalMonitor(keras.callbacks.Callback):
 
     Raises:
         TypeError: If `every` is no integer, or a path is none.
-        ValueError: If `every` is below 1 or a file cannot be written; when training starts, if
-            the batch does not fit.
+        ValueError: If `every` is below 1, `on_finding` is none of the three, or a file cannot be
+            written; when training starts, if the batch does not fit.
         ImportError: If `log_dir` is given and `tensorboard` is not installed.
 
     Example:
@@ -75,9 +83,11 @@ class SignalMonitor(keras.callbacks.Callback):
     x: Data | None
     y: Data | None
     every: int
+    on_finding: Literal["record", "warn", "stop"]
     csv_path: str | os.PathLike[str] | None
     log_dir: str | os.PathLike[str] | None
     history: list[dict[str, Any]]
+    findings: list[tuple[int, Finding]]
 
     def __init__(
         self,
@@ -85,12 +95,14 @@ class SignalMonitor(keras.callbacks.Callback):
         y: Data | None = None,
         *,
         every: int = 100,
+        on_finding: Literal["record", "warn", "stop"] = "record",
         csv_path: str | os.PathLike[str] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
         self.x, self.y = x, y
         self.every = _checks.integer("every", every, minimum=1)
+        self.on_finding = _checks.option("on_finding", on_finding, ("record", "warn", "stop"))
         if csv_path is not None:
             _check_file(csv_path)
         if log_dir is not None and _path("log_dir", log_dir).is_file():
@@ -98,14 +110,15 @@ class SignalMonitor(keras.callbacks.Callback):
                 f"`log_dir` should be a folder. Received: log_dir={log_dir!r}, a file."
             )
         self.csv_path, self.log_dir = csv_path, log_dir
-        self.history = []
+        self.history, self.findings = [], []
         self._writer_class: Any = None if log_dir is None else _writer_class(log_dir)
         self._writer: Any = None
         self._is_begun = False
         self._written = set()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.history, self._step, self._before_epoch, self._batch = [], 0, 0, None
+        self.history, self.findings = [], []
+        self._step, self._before_epoch, self._batch = 0, 0, None
         self._close()  # a training that failed did not
         self._written = {
             each for each in ("csv_path", "log_dir") if getattr(self, each) is not None
@@ -190,14 +203,31 @@ class SignalMonitor(keras.callbacks.Callback):
             network = Network(model)
             if self._batch is None:
                 self._batch = take(network, self.x, self.y)
-            signals = measure(network, self._batch).layers
-        records = [_record(self._step, signal) for signal in signals]
+            signal = measure(network, self._batch)
+        records = [_record(self._step, layer) for layer in signal.layers]
         self.history.extend(records)
         if "csv_path" in self._written:
             self._write("a", [record.values() for record in records])
         if "log_dir" in self._written:
             with self._writing("log_dir"):
                 self._log(records)
+        self._judge(signal)
+
+    def _judge(self, signal):
+        known = {(each.rule, each.layer) for _, each in self.findings}
+        for finding in judge(signal, WHILE_TRAINING):
+            if (finding.rule, finding.layer) in known:
+                continue
+            self.findings.append((self._step, finding))
+            is_last = self.on_finding == "stop" and finding.severity == "error"
+            if self.on_finding != "record":
+                end = " The training stops." if is_last else ""
+                warnings.warn(
+                    f"After {self._step} batches: {finding.message} {finding.fix}{end}",
+                    stacklevel=2,
+                )
+            if is_last:
+                self.model.stop_training = True
 
     def _write(self, mode, rows):
         with self._writing("csv_path"), Path(self.csv_path).open(mode, newline="") as file:

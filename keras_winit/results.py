@@ -7,7 +7,14 @@ from keras_winit._diagnose.diagnosis import Diagnosis
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
 from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
 from keras_winit._measure.loss import LossSignal
-from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
+from keras_winit._measure.signal import (
+    EndingSignal,
+    InputSignal,
+    KernelSignal,
+    LayerSignal,
+    Signal,
+    Summary,
+)
 from keras_winit._network.graph import Branch
 from keras_winit._plan.initialize import Initialization, InitializedWeight
 from keras_winit._plan.plan import Plan, PlannedWeight
@@ -25,6 +32,7 @@ __all__ = [
     "Comparison",
     "Coverage",
     "Diagnosis",
+    "EndingSignal",
     "Entry",
     "Finding",
     "InitializedWeight",

@@ -3,6 +3,7 @@ import math
 import os
 import random
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -470,3 +471,41 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch, trained):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="matplotlib"):
         monitor.plot()
+
+
+def fit_dying(on_finding):
+    """Trains a network whose units die after the first epoch, of two of 8 batches."""
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(16, "relu", name="first"), layers.Dense(3, name="last")]
+    )
+    keras_winit.initialize(model, seed=0)
+    model.compile("sgd", "mse")
+    bias = model.get_layer("first").bias
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            bias.assign(np.full(16, -100.0 * epoch))
+
+    monitor = keras_winit.SignalMonitor(data()[0], every=1, on_finding=on_finding)
+    x, y = data()
+    model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=[Kill(), monitor])
+    return monitor
+
+
+@pytest.mark.parametrize(("on_finding", "last"), [("record", 24), ("warn", 24), ("stop", 9)])
+def test_units_that_die_are_found_once_told_and_end_the_training_if_asked_for(on_finding, last):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        monitor = fit_dying(on_finding)
+    assert [(step, finding.rule) for step, finding in monitor.findings] == [(9, "dead_units")]
+    assert max(record["step"] for record in monitor.history) == last
+    told = [str(each.message) for each in told if each.category is UserWarning]
+    assert len(told) == (on_finding != "record")
+    for each in told:
+        assert each.startswith("After 9 batches: 100% of the units of ")
+        assert each.endswith("The training stops.") == (on_finding == "stop")
+
+
+def test_monitor_refuses_what_it_cannot_do_on_a_finding():
+    with pytest.raises(ValueError, match="`on_finding` should be one of .* Did you mean 'stop'"):
+        keras_winit.SignalMonitor(on_finding="stopp")

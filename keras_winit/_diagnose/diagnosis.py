@@ -88,6 +88,27 @@ class Diagnosis(Result):
             return False
         return True if self.signal.coverage.is_complete else None
 
+    def raise_if_errors(self) -> "Diagnosis":
+        """Raises what is wrong as an exception, for tests and scripts.
+
+        Returns:
+            The diagnosis itself, if there are no errors in it; there may be warnings.
+
+        Raises:
+            ValueError: If there are errors: it tells them with their causes and fixes.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+        >>> keras_winit.diagnose(model).raise_if_errors().findings
+        ()
+        """
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        if errors:
+            told = "\n".join(_texts(errors))
+            raise ValueError(f"Model {self.signal.model!r} should learn. Received:\n{told}")
+        return self
+
     @property
     def layers(self) -> tuple[LayerSignal, ...]:
         """The numbers of every call of a layer with a kernel, in the order of the calls."""
@@ -296,7 +317,11 @@ def diagnose(
     - `dead_units`, `saturated_units`, `samples_alike`, `tokens_alike`, `attention_logits`;
     - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
     - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`;
-    - `softmax_over_one`, `unreachable_targets`, `broadcast_labels`.
+    - `softmax_over_one`, `activation_twice`, `dropout_at_output`, `unreachable_targets`,
+      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`;
+    - `constant_input`, `unequal_features`, `no_nonlinearity`, `large_dropout`;
+    - of a compiled model, `nothing_trainable`, `unreached_weights`, `large_regularization`,
+      `learning_rate`.
 
     The verdict says what was looked at: layers of a class of your own are not, until
     `describe_layer` tells their kernels. The model is left as it was: weights, moving statistics,
@@ -339,7 +364,7 @@ def diagnose(
 
 
 def _diagnose(network, batch, loss):
-    signal = measure(network, batch, loss)
+    signal = measure(network, batch, loss, with_update=True)
     findings = tuple(rules.judge(signal))
     return Diagnosis(signal=signal, findings=findings, _again=(network.model, batch, loss))
 

@@ -67,5 +67,5 @@ def _prior(signal, shape):
     activation = "linear" if loss.from_logits is None else "softmax"
     if output.activation == "sigmoid" or loss.name == "binary_crossentropy":
         activation = "sigmoid"
-    least = 0.5 / signal.batch_size  # a class that is not in the batch may be in the next
+    least = 0.5 / loss.num_labels  # a class that is not in the batch may be in the next
     return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")

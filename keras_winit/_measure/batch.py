@@ -26,12 +26,14 @@ class Batch:
         y: The same for the labels, or `None`.
         sample_weight: The same for weights of samples, or `None`.
         is_drawn: Whether it is noise, drawn for want of data.
+        labels: All labels that were given, of which `y` may be a part; or `None`.
     """
 
     x: object
     y: object = None
     sample_weight: object = None
     is_drawn: bool = False
+    labels: object = None
 
     @property
     def size(self):
@@ -41,7 +43,8 @@ class Batch:
     def at(self, places):
         """Returns the batch of the samples at these places."""
         parts = (self.x, self.y, self.sample_weight)
-        return Batch(*(_select(part, places) for part in parts), self.is_drawn)
+        selected = (_select(part, places) for part in parts)
+        return Batch(*selected, self.is_drawn, self.labels)
 
     def apply(self, model, training=True):
         """Runs the model on the batch; numbers are converted by the backend."""
@@ -82,7 +85,8 @@ def take(network, x=None, y=None):
         _check_types("y", y)
     _check_sizes(x, y)
     _check_shapes(model, x)
-    return Batch(*_spread(x, y, sample_weight))
+    _check_tokens(network, x)
+    return Batch(*_spread(x, y, sample_weight), labels=y)
 
 
 def _is_array(value):
@@ -207,6 +211,25 @@ def _check_shapes(model, x):
             f"`x` should be of shape {tuple(tensor.shape)} for input {tensor.name!r} of model "
             f"{model.name!r}. Received: shape {array.shape}."
         )
+
+
+def _check_tokens(network, x):
+    """Raises if there is a token that the embedding that reads it has no row for."""
+    if not graph.has_graph(network.model):
+        return
+    arrays = keras.tree.flatten(x)
+    for place, tensor in enumerate(network.model.inputs):
+        vocabulary = network.vocabularies.get(place)
+        tokens = x.get(tensor.name) if isinstance(x, dict) else arrays[place]
+        if vocabulary is None or tokens is None:
+            continue
+        wrong = tokens[(tokens < 0) | (tokens >= vocabulary)]
+        if wrong.size:
+            raise ValueError(
+                f"`x` should hold tokens from 0 to {vocabulary - 1} for input {tensor.name!r}, as "
+                f"the embedding has {vocabulary} rows. Received: {wrong[0].item()!r} among "
+                f"{tokens.size} tokens."
+            )
 
 
 def _fits(expected, shape):

@@ -15,10 +15,13 @@ ops = keras.ops
 
 _CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 _REGRESSION = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
+_HINGE = ("hinge", "squared_hinge")  # of labels of -1 and 1
 _MOST_TARGETS = 1024
 _MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.
 _SAMPLES_PER_CLASS = 5
+# Labels of which it is no chance that all are the same.
+_FEWEST_LABELS = 10
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -34,6 +37,11 @@ class LossSignal(Part):
         from_logits: Whether the loss takes logits, `None` where it takes no probabilities.
         targets: Up to 1024 of the targets of a regression, or `None`.
         repeated: Outputs that each label, a number of a class, is compared with.
+        num_labels: Number of samples whose labels were given: more than are run, it may be.
+        is_constant: Whether ten or more labels were given and all are the same.
+        not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
+            the loss expects one.
+        regularization: What the layers add to the loss.
     """
 
     name: str
@@ -44,6 +52,10 @@ class LossSignal(Part):
     from_logits: bool | None = None
     targets: tuple[float, ...] | None = field(default=None, repr=False)
     repeated: int = 1
+    num_labels: int = 0
+    is_constant: bool = False
+    not_one_hot: float = 0.0
+    regularization: float = 0.0
 
 
 class Objective:
@@ -57,7 +69,7 @@ class Objective:
     """
 
     def __init__(self, model, loss, batch):
-        self.model, self.batch, self.value = model, batch, None
+        self.model, self.batch, self.value, self.added = model, batch, None, 0.0
         self.loss = None
         if batch.y is None:
             if loss is not None:
@@ -79,7 +91,10 @@ class Objective:
             )
 
     def __call__(self, outputs):
-        """Returns the scalar that gradients are taken of; remembers the value of the loss."""
+        """Returns the scalar that gradients are taken of.
+
+        Remembers the `value` of the loss and what layers have `added`: traced, with JAX.
+        """
         if self.batch.y is None:
             return self._projection(outputs)
         y = keras.tree.map_structure(ops.convert_to_tensor, self.batch.y)
@@ -92,8 +107,8 @@ class Objective:
                 total = self.model.compute_loss(
                     x=self.batch.x, y=y, y_pred=outputs, sample_weight=weight, training=True
                 )
-                regularization = sum(ops.sum(each) for each in self.model.losses)
-                self.value = total - regularization
+                self.added = sum(ops.sum(each) for each in self.model.losses)
+                self.value = total - self.added
                 return total
             weights = {} if weight is None else {"sample_weight": weight}
             self.value = ops.mean(self.loss(y, outputs, **weights))
@@ -130,7 +145,7 @@ class Objective:
         return total / math.sqrt(self.batch.size)
 
     def _check_labels(self, outputs):
-        y = self.batch.y
+        y = self.batch.labels
         if not isinstance(y, np.ndarray) or not ops.is_tensor(outputs):
             return
         if self.name == _CLASSIFICATION[0]:
@@ -157,13 +172,12 @@ class Objective:
         if self.value is None:
             return None
         value = float(ops.convert_to_numpy(ops.cast(self.value, "float32")))
-        expected, targets, repeated = (None, None, None), None, 1
-        if isinstance(self.batch.y, np.ndarray) and ops.is_tensor(outputs):
-            expected = self._expected(self.batch.y, outputs.shape)
-            if self.name in _REGRESSION:
-                targets = self._targets()
-                repeated = _repeated(self.batch.y, outputs.shape)
+        expected, of_labels, labels = (None, None, None), {}, self.batch.labels
+        if isinstance(labels, np.ndarray) and ops.is_tensor(outputs):
+            expected = self._expected(labels, outputs.shape)
+            of_labels = self._of_labels(labels, outputs.shape)
         uniform, best, prior = expected
+        added = float(ops.convert_to_numpy(ops.cast(self.added, "float32")))
         return LossSignal(
             name=self.name,
             value=value,
@@ -171,14 +185,24 @@ class Objective:
             best=best,
             prior=prior,
             from_logits=self.from_logits,
-            targets=targets,
-            repeated=repeated,
+            regularization=added,
+            **of_labels,
         )
 
-    def _targets(self):
-        flat = self.batch.y.ravel()
-        places = np.linspace(0, flat.size - 1, min(flat.size, _MOST_TARGETS)).astype(int)
-        return tuple(flat[places].astype(float).tolist())
+    def _of_labels(self, y, shape):
+        """Returns what a `LossSignal` holds of labels alone."""
+        found = {
+            "num_labels": len(y),
+            "is_constant": len(y) >= _FEWEST_LABELS and not (y[1:] != y[:1]).any(),
+        }
+        if self.name == _CLASSIFICATION[1] and y.shape[-1] > 1:
+            found["not_one_hot"] = float((abs(y.sum(-1, dtype=float) - 1) > 0.01).mean())
+        if self.name in _REGRESSION:
+            flat = y.ravel()
+            places = np.linspace(0, flat.size - 1, min(flat.size, _MOST_TARGETS)).astype(int)
+            found["targets"] = tuple(flat[places].astype(float).tolist())
+            found["repeated"] = _repeated(y, shape)
+        return found
 
     def _expected(self, y, shape):
         """Returns the loss at even and at the best constant outputs, and the latter."""

@@ -1,5 +1,7 @@
 """Runs a model once, forward and backward, and measures every layer. No verdict."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -7,10 +9,12 @@ from keras_winit import _backends, _checks, _network
 from keras_winit._activations.activation import NOTHING
 from keras_winit._measure import statistics
 from keras_winit._measure.coverage import check_kernels, coverage
+from keras_winit._measure.ending import dropouts, endings, is_linear
 from keras_winit._measure.loss import Objective
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
+from keras_winit._measure.update import first_update, name_and_rate
 from keras_winit.initializers._for_weight import variances
 from keras_winit.initializers._names import brief
 
@@ -21,8 +25,10 @@ _FLOAT16_SCALE = 2.0**10
 
 
 @_backends.kept_random_state()
-def measure(network, batch, loss=None):
+def measure(network, batch, loss=None, *, with_update=False):
     """Returns the `Signal` of a `Network` on a `Batch`, in training mode; changes nothing.
+
+    With `with_update`, the first step of the optimizer of a compiled model is measured too.
 
     Raises:
         ValueError: If the model has no layer with a kernel, or does not take the batch.
@@ -37,20 +43,27 @@ def measure(network, batch, loss=None):
         with taps.on(lambda _, x: tap(x)):
             outputs = run(model, batch)
             # Inside, since what layers have added to the loss is forgotten afterwards.
-            return objective(outputs) * scale, (outputs, objective.value)
+            return objective(outputs) * scale, (outputs, objective.value, objective.added)
 
     def add_size(gradient):
         return reductions.add(statistics.size, gradient)
 
     variables = model.trainable_variables
-    (outputs, objective.value), gradients, sizes = _backends.backpropagate(
-        forward, variables, add_size
-    )
-    of_variables = {
-        id(variable): add_size(gradient)
-        for variable, gradient in zip(variables, gradients, strict=True)
-        if gradient is not None and 0 not in variable.shape
-    }
+    results, gradients, sizes = _backends.backpropagate(forward, variables, add_size)
+    outputs, objective.value, objective.added = results
+
+    def add_sizes(values):
+        return {
+            id(variable): add_size(value)
+            for variable, value in zip(variables, values, strict=True)
+            if value is not None and 0 not in variable.shape
+        }
+
+    of_variables = add_sizes(gradients)
+    updates = None
+    if with_update and objective.value is not None and objective.is_compiled:
+        updates = first_update(model, variables, gradients, scale)
+    of_updates = add_sizes(updates) if updates else {}
     of_kernels = {each: _add_kernel(reductions, each) for each in network.kernels}
     of_outputs = [
         reductions.add(statistics.signal, each, unit_axis=-1)
@@ -69,7 +82,9 @@ def measure(network, batch, loss=None):
             # With JAX, what the loss does not depend on has a gradient as well: zero.
             is_reached = weight.layer in reached
             gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
-            signal = _kernel_signal(weight, numbers[place], gradient, alike)
+            update = of_updates.get(id(weight.variable))
+            update = None if update is None else statistics.norm(*numbers[update])
+            signal = _kernel_signal(weight, numbers[place], gradient, update, alike)
             kernels.setdefault(weight.layer, []).append(signal)
     seen = {owner for each in tapped for owner in each.owners}
     not_reached = [each.layer.path for each in network.kernels if each.layer not in seen]
@@ -86,6 +101,11 @@ def measure(network, batch, loss=None):
         not_reached=tuple(dict.fromkeys(not_reached)),
         problem=network.problem,
         coverage=coverage(network.weights, seen),
+        endings=tuple(endings(network)),
+        dropout=dropouts(model),
+        is_linear=is_linear(network),
+        num_trainable=len(variables),
+        optimizer=name_and_rate(model) if updates else None,
     )
 
 
@@ -183,11 +203,12 @@ def _num_blocks(weight):
     return axes.sizes(shape)[3]
 
 
-def _kernel_signal(weight, numbers, gradient, alike):
+def _kernel_signal(weight, numbers, gradient, update, alike):
     low, high, mean, second_moment, repeated = statistics.split_kernel(numbers, _num_blocks(weight))
     initializer = weight.held_initializer()
     fan_in, fan_out = weight.fans
     asked, asked_by_keras = variances(weight, initializer)
+    norm = math.sqrt(second_moment * math.prod(weight.shape))
     return KernelSignal(
         path=weight.path,
         role=weight.role,
@@ -202,6 +223,8 @@ def _kernel_signal(weight, numbers, gradient, alike):
         repeated=repeated,
         gradient=gradient,
         twin=_twin(weight, low, high, alike),
+        update=update / norm if update is not None and norm > 0 else None,
+        is_trainable=weight.variable.trainable,
     )
 
 
@@ -228,4 +251,11 @@ def _input_signals(batch):
             mean=float(values.mean()),
             second_moment=float((values**2).mean()),
             is_tokens=array.dtype.kind in "iub",
+            varies=len(array) < 2 or bool((array[1:] != array[:1]).any()),
+            scales=_scales(values) if array.ndim == 2 and array.dtype.kind == "f" else (),
         )
+
+
+def _scales(table):
+    scales = table.std(0)
+    return tuple(scales[scales > 0].tolist())

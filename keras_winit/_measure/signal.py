@@ -81,6 +81,9 @@ class KernelSignal(Part):
         repeated: Fraction of units, from 0 to 1, that share all of their weights with another.
         gradient: Norm of the gradient by it, `None` where it has none.
         twin: Path of an earlier kernel with the same values, or `None`.
+        update: Norm of what the first step of the compiled optimizer adds, over that of the
+            weights; `None` where it is not known.
+        is_trainable: Whether training changes it.
     """
 
     path: str
@@ -96,6 +99,8 @@ class KernelSignal(Part):
     repeated: float
     gradient: float | None
     twin: str | None
+    update: float | None = None
+    is_trainable: bool = True
 
     @property
     def norm(self) -> float:
@@ -170,6 +175,8 @@ class InputSignal(Part):
         mean: Over everything.
         second_moment: Mean of the squares.
         is_tokens: Whether it holds integers.
+        varies: Whether any two samples differ; `True` for a single one.
+        scales: Of a table, the standard deviation of each column that varies; else empty.
     """
 
     name: str
@@ -177,6 +184,25 @@ class InputSignal(Part):
     mean: float
     second_moment: float
     is_tokens: bool
+    varies: bool = True
+    scales: tuple[float, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class EndingSignal(Part):
+    """What lies between the last kernel and one output of a model.
+
+    Attributes:
+        layer: Path of the layer with that kernel; `None` where several go into the output.
+        activations: Names of the activations that are applied, in their order.
+        dropout: Fraction of the output, from 0 to 1, that dropout leaves out.
+        is_known: Whether nothing else is applied.
+    """
+
+    layer: str | None
+    activations: tuple[str, ...]
+    dropout: float
+    is_known: bool
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -194,6 +220,12 @@ class Signal(Part):
         not_reached: Paths of layers with a kernel that were not called, or gave no floats.
         problem: Why the graph could not be read in full, or `None`.
         coverage: `Coverage`, which of the layers that own weights were looked at.
+        endings: An `EndingSignal` for every output, as far as the graph is read.
+        dropout: Paths of dropout layers, each with its rate, from 0 to 1.
+        is_linear: Whether no nonlinear function is applied between its kernels.
+        num_trainable: Number of weights, as arrays, that training changes.
+        optimizer: Class of the compiled optimizer and its learning rate, if its first step is
+            known: `KernelSignal.update`.
     """
 
     model: str
@@ -206,3 +238,8 @@ class Signal(Part):
     not_reached: tuple[str, ...]
     problem: str | None
     coverage: Coverage = Coverage()
+    endings: tuple[EndingSignal, ...] = field(default=(), repr=False)
+    dropout: dict[str, float] = field(default_factory=dict, repr=False)
+    is_linear: bool = False
+    num_trainable: int = 1
+    optimizer: tuple[str, float] | None = None

@@ -92,7 +92,7 @@ class Graph:
     def __init__(self, model, *, anew=()):
         self._anew = {id(weight.variable): weight for weight in anew}
         self.calls, outputs, self.problem = _read(model)
-        self._outputs = set(outputs)
+        self._ends, self._outputs = outputs, set(outputs)
         # Read now, since parameters of activations cannot be read while gradients are traced.
         self._fused = {
             layer: self._at_start(_network.fused_activation(layer))
@@ -202,6 +202,23 @@ class Graph:
     def gates(self):
         """Returns the layer of the gate for that of each value; see `gates.gates`."""
         return gates(self.calls, lambda layer: self.surroundings(layer).activation)
+
+    def endings(self):
+        """Returns for each output the layer of the last kernel, and what is called behind it.
+
+        The layer is `None` where several go into the output.
+        """
+        return [self._ending(number) for number in self._ends]
+
+    def _ending(self, number):
+        behind = []
+        while not self._kernels >> number & 1:
+            call = self.calls[number]
+            if len(call.inputs) != 1:
+                return None, behind
+            behind.insert(0, call.operation)
+            (number,) = call.inputs
+        return self._only_layer(number), behind
 
     def vocabularies(self):
         """Returns the number of tokens that each input is looked up among, by its place."""

@@ -139,6 +139,14 @@ class Network:
         return self._graph.gates()
 
     @functools.cached_property
+    def endings(self) -> list[tuple[keras.Layer | None, list[Any]]]:
+        """For each output the layer of the last kernel, and what is called behind it, in order.
+
+        The layer is `None` where several go into the output.
+        """
+        return self._graph.endings()
+
+    @functools.cached_property
     def vocabularies(self) -> dict[int, int]:
         """The number of tokens that each input is looked up among, by its place."""
         return self._graph.vocabularies()

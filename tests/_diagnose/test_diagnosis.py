@@ -443,3 +443,13 @@ def test_a_network_that_is_a_layer_is_diagnosed_calibrated_and_read():
     result = keras_winit.calibrate(network, x)
     assert 0.5 < result.layers[0].after < 2
     assert result.layers[0].before > 10
+
+
+def test_errors_are_raised_with_their_cause_and_fix(report, fixed):
+    with pytest.raises(ValueError, match="should learn") as raised:
+        report.raise_if_errors()
+    errors = [each for each in report.findings if each.severity == "error"]
+    assert errors
+    for each in report.findings:
+        assert (f"{each.rule}." in str(raised.value)) == (each in errors)
+    assert fixed.raise_if_errors() is fixed

@@ -1,29 +1,49 @@
 """Judges a `Signal`: one `Rule` for each disease. Numbers only; knows no model."""
 
-from keras_winit._diagnose.rules import alike, data, kernels, loss, output, size, units
+from keras_winit._diagnose.rules import (
+    alike,
+    data,
+    kernels,
+    loss,
+    output,
+    size,
+    structure,
+    training,
+    units,
+)
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
 from keras_winit._diagnose.rules.rule import Rule
 
-__all__ = ["RULES", "SIGNAL_LIMITS", "Action", "Finding", "Verb", "judge"]
+__all__ = ["RULES", "SIGNAL_LIMITS", "WHILE_TRAINING", "Action", "Finding", "Verb", "judge"]
 
 SIGNAL_LIMITS = size.vanishing_signal.limits
 
 # Causes before what comes of them; in each file too.
 RULES = tuple(
     each
-    for file in (data, output, kernels, units, alike, size, loss)
+    for file in (output, data, structure, kernels, units, alike, size, training, loss)
     for each in vars(file).values()
     if isinstance(each, Rule)
 )
 
+# What training may bring about, and what is wrong then too.
+WHILE_TRAINING = (
+    data.non_finite,
+    units.dead_units,
+    units.saturated_units,
+    alike.attention_logits,
+    alike.tokens_alike,
+    alike.samples_alike,
+)
 
-def judge(signal):
+
+def judge(signal, rules=RULES):
     """Returns the `Finding`s of a `Signal`: errors first, and causes before what comes of them.
 
     Each rule gets the findings of those before it, so that one cause is reported once.
     """
     found = []
-    for rule in RULES:
+    for rule in rules:
         new = list(rule(signal, found))
         found.extend(new)
         if new and rule.is_last:

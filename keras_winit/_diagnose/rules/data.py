@@ -48,38 +48,6 @@ def _not_finite(signal):
 
 
 @rule(
-    limits={"error": 0},
-    limit="softmax or sigmoid output with `from_logits=True`, or a linear output with "
-    "`from_logits=False`",
-    reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
-    "logarithm of negative numbers.",
-    reference="Keras 3, keras.losses, argument from_logits",
-    fix="Use `from_logits=True` with a linear output, `from_logits=False` after softmax or "
-    "sigmoid.",
-)
-def loss_mismatch(rule, signal, found):
-    loss = signal.loss
-    outputs = [layer for layer in signal.layers if layer.is_output]
-    if loss is None or loss.from_logits is None or len(outputs) != 1:
-        return
-    layer = outputs[0]
-    is_probability = layer.activation in ("softmax", "sigmoid", "hard_sigmoid")
-    if is_probability and loss.from_logits:
-        what = "probabilities, and the loss takes logits"
-    elif layer.activation is None and not loss.from_logits:
-        what = "logits, and the loss takes probabilities"
-    else:
-        return
-    yield rule.finding(
-        "error",
-        layer=layer.layer,
-        value=1,
-        limit=rule.limits["error"],
-        message=f"The output of {layer.layer} is {what}: 1 mismatch, limit 0.",
-    )
-
-
-@rule(
     # One-hot data are small, and what is small only makes the outputs small.
     limits={"error": (1e-8, 1e3), "warning": (1e-4, 20.0)},
     limit="the second moment of the input is outside of {warning[0]:g} to {warning[1]:g} "
@@ -112,3 +80,55 @@ def input_not_standardized(rule, signal, found):
                     f"{size:.2g}; the limit is {limit:g}, and 1 is right.",
                 )
                 break
+
+
+@rule(
+    limits={"error": 0},
+    limit="two or more samples, and all are the same",
+    reason="What is the same for all samples cannot tell them apart: only a constant is learned.",
+    reference=LECUN.at("section 4.3"),
+    fix="Look at the data where they are read and scaled: `x.std(0)` should not be zero.",
+)
+def constant_input(rule, signal, found):
+    if signal.is_drawn or not signal.inputs or any(each.varies for each in signal.inputs):
+        return
+    yield rule.finding(
+        "error",
+        layer=None,
+        value=0,
+        limit=rule.limits["error"],
+        message=f"All {signal.batch_size} samples are the same: they differ by 0, and more than "
+        "the limit of 0 is right.",
+    )
+
+
+@rule(
+    limits={"warning": 100.0, "share": 0.25},
+    limit="of the columns of a table that vary, more than {share:.0%} have a standard deviation "
+    "that is more than {warning:g} times smaller than the largest (warning)",
+    reason="The gradient by a weight is as large as the feature that it multiplies: those of small "
+    "features hardly learn at a rate that those of large ones can bear.",
+    reference=LECUN.at("section 4.3"),
+    fix="Standardize each column: `x = (x - x.mean(0)) / (x.std(0) + 1e-7)`, or a "
+    "`keras.layers.Normalization` that has been adapted, in front.",
+)
+def unequal_features(rule, signal, found):
+    first = [layer for layer in maps(signal) if layer.is_first]
+    if signal.is_drawn or not first or any(layer.normalized for layer in first):
+        return
+    for each in signal.inputs:
+        if len(each.scales) < 2:
+            continue
+        scales = np.sort(each.scales)
+        small = scales[int(rule.limits["share"] * len(scales))]
+        ratio = scales[-1] / small
+        if ratio > rule.limits["warning"]:
+            yield rule.finding(
+                "warning",
+                layer=None,
+                value=ratio,
+                limit=rule.limits["warning"],
+                message=f"The columns of the input have standard deviations from {scales[0]:.2g} "
+                f"to {scales[-1]:.2g}, the largest {ratio:.2g} times that of a quarter of the "
+                f"columns; the limit is {rule.limits['warning']:g}.",
+            )

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
+from keras_winit._activations.formulas import FORMULAS
 from keras_winit._diagnose.rules.rule import above, rule
+from keras_winit._references import SRIVASTAVA
 
 # The least and the most that activations give; others are not guessed at.
 _REACH = {
@@ -25,16 +27,108 @@ _REACH = {
 _OUTLIERS = 0.05
 
 
-def _last(signal):
-    """Returns the layer whose output is that of the model, `None` without a single one."""
+_PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+
+
+def _end(signal):
+    """Returns the last layer, and the activations behind its kernel, in their order.
+
+    `None` twice without a single one, or where something else is applied to its output.
+    """
     outputs = [layer for layer in signal.layers if layer.is_output]
     if len(outputs) != 1 or len(signal.outputs) != 1:
-        return None
-    ours, models = outputs[0].output, signal.outputs[0]
+        return None, None
+    (layer,) = outputs
+    if signal.endings:
+        (ending,) = signal.endings
+        is_known = ending.is_known and ending.layer is not None
+        return (layer, ending.activations) if is_known else (None, None)
+    ours, models = layer.output, signal.outputs[0]
     is_same = np.allclose(  # a rescaling may follow
         (ours.mean, ours.second_moment), (models.mean, models.second_moment), rtol=1e-4
     )
-    return outputs[0] if is_same else None
+    return (layer, (layer.activation,) * bool(layer.activation)) if is_same else (None, None)
+
+
+def _last(activations):
+    return activations[-1] if activations else None
+
+
+@rule(
+    limits={"error": 0},
+    limit="softmax or sigmoid output with `from_logits=True`, or with `from_logits=False` an "
+    "output that is linear or of another activation of Keras than these",
+    reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
+    "logarithm of what is no probability.",
+    reference="Keras 3, keras.losses, argument from_logits",
+    fix="Use `from_logits=True` with a linear output, `from_logits=False` after softmax or "
+    "sigmoid.",
+)
+def loss_mismatch(rule, signal, found):
+    loss, (layer, activations) = signal.loss, _end(signal)
+    if layer is None or loss is None or loss.from_logits is None:
+        return
+    last = _last(activations)
+    if last in _PROBABILITIES and loss.from_logits:
+        what = "probabilities, and the loss takes logits"
+    elif last is None and not loss.from_logits:
+        what = "logits, and the loss takes probabilities"
+    elif last in FORMULAS and last not in _PROBABILITIES and not loss.from_logits:
+        what = f"a {last}, and the loss takes probabilities"
+    else:
+        return
+    yield rule.finding(
+        "error",
+        layer=layer.layer,
+        value=1,
+        limit=rule.limits["error"],
+        message=f"The output of {layer.layer} is {what}: 1 mismatch, limit 0.",
+    )
+
+
+@rule(
+    limits={"error": 1},
+    limit="a softmax or sigmoid is applied to the output of a softmax or sigmoid",
+    reason="The second one gets numbers from 0 to 1 and makes nearly the same of them all, so that "
+    "the loss cannot become small.",
+    reference="Keras 3, keras.activations",
+    fix="Leave one of the two out.",
+)
+def activation_twice(rule, signal, found):
+    layer, activations = _end(signal)
+    if layer is None:
+        return
+    number = sum(each in _PROBABILITIES for each in activations)
+    if number > rule.limits["error"]:
+        yield rule.finding(
+            "error",
+            layer=layer.layer,
+            value=number,
+            limit=rule.limits["error"],
+            message=f"Behind {layer.layer} there are {number} of softmax and sigmoid, one after "
+            "another; the limit is 1.",
+        )
+
+
+@rule(
+    limits={"error": 0.0},
+    limit="a dropout layer behind the last kernel, whatever its rate",
+    reason="In training it sets outputs to zero, whatever the targets: the loss then asks for what "
+    "the weights cannot give.",
+    reference=f"{SRIVASTAVA.at('section 4')}",
+    fix="Move the dropout in front of the last layer.",
+)
+def dropout_at_output(rule, signal, found):
+    for each in signal.endings:
+        if each.dropout > rule.limits["error"]:
+            yield rule.finding(
+                "error",
+                layer=each.layer,
+                value=each.dropout,
+                limit=rule.limits["error"],
+                message=f"{each.dropout:.0%} of the output of {each.layer or 'the model'} are "
+                "dropped; the limit is 0.",
+            )
 
 
 @rule(
@@ -46,9 +140,9 @@ def _last(signal):
     "unit for each.",
 )
 def softmax_over_one(rule, signal, found):
-    layer = _last(signal)
+    layer, activations = _end(signal)
     # A softmax sums to one, so that its mean is one over the number of units.
-    if layer is not None and layer.activation == "softmax" and layer.output.mean > 0.999:
+    if layer is not None and _last(activations) == "softmax" and signal.outputs[0].mean > 0.999:
         yield rule.finding(
             "error",
             layer=layer.layer,
@@ -72,11 +166,12 @@ def softmax_over_one(rule, signal, found):
     fix="`Dense(units)` without an activation, or targets scaled into its range.",
 )
 def unreachable_targets(rule, signal, found):
-    layer, loss = _last(signal), signal.loss
-    if layer is None or loss is None or not loss.targets or layer.activation not in _REACH:
+    loss, (layer, activations) = signal.loss, _end(signal)
+    last = _last(activations or ())
+    if loss is None or not loss.targets or last not in _REACH:
         return
     targets = np.asarray(loss.targets)
-    low, high = _REACH[layer.activation]
+    low, high = _REACH[last]
     missed = targets - np.clip(targets, low, high)
     if not targets.var() > 0 or (missed != 0).mean() < _OUTLIERS:
         return
@@ -88,7 +183,7 @@ def unreachable_targets(rule, signal, found):
             layer=layer.layer,
             value=value,
             limit=limit,
-            message=f"The {layer.activation} of {layer.layer} cannot reach targets from "
+            message=f"The {last} of {layer.layer} cannot reach targets from "
             f"{targets.min():.3g} to {targets.max():.3g}: at best an error of {value:.2g} of "
             f"their variance is left; the limit is {limit:g}.",
         )
@@ -114,4 +209,46 @@ def broadcast_labels(rule, signal, found):
             limit=rule.limits["error"],
             message=f"Each label is compared with {loss.repeated} outputs by {loss.name}; the "
             "limit is 1.",
+        )
+
+
+@rule(
+    limits={"error": 0},
+    limit="ten or more labels, and all are the same",
+    reason="A constant output is all that there is to learn, and the bias of the last layer learns "
+    "it alone.",
+    reference="Keras 3, keras.Model.fit, argument shuffle",
+    fix="Look at how the labels are read; shuffle a data set that is sorted by class.",
+)
+def constant_labels(rule, signal, found):
+    loss = signal.loss
+    if loss is not None and loss.is_constant:
+        yield rule.finding(
+            "error",
+            layer=None,
+            value=0,
+            limit=rule.limits["error"],
+            message=f"All {loss.num_labels} labels are the same: they differ by 0, and more than "
+            "the limit of 0 is right.",
+        )
+
+
+@rule(
+    limits={"error": 0.05},
+    limit="more than {error:.0%} of the labels are of no class or of several, and the loss is the "
+    "categorical crossentropy, which takes one",
+    reason="The outputs of a softmax sum to one: they cannot be one for several classes.",
+    reference="Keras 3, keras.losses.CategoricalCrossentropy",
+    fix='`Dense(units, "sigmoid")` with `loss="binary_crossentropy"`.',
+)
+def labels_not_one_hot(rule, signal, found):
+    loss = signal.loss
+    if loss is not None and loss.not_one_hot > rule.limits["error"]:
+        yield rule.finding(
+            "error",
+            layer=None,
+            value=loss.not_one_hot,
+            limit=rule.limits["error"],
+            message=f"{loss.not_one_hot:.0%} of the labels are of no class or of several; the "
+            f"limit is {rule.limits['error']:.0%}.",
         )

@@ -202,6 +202,92 @@ def with_logits(model, x, y, loss):
     return model, x, y, logits_loss()
 
 
+def without_last(model, *rest):
+    return keras.Model(model.input, model.layers[-2].output), *rest
+
+
+def followed_by(layer, model, *rest):
+    return keras.Model(model.inputs, layer(model.outputs[0])), *rest
+
+
+def followed(layer):
+    return followed_by(layer(), *classifier("softmax", False))
+
+
+def with_labels(y, model, x, _, loss):
+    return model, x, y, loss
+
+
+def alike_samples(*columns):
+    """The samples differ in some columns alone."""
+    model, x, y, loss = dense("relu", 2, "he_normal")
+    same = np.repeat(x[:1], len(x), 0)
+    same[:, columns] = x[:, columns]
+    return model, same, y, loss
+
+
+def table(small):
+    model, x, y, loss = ending(None, sums)
+    return model, x * np.resize([1, small, small], 8).astype("float32"), y, loss
+
+
+def several_labels(number, activation="softmax", loss="categorical_crossentropy"):
+    """Samples that are of so many of 4 classes."""
+    model, x, *_ = ending(activation, sums, 4)
+    places = np.random.default_rng(0).random((64, 4)).argsort(1)
+    y = (places < number).astype("float32")
+    return model, x, y, keras.losses.get(loss)
+
+
+def with_trainable(trainable):
+    model, *rest = dense("relu", 2, "he_normal")
+    model.trainable = trainable
+    return model, *rest
+
+
+def let_train(model, *rest):
+    model.trainable = True
+    return model, *rest
+
+
+def passed_by(function):
+    """A function between the first and the second of three layers."""
+    inputs = keras.Input((64,))
+    hidden = function(layers.Dense(32, "relu", kernel_initializer="he_normal")(inputs))
+    hidden = layers.Dense(32, "relu", kernel_initializer="he_normal")(hidden)
+    return keras.Model(inputs, layers.Dense(10)(hidden)), *digits(), logits_loss()
+
+
+def with_dropout(rate):
+    inputs = keras.Input((64,))
+    hidden = layers.Dense(32, "relu", kernel_initializer="he_normal")(inputs)
+    hidden = layers.Dropout(rate)(hidden)
+    return keras.Model(inputs, layers.Dense(10)(hidden)), *digits(), logits_loss()
+
+
+def with_rate(rate, model, *rest):
+    for layer in model.layers:
+        if isinstance(layer, layers.Dropout):
+            layer.rate = rate
+    return model, *rest
+
+
+def compiled(optimizer="adam", factor=0.0):
+    model, x, y, loss = dense(
+        "relu", 2, "he_normal", kernel_regularizer=keras.regularizers.L2(factor)
+    )
+    model.compile(keras.optimizers.get(optimizer), loss)
+    return model, x, y, None
+
+
+def compiled_anew(_model, *rest):
+    return compiled()
+
+
+def at_rate(rate):
+    return compiled(keras.optimizers.SGD(rate))
+
+
 # What makes a rule fire, what does not, and how it is fixed where `fix` cannot do it.
 CASES = {
     "non_finite": (with_(with_value, np.nan), with_(with_value, 1.0)),
@@ -220,6 +306,50 @@ CASES = {
         with_(ending, "relu", lambda x: abs(sums(x))),
         with_(with_activation, "linear"),
     ),
+    "activation_twice": (
+        with_(followed, layers.Softmax),
+        with_(classifier, "softmax", False),
+        without_last,
+    ),
+    "dropout_at_output": (
+        with_(followed, with_(layers.Dropout, 0.1)),
+        with_(with_dropout, 0.1),
+        without_last,
+    ),
+    "constant_labels": (
+        lambda: with_labels(np.full(96, 3), *dense("relu", 2, "he_normal")),
+        with_(dense, "relu", 2, "he_normal"),
+        with_(with_labels, digits()[1]),
+    ),
+    "labels_not_one_hot": (
+        with_(several_labels, 2),
+        with_(several_labels, 1),
+        lambda *_: several_labels(2, "sigmoid", "binary_crossentropy"),
+    ),
+    "constant_input": (
+        alike_samples,
+        with_(alike_samples, 20, 30),
+        lambda *_: dense("relu", 2),
+    ),
+    "unequal_features": (with_(table, 1e-3), with_(table, 0.02), lambda *_: table(1)),
+    "nothing_trainable": (with_(with_trainable, False), with_(with_trainable, True), let_train),
+    "unreached_weights": (
+        with_(passed_by, keras.ops.stop_gradient),
+        with_(passed_by, keras.ops.negative),
+        lambda *_: passed_by(keras.ops.negative),
+    ),
+    "no_nonlinearity": (
+        with_(dense, None, 2),
+        with_(dense, None, 0),
+        lambda *_: dense("relu", 2, "he_normal"),
+    ),
+    "large_dropout": (with_(with_dropout, 0.97), with_(with_dropout, 0.5), with_(with_rate, 0.5)),
+    "large_regularization": (
+        with_(compiled, factor=30.0),
+        with_(compiled, factor=1e-3),
+        compiled_anew,
+    ),
+    "learning_rate": (with_(at_rate, 100.0), with_(at_rate, 0.01), compiled_anew),
     "broadcast_labels": (
         with_(ending, "softmax", classes, 4),
         with_(ending, "softmax", one_hot_classes, 4),

@@ -1,0 +1,67 @@
+"""What the optimizer would make of the weights: how large its steps are, and what they minimize."""
+
+import statistics
+
+from keras_winit._diagnose.rules.rule import above, rule
+from keras_winit._references import DEEP_LEARNING, SMITH
+
+
+@rule(
+    limits={"error": 100.0, "warning": 10.0},
+    limit="what the layers add to the loss is more than {warning:g} (warning) or {error:g} times "
+    "(error) the loss",
+    reason="The weights are then made small before anything else is learned.",
+    reference=DEEP_LEARNING.at("section 7.1.1"),
+    fix="A smaller factor of the regularizers, as 1e-4.",
+)
+def large_regularization(rule, signal, found):
+    loss = signal.loss
+    if loss is None or not loss.value > 0:
+        return
+    ratio = loss.regularization / loss.value
+    severity, limit = above(ratio, rule.limits)
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=None,
+            value=ratio,
+            limit=limit,
+            message=f"The layers add {loss.regularization:.3g} to a loss of {loss.value:.3g}, "
+            f"{ratio:.2g} times as much; the limit is {limit:g}.",
+        )
+
+
+@rule(
+    limits={"error": (1e-7, 1.0), "warning": (1e-5, 0.3)},
+    limit="what the first step of the compiled optimizer changes, over the size of the weights, is "
+    "for half of the kernels outside of {warning[0]:g} to {warning[1]:g} (warning), {error[0]:g} "
+    "to {error[1]:g} (error)",
+    reason="Where one step changes more than the weights are, nothing of the start is left and the "
+    "loss jumps; where it changes next to nothing, no number of epochs is enough.",
+    reference=SMITH.at("section 3.3"),
+    fix="`keras.optimizers.Adam(1e-3)` or `SGD(0.01, momentum=0.9)` to begin with; then 3 times "
+    "more and less.",
+)
+def learning_rate(rule, signal, found):
+    updates = [
+        kernel.update
+        for layer in signal.layers
+        for kernel in layer.kernels
+        if kernel.update is not None
+    ]
+    if not updates or signal.optimizer is None:
+        return
+    value = statistics.median(updates)
+    name, rate = signal.optimizer
+    for severity, (low, high) in rule.limits.items():
+        if not low <= value <= high:
+            limit = low if value < low else high
+            yield rule.finding(
+                severity,
+                layer=None,
+                value=value,
+                limit=limit,
+                message=f"The first step of {name} at {rate:g} changes the weights by {value:.2g} "
+                f"of their size; the limit is {limit:g}.",
+            )
+            break
