@@ -444,10 +444,14 @@ FAULTS = (
         for small in (1e-3, 0.03)
     ),
     fault("all samples alike", "constant_input", SIZED, of_x=as_the_first),
-    fault("targets of 1e5", "class_prior large_targets", NUMBERS, of_y=times(1e5)),
-    fault("targets of 30", "class_prior large_targets", NUMBERS, of_y=times(30)),
-    fault("targets about 1e3", "class_prior large_targets", NUMBERS, of_y=plus(1e3)),
-    fault("targets of 1e-4", "", NUMBERS, of_y=times(1e-4)),
+    *(
+        fault(f"targets of {size:g}", "targets_not_scaled", NUMBERS, of_y=times(size))
+        for size in (1e5, 1e3, 30, 0.01, 1e-4)
+    ),
+    *(
+        fault(f"targets about {mean}", "class_prior", NUMBERS, of_y=plus(mean))
+        for mean in (3, 30, 1000)
+    ),
     fault("tokens beyond the table", "ValueError", ("tokens",), of_x=plus(40)),
     # The layers.
     fault("no activation", "no_nonlinearity", DENSE, activation="linear", depth=3),
@@ -467,11 +471,15 @@ FAULTS = (
     # The optimizer.
     *(
         fault(f"SGD at {rate:g}", "learning_rate", SIZED, optimizer=sgd(rate))
-        for rate in (1e-9, 1e-6, 1e-4, 10.0, 100.0)
+        for rate in (1e-9, 1e-6, 1e-4, 1e-3, 1.0, 10.0, 100.0)
     ),
     *(
         fault(f"Adam at {rate:g}", "learning_rate", SIZED, optimizer=adam(rate))
-        for rate in (1e-8, 1e-6, 1e-5, 0.1, 1.0, 10.0)
+        for rate in (1e-8, 1e-6, 1e-5, 1e-4, 0.1, 1.0, 10.0)
+    ),
+    *(
+        fault(f"momentum at {rate:g}", "learning_rate", SIZED, optimizer=sgd(rate, momentum=0.9))
+        for rate in (1e-4, 1.0)
     ),
     fault("gradients cut", "learning_rate", DENSE, optimizer=sgd(0.01, global_clipnorm=1e-6)),
     # The start.

@@ -26,7 +26,7 @@ class Batch:
         y: The same for the labels, or `None`.
         sample_weight: The same for weights of samples, or `None`.
         is_drawn: Whether it is noise, drawn for want of data.
-        labels: All labels that were given, of which `y` may be a part; or `None`.
+        labels: All labels that were given, of which `y` may be a part. Defaults to `y`.
     """
 
     x: object
@@ -34,6 +34,10 @@ class Batch:
     sample_weight: object = None
     is_drawn: bool = False
     labels: object = None
+
+    def __post_init__(self):
+        if self.labels is None:
+            object.__setattr__(self, "labels", self.y)
 
     @property
     def size(self):

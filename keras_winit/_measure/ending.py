@@ -1,23 +1,9 @@
 """What the layers without kernels do to a signal: between the kernels, and behind the last one."""
 
-import keras
+import math
 
 from keras_winit import _network
 from keras_winit._measure.signal import EndingSignal
-
-layers = keras.layers
-
-_DROPOUT = (
-    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout),
-    *(layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
-)
-_LINEAR = (layers.Dense, layers.EinsumDense)
-
-
-def dropouts(model):
-    """Returns the rates of the dropout layers of a model, by path."""
-    found = (each for each in _network.walk(model) if isinstance(each, _DROPOUT))
-    return {each.path: float(each.rate) for each in found if each.rate}
 
 
 def endings(network):
@@ -25,11 +11,10 @@ def endings(network):
     for layer, operations in network.endings:
         activations = [_network.fused_activation(layer)] if layer is not None else []
         activations += map(_network.activation_of, operations)
-        rates = [each.rate for each in operations if isinstance(each, _DROPOUT)]
         yield EndingSignal(
             layer=None if layer is None else layer.path,
             activations=tuple(each.name for each in activations if each is not None),
-            dropout=float(max(filter(None, rates), default=0.0)),
+            dropout=max(map(_network.dropout_rate, operations), default=0.0),
             is_known=all(map(_is_known, operations)),
         )
 
@@ -38,17 +23,27 @@ def _is_known(operation):
     return _network.activation_of(operation) is not None or _network.keeps_units(operation)
 
 
+def dropout_noise(network):
+    """Returns the factor by which dropout raises the second moment of a signal on its way.
+
+    The rate p of one layer raises it by 1 / (1 - p). Shortcuts lead around what is in branches: of
+    a network that has some it is that of the layer with the largest rate.
+    """
+
+    def log_factor(operation):
+        return -math.log1p(-min(_network.dropout_rate(operation), 0.999))
+
+    if network.num_branches:
+        return math.exp(max(map(log_factor, _network.walk(network.model))))
+    return math.exp(network.heaviest_path(log_factor))
+
+
 def is_linear(network):
     """Whether kernels follow each other in a `Network`, with nothing nonlinear between them."""
-    kernels = [weight.layer for weight in network.kernels]
     return (
         network.is_linear
         and network.depth > 1
         and network.problem is None
-        and all(map(_is_linear, kernels))
-        and not any("Max" in type(each).__name__ for each in _network.walk(network.model))
+        and all(_network.is_affine(weight.layer) for weight in network.kernels)
+        and not any(map(_network.takes_largest, _network.walk(network.model)))
     )
-
-
-def _is_linear(layer):
-    return isinstance(layer, _LINEAR) or "Conv" in type(layer).__name__

@@ -9,7 +9,7 @@ from keras_winit import _backends, _checks, _network
 from keras_winit._activations.activation import NOTHING
 from keras_winit._measure import statistics
 from keras_winit._measure.coverage import check_kernels, coverage
-from keras_winit._measure.ending import dropouts, endings, is_linear
+from keras_winit._measure.ending import dropout_noise, endings, is_linear
 from keras_winit._measure.loss import Objective
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
@@ -102,7 +102,7 @@ def measure(network, batch, loss=None, *, with_update=False):
         problem=network.problem,
         coverage=coverage(network.weights, seen),
         endings=tuple(endings(network)),
-        dropout=dropouts(model),
+        dropout_noise=dropout_noise(network),
         is_linear=is_linear(network),
         num_trainable=len(variables),
         optimizer=name_and_rate(model) if updates else None,

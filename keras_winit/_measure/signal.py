@@ -221,7 +221,7 @@ class Signal(Part):
         problem: Why the graph could not be read in full, or `None`.
         coverage: `Coverage`, which of the layers that own weights were looked at.
         endings: An `EndingSignal` for every output, as far as the graph is read.
-        dropout: Paths of dropout layers, each with its rate, from 0 to 1.
+        dropout_noise: Factor, from 1, by which dropout raises the second moment of the signal.
         is_linear: Whether no nonlinear function is applied between its kernels.
         num_trainable: Number of weights, as arrays, that training changes.
         optimizer: Class of the compiled optimizer and its learning rate, if its first step is
@@ -239,7 +239,7 @@ class Signal(Part):
     problem: str | None
     coverage: Coverage = Coverage()
     endings: tuple[EndingSignal, ...] = field(default=(), repr=False)
-    dropout: dict[str, float] = field(default_factory=dict, repr=False)
-    is_linear: bool = False
-    num_trainable: int = 1
-    optimizer: tuple[str, float] | None = None
+    dropout_noise: float = field(default=1.0, repr=False)
+    is_linear: bool = field(default=False, repr=False)
+    num_trainable: int = field(default=1, repr=False)
+    optimizer: tuple[str, float] | None = field(default=None, repr=False)

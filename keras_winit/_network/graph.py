@@ -203,6 +203,14 @@ class Graph:
         """Returns the layer of the gate for that of each value; see `gates.gates`."""
         return gates(self.calls, lambda layer: self.surroundings(layer).activation)
 
+    def heaviest_path(self, weigh):
+        """Returns the largest sum, along a path, of what `weigh` gives for an operation."""
+        sums = []
+        for call in self.calls:
+            before = max((sums[number] for number in call.inputs), default=0.0)
+            sums.append(before + weigh(call.operation))
+        return max(sums, default=0.0)
+
     def endings(self):
         """Returns for each output the layer of the last kernel, and what is called behind it.
 

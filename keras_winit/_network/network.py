@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -137,6 +138,10 @@ class Network:
     def gates(self) -> dict[keras.Layer, keras.Layer]:
         """The layers whose outputs are multiplied by an activated gate, each with that layer."""
         return self._graph.gates()
+
+    def heaviest_path(self, weigh: Callable[[Any], float]) -> float:
+        """Returns the largest sum, along a path, of what `weigh` gives for an operation."""
+        return self._graph.heaviest_path(weigh)
 
     @functools.cached_property
     def endings(self) -> list[tuple[keras.Layer | None, list[Any]]]:

@@ -82,6 +82,16 @@ _WITHOUT_KERNELS = (
     layers.STFTSpectrogram,
 )
 
+_DROPOUT = (
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout),
+    *(layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
+)
+_CONVOLUTIONS = tuple(
+    cls
+    for name, cls in vars(layers).items()
+    if re.fullmatch(r"(Separable|Depthwise)?Conv\dD(Transpose)?", name)
+)
+
 # What works on each unit by itself. (Flattened, the units of one place are still those.)
 _UNIT_BY_UNIT = (
     *(layers.Activation, layers.Identity, layers.Masking, layers.ActivityRegularization),
@@ -146,7 +156,22 @@ def keeps_units(operation):
 
 def keeps_pairs(operation):
     """Whether f(z) - f(-z) stays linear in z: of units by themselves, but for their maximum."""
-    return keeps_units(operation) and "Max" not in type(operation).__name__
+    return keeps_units(operation) and not takes_largest(operation)
+
+
+def dropout_rate(operation):
+    """Returns the fraction of its input that a layer sets to zero by chance in training, or 0."""
+    return float(operation.rate or 0.0) if isinstance(operation, _DROPOUT) else 0.0
+
+
+def is_affine(layer):
+    """Whether a layer with kernels is a linear map and a bias, but for its activation."""
+    return isinstance(layer, (layers.Dense, layers.EinsumDense, *_CONVOLUTIONS))
+
+
+def takes_largest(operation):
+    """Whether a layer or operation gives the largest of several numbers."""
+    return "Max" in type(operation).__name__
 
 
 def is_addition(operation):

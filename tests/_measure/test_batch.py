@@ -403,3 +403,17 @@ def test_noise_is_of_a_size_that_the_model_takes():
     # None of them: what is wrong is for the run to say.
     none = keras.Model(inputs, layers.Dense(2)(layers.Reshape((-1, 3 * 49))(inputs)))
     assert take(none).x.shape[1:] == (32, 3)
+
+
+@pytest.mark.parametrize("token", [-1, 7])
+def test_tokens_that_an_embedding_has_no_row_for_are_refused(token):
+    inputs = keras.Input((5,), dtype="int32", name="words")
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(7, 3)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    tokens = np.arange(300 * 5).reshape(300, 5) % 7
+    assert batch.take(Network(model), tokens).size == 256
+    tokens[1, 3] = token  # not among those that are run
+    with pytest.raises(
+        ValueError, match=f"tokens from 0 to 6 for input 'words'.*Received: {token} "
+    ):
+        batch.take(Network(model), tokens)

@@ -213,3 +213,44 @@ def test_without_labels_the_outputs_are_projected_on_a_fixed_direction():
 def test_what_does_not_fit_is_refused(y, loss, message):
     with pytest.raises((ValueError, TypeError), match=message):
         signal(model(), y, LOGITS, loss)
+
+
+def test_frequencies_are_those_of_all_labels_and_not_of_the_batch_alone():
+    y, batch = np.repeat([0, 1, 2], [30, 5, 5]), np.array([0, 1])
+    objective = Objective(
+        model(), "sparse_categorical_crossentropy", Batch(normal(2, 4), batch, labels=y)
+    )
+    outputs = ops.convert_to_tensor(np.full((2, 3), 1 / 3, "float32"))
+    objective(outputs)
+    found = objective.signal(outputs)
+    np.testing.assert_allclose(found.prior, [0.75, 0.125, 0.125])
+    assert found.num_labels == 40
+    assert not found.is_constant
+
+
+@pytest.mark.parametrize(("number", "is_constant"), [(9, False), (10, True)])
+def test_labels_are_constant_where_ten_are_the_same(number, is_constant):
+    y = np.full((number, 1), 2.5, "float32")
+    found, _ = signal(model(1), y, np.zeros((number, 1), "float32"), "mean_squared_error")
+    assert found.is_constant == is_constant
+
+
+@pytest.mark.parametrize(("smoothing", "not_one_hot"), [(0.0, 0.0), (0.1, 0.0)])
+def test_smoothed_labels_are_of_one_class(smoothing, not_one_hot):
+    y = np.eye(3)[Y] * (1 - smoothing) + smoothing / 3
+    found, _ = signal(model(), y, np.full((40, 3), 1 / 3), "categorical_crossentropy")
+    assert found.not_one_hot == not_one_hot
+    y[:8] += np.eye(3)[(Y[:8] + 1) % 3]
+    found, _ = signal(model(), y, np.full((40, 3), 1 / 3), "categorical_crossentropy")
+    assert found.not_one_hot == pytest.approx(0.2)
+
+
+def test_what_layers_add_is_told_beside_the_loss():
+    regularizer = keras.regularizers.L2(0.5)
+    dense = keras.layers.Dense(3, kernel_regularizer=regularizer)
+    regularized = keras.Sequential([keras.Input((4,)), dense])
+    regularized.compile("sgd", "mean_squared_error")
+    found, total = signal(regularized, normal(20, 3), normal(20, 3, seed=1))
+    kernel = ops.convert_to_numpy(dense.kernel)
+    assert found.regularization == pytest.approx(0.5 * (kernel**2).sum(), rel=1e-5)
+    assert total == pytest.approx(found.value + found.regularization, rel=1e-5)

@@ -103,7 +103,7 @@ def constant_input(rule, signal, found):
 
 
 @rule(
-    limits={"warning": 100.0, "share": 0.25},
+    limits={"warning": 50.0, "share": 0.25},
     limit="of the columns of a table that vary, more than {share:.0%} have a standard deviation "
     "that is more than {warning:g} times smaller than the largest (warning)",
     reason="The gradient by a weight is as large as the feature that it multiplies: those of small "

@@ -8,7 +8,10 @@ from keras_winit._diagnose.rules.size import is_explained
 from keras_winit._references import DEEP_CHECKER, KARPATHY, LIN
 
 # What a loss is no finding beside.
-_CAUSES = ("loss_mismatch", "softmax_over_one", "unreachable_targets", "broadcast_labels")
+_CAUSES = (
+    *("loss_mismatch", "softmax_over_one", "activation_twice", "dropout_at_output"),
+    *("unreachable_targets", "broadcast_labels", "constant_labels", "labels_not_one_hot"),
+)
 # Activations of an output whose bias can start at the prior.
 PRIORS = (None, "sigmoid", "softmax")
 

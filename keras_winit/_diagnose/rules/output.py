@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_winit._activations.formulas import FORMULAS
 from keras_winit._diagnose.rules.rule import above, rule
-from keras_winit._references import SRIVASTAVA
+from keras_winit._references import LECUN, SRIVASTAVA
 
 # The least and the most that activations give; others are not guessed at.
 _REACH = {
@@ -111,7 +111,7 @@ def activation_twice(rule, signal, found):
 
 
 @rule(
-    limits={"error": 0.0},
+    limits={"warning": 0.0},
     limit="a dropout layer behind the last kernel, whatever its rate",
     reason="In training it sets outputs to zero, whatever the targets: the loss then asks for what "
     "the weights cannot give.",
@@ -120,12 +120,12 @@ def activation_twice(rule, signal, found):
 )
 def dropout_at_output(rule, signal, found):
     for each in signal.endings:
-        if each.dropout > rule.limits["error"]:
+        if each.dropout > rule.limits["warning"]:
             yield rule.finding(
-                "error",
+                "warning",
                 layer=each.layer,
                 value=each.dropout,
-                limit=rule.limits["error"],
+                limit=rule.limits["warning"],
                 message=f"{each.dropout:.0%} of the output of {each.layer or 'the model'} are "
                 "dropped; the limit is 0.",
             )
@@ -252,3 +252,32 @@ def labels_not_one_hot(rule, signal, found):
             message=f"{loss.not_one_hot:.0%} of the labels are of no class or of several; the "
             f"limit is {rule.limits['error']:.0%}.",
         )
+
+
+@rule(
+    limits={"error": (1e-3, 1e3), "warning": (0.02, 50.0)},
+    limit="the standard deviation of the targets is outside of {warning[0]:g} to {warning[1]:g} "
+    "(warning), {error[0]:g} to {error[1]:g} (error); for built-in losses of a regression",
+    reason="A network starts with outputs of about unit size, and an optimizer takes steps of a "
+    "size for these: it takes very long to reach large targets, and its steps are too coarse for "
+    "small ones.",
+    reference=LECUN.at("section 4.3"),
+    fix="Standardize the targets, `y = (y - y.mean(0)) / y.std(0)`, and scale predictions back.",
+)
+def targets_not_scaled(rule, signal, found):
+    loss = signal.loss
+    if loss is None or not loss.targets:
+        return
+    size = float(np.std(loss.targets))
+    for severity, (low, high) in rule.limits.items():
+        if size > 0 and not low <= size <= high:
+            limit = low if size < low else high
+            yield rule.finding(
+                severity,
+                layer=None,
+                value=size,
+                limit=limit,
+                message=f"The targets have a standard deviation of {size:.3g}; the limit is "
+                f"{limit:g}, and about 1 is right.",
+            )
+            break

@@ -70,20 +70,24 @@ def no_nonlinearity(rule, signal, found):
 
 
 @rule(
-    limits={"error": 0.95, "warning": 0.75},
-    limit="the rate of a dropout layer is above",
-    reason="So much noise is put into the signal that little of it is left.",
+    # Of 2, 4 and 8 layers at rates of 0.5 to 0.95.
+    limits={"error": 80.0, "warning": 10.0},
+    limit="the product of 1 / (1 - rate) over the dropout layers that follow each other is above "
+    "{warning:g} (warning) or {error:g} (error); with residual branches, that of each by itself",
+    reason="Dropout adds noise to the signal, and that of one layer is passed on to the next: that "
+    "product is the size of both over that of the signal.",
     reference=SRIVASTAVA.at("section 7.3"),
-    fix="A rate of at most 0.5.",
+    fix="Fewer dropout layers, or smaller rates: at most 0.5 once or twice, 0.1 to 0.2 in deep "
+    "networks.",
 )
 def large_dropout(rule, signal, found):
-    for path, rate in signal.dropout.items():
-        severity, limit = above(rate, rule.limits)
-        if severity:
-            yield rule.finding(
-                severity,
-                layer=path,
-                value=rate,
-                limit=limit,
-                message=f"Of the signal, {path} leaves out {rate:.0%}; the limit is {limit:.0%}.",
-            )
+    severity, limit = above(signal.dropout_noise, rule.limits)
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=None,
+            value=signal.dropout_noise,
+            limit=limit,
+            message=f"Dropout makes the second moment of the signal {signal.dropout_noise:.3g} "
+            f"times as large, by noise; the limit is {limit:g}.",
+        )

@@ -2,12 +2,20 @@
 
 import statistics
 
+from keras_winit._diagnose.rules.finding import reported
 from keras_winit._diagnose.rules.rule import above, rule
+from keras_winit._diagnose.rules.size import is_explained
 from keras_winit._references import DEEP_LEARNING, SMITH
+
+# What makes gradients very small or very large at any rate.
+_CAUSES = (
+    *("input_not_standardized", "unreachable_targets", "targets_not_scaled", "constant_input"),
+    *("vanishing_gradient", "exploding_gradient", "saturated_units", "softmax_over_one"),
+)
 
 
 @rule(
-    limits={"error": 100.0, "warning": 10.0},
+    limits={"error": 20.0, "warning": 3.0},
     limit="what the layers add to the loss is more than {warning:g} (warning) or {error:g} times "
     "(error) the loss",
     reason="The weights are then made small before anything else is learned.",
@@ -32,7 +40,7 @@ def large_regularization(rule, signal, found):
 
 
 @rule(
-    limits={"error": (1e-7, 1.0), "warning": (1e-5, 0.3)},
+    limits={"error": (1e-5, 1.0), "warning": (1e-4, 0.3)},
     limit="what the first step of the compiled optimizer changes, over the size of the weights, is "
     "for half of the kernels outside of {warning[0]:g} to {warning[1]:g} (warning), {error[0]:g} "
     "to {error[1]:g} (error)",
@@ -52,6 +60,9 @@ def learning_rate(rule, signal, found):
     if not updates or signal.optimizer is None:
         return
     value = statistics.median(updates)
+    direction = 1 if value > 1e-3 else -1
+    if is_explained(found, direction) or reported(found, *_CAUSES):
+        return
     name, rate = signal.optimizer
     for severity, (low, high) in rule.limits.items():
         if not low <= value <= high:

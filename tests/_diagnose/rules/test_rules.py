@@ -193,6 +193,10 @@ def with_one_hot(model, x, y, loss):
     return model, x, keras.utils.to_categorical(y, 4), loss
 
 
+def ending_of(y, *_):
+    return ending(None, y)
+
+
 def standardized(model, x, y, loss):
     return model, (x - x.mean(0)) / x.std(0), y, loss
 
@@ -331,6 +335,11 @@ CASES = {
         with_(alike_samples, 20, 30),
         lambda *_: dense("relu", 2),
     ),
+    "targets_not_scaled": (
+        with_(ending, None, lambda x: 1e4 * sums(x)),
+        with_(ending, None, lambda x: 10 * sums(x)),
+        with_(ending_of, sums),
+    ),
     "unequal_features": (with_(table, 1e-3), with_(table, 0.02), lambda *_: table(1)),
     "nothing_trainable": (with_(with_trainable, False), with_(with_trainable, True), let_train),
     "unreached_weights": (
@@ -343,7 +352,7 @@ CASES = {
         with_(dense, None, 0),
         lambda *_: dense("relu", 2, "he_normal"),
     ),
-    "large_dropout": (with_(with_dropout, 0.97), with_(with_dropout, 0.5), with_(with_rate, 0.5)),
+    "large_dropout": (with_(with_dropout, 0.99), with_(with_dropout, 0.5), with_(with_rate, 0.5)),
     "large_regularization": (
         with_(compiled, factor=30.0),
         with_(compiled, factor=1e-3),
