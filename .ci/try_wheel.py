@@ -1,9 +1,10 @@
 """What users do with an installed keras_winit, in a folder that holds nothing of it.
 
-`python try_wheel.py checkout wheel` looks into the wheel, then tries what is installed: strings and
-classes, the verbs, the command, files, and a notebook of the checkout.
+`python try_wheel.py checkout wheel` looks into the wheel, then tries what is installed: the code of
+the README, strings and classes, the verbs, the command, files, and a notebook of the checkout.
 """
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -31,6 +32,10 @@ assert "keras_winit/py.typed" in packed
 
 # What is tried is what was installed.
 assert Path(keras_winit.__file__).is_relative_to(sys.prefix), keras_winit.__file__
+
+readme = (checkout / "README.md").read_text("utf-8")
+for block in re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
+    exec(compile(block, "README.md", "exec"), {})
 
 keras.utils.set_random_seed(0)
 Dense = keras_winit.suggest_initializer(keras.layers.Dense)

@@ -1,21 +1,21 @@
-"""Writes what follows from the package: the catalogue, the rules, lists of initializers.
+"""Writes what follows from the package and its folders: the rules, the gallery, the changelog.
 
-A comment `<!-- catalogue -->`, `<!-- catalogue of keras -->`, `<!-- rules -->`,
-`<!-- by activation -->`, `<!-- by model -->` or `<!-- initializers -->` in a page is replaced when
-the site is built.
+A comment such as `<!-- rules -->` in a page is replaced when the site is built: those of `WRITERS`.
 """
 
+import json
 import os
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-PICTURES = ("quickstart.png", "diagnosis.png")
+PICTURES = tuple(sorted(path.name for path in (ROOT / "examples").glob("*.png")))
+COLAB = "https://colab.research.google.com/github/keras-winit/keras-winit/blob/main/notebooks"
 
 
 def on_files(files, config):
-    """Adds the pictures of the examples, which the README shows as well."""
+    """Adds the pictures of the examples, which the README and the gallery show as well."""
     from mkdocs.structure.files import File
 
     for name in PICTURES:
@@ -36,21 +36,14 @@ def written(markdown):
     return markdown
 
 
-def catalogue(origin="keras_winit"):
-    """Returns a list of the initializers, the names of ours as links to what they take."""
-    parts = []
-    for entry in _package().catalogue():
-        if entry.origin != origin:
-            continue
-        name = f"`{entry.name}`"
-        if origin == "keras_winit":
-            name = f"[{name}](api.md#keras_winit.initializers.{entry.name})"
-        string = f' `"{entry.alias}"`' if entry.alias else ""
-        parts.append(
-            f"**{name}**{string}\n\n:   Draws: {entry.formula}. When: {entry.when}. "
-            f"[{entry.reference}]({entry.url})"
-        )
-    return "\n\n".join(parts)
+def catalogue_of_keras():
+    """Returns a list of the initializers of Keras."""
+    return "\n\n".join(
+        f'**`{entry.name}`** `"{entry.alias}"`\n\n:   Draws: {entry.formula}. When: {entry.when}. '
+        f"[{entry.reference}]({entry.url})"
+        for entry in _package().catalogue()
+        if entry.origin == "keras"
+    )
 
 
 def rules():
@@ -110,6 +103,27 @@ def by_model():
     )
 
 
+def gallery():
+    """Returns the page of the gallery, with its pictures where the site has them."""
+    page = (ROOT / "examples/README.md").read_text("utf-8")
+    return re.sub(r"\]\((\w+\.png)\)", r"](pictures/\1)", page)
+
+
+def changelog():
+    return (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def notebooks():
+    """Returns a section for each notebook: its title, its first words, and where it opens."""
+    parts = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        first = json.loads(path.read_text("utf-8"))["cells"][0]
+        title, _, rest = "".join(first["source"]).partition("\n\n")
+        about = rest.partition("\n\n")[0]
+        parts.append(f"#{title}\n\n{about}\n\n[Open in Colab]({COLAB}/{path.name})")
+    return "\n\n".join(parts)
+
+
 def _table(first, rows):
     lines = (
         f"| {name} | {gets} | {why} | {_with_links(str(at))} |" for name, gets, why, at in rows
@@ -128,10 +142,12 @@ def _package():
 
 
 WRITERS = {
-    "catalogue": catalogue,
-    "catalogue of keras": lambda: catalogue("keras"),
+    "catalogue of keras": catalogue_of_keras,
     "rules": rules,
     "by activation": by_activation,
     "by model": by_model,
     "initializers": initializers,
+    "gallery": gallery,
+    "changelog": changelog,
+    "notebooks": notebooks,
 }

@@ -31,7 +31,11 @@ HOOKS = load_hooks()
 WRITTEN = {name: HOOKS.written(text) for name, text in PAGES.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if blocks.python_blocks(PAGES[name])])
+# `test_readme.py` runs the tour, on every backend.
+RUN = [name for name in PAGES if blocks.python_blocks(PAGES[name]) and name != "tour.md"]
+
+
+@pytest.mark.parametrize("name", RUN)
 def test_every_block_runs_and_prints_what_its_comments_say(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks.run(DOCS / name)
@@ -41,6 +45,7 @@ def test_the_navigation_names_every_page():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
     named = re.findall(r"^ +- [^:\n]+: (\S+\.md)$", navigation, re.MULTILINE)
     assert sorted(named) == sorted(PAGES)
+    assert re.search(r"^ +- Source: https://", navigation, re.MULTILINE)
 
 
 def without_code(text):
@@ -75,11 +80,27 @@ def test_links_within_the_site_lead_somewhere(name):
         page, _, anchor = link.partition("#")
         if page.startswith("pictures/"):
             assert page.removeprefix("pictures/") in HOOKS.PICTURES
-            assert (ROOT / "examples" / page.removeprefix("pictures/")).is_file()
             continue
         page = page or name
         assert page in PAGES, link
         assert not anchor or anchor in anchors(page), link
+
+
+def test_the_start_does_not_repeat_the_readme():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    repeated = set(PAGES["index.md"].splitlines()) & set(readme.splitlines())
+    assert not [line for line in repeated if len(line) > 30 and not line.startswith("model = ")]
+
+
+def test_the_notebooks_are_listed_with_where_they_open():
+    titles = re.findall(r"^## (.*)$", WRITTEN["notebooks.md"], re.MULTILINE)
+    opened = re.findall(r"^\[Open in Colab\]\(.*/(\S+)\)$", WRITTEN["notebooks.md"], re.MULTILINE)
+    assert len(titles) == len(opened)
+    assert opened == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_gallery_shows_its_pictures():
+    assert WRITTEN["gallery.md"].count("](pictures/") == len(HOOKS.PICTURES) - 2
 
 
 def test_no_comment_is_left_to_be_written():

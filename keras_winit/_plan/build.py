@@ -99,7 +99,7 @@ def _set_initializers(layer, call, seed):
             name = kernel.argument
             if kernel.role != "kernel" or name is None or call.has_passed(name):
                 continue
-            _, scaling, _ = decide(inner.activation if kernel.activated else None)
+            _, scaling, _ = decide(getattr(inner, "activation", None) if kernel.activated else None)
             if _is_default(getattr(inner, name)) and (
                 scaling != _DEFAULT or has_wrong_fans(kernel)
             ):

@@ -234,6 +234,19 @@ def test_a_layer_of_the_user_is_told_through_its_argument():
     assert class_name(kept.kernel_initializer) == "GlorotUniform"
 
 
+def test_a_layer_that_was_described_may_have_no_activation(monkeypatch):
+    monkeypatch.setattr("keras_winit._network.kernels._described", {})
+
+    class Mine(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mix_initializer = keras.initializers.GlorotUniform()
+
+    keras_winit.describe_layer(Mine, [keras_winit.Kernel("mix_initializer", "mix")])
+    built = keras_winit.suggest_initializer(Mine)()
+    assert class_name(built.mix_initializer) == "GlorotUniform"
+
+
 # The right argument, with the fans the layer really has: the layer is run on unit normal input.
 
 KINDS = {

@@ -1,4 +1,4 @@
-"""The catalogue of initializers, and the table that the README makes of it.
+"""The catalogue of initializers, and the table that the documentation makes of it.
 
 `python tests/initializers/test_catalogue.py` writes that table anew.
 """
@@ -13,7 +13,7 @@ import pytest
 import keras_winit
 from keras_winit import initializers
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs/catalogue.md"
 
 ENTRIES = list(keras_winit.catalogue())
 
@@ -74,18 +74,22 @@ def test_it_prints_a_line_for_each():
     assert len(repr(catalogue[:2]).splitlines()) == 4
 
 
-def with_table(readme):
-    """Returns the README with the initializers of this package in its table."""
+def with_table(page):
+    """Returns a page with the initializers of this package in its table, as links."""
     ours = [entry for entry in ENTRIES if entry.origin == "keras_winit"]
-    before, header, rest = readme.partition("| class | string |")
+    table = keras_winit.Catalogue(ours).to_markdown()
+    table = re.sub(
+        r"^\| `(\w+)`", r"| [`\1`](api.md#keras_winit.initializers.\1)", table, flags=re.M
+    )
+    before, header, rest = page.partition("| class | string |")
     assert header
-    return before + keras_winit.Catalogue(ours).to_markdown() + rest[rest.index("\n\n") :]
+    return before + table + rest[rest.index("\n\n") :]
 
 
-def test_the_readme_holds_the_table():
-    readme = README.read_text("utf-8")
-    assert with_table(readme) == readme, "run `python tests/initializers/test_catalogue.py`"
+def test_the_documentation_holds_the_table():
+    page = PAGE.read_text("utf-8")
+    assert with_table(page) == page, "run `python tests/initializers/test_catalogue.py`"
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text("utf-8")), "utf-8")
+    PAGE.write_text(with_table(PAGE.read_text("utf-8")), "utf-8")
