@@ -2,7 +2,7 @@
 
 import sys
 
-from keras_winit._cli.commands import main
+from _keras_winit_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,6 +15,7 @@ __all__ = [
     "Scheme",
     "Seed",
     "SeedLike",
+    "Verbose",
 ]
 
 ActivationLike: TypeAlias = str | Callable[..., Any] | keras.Layer | dict[str, Any] | None
@@ -55,3 +56,6 @@ Names: TypeAlias = str | list[str] | tuple[str, ...]
 
 Data: TypeAlias = Iterable[Any] | keras.utils.PyDataset
 """A batch or more: an array, a list, tuple or dict of arrays, a data set, a loader."""
+
+Verbose: TypeAlias = Literal["auto", 0, 1]
+"""Whether a line tells how far a verb is: `"auto"` for one where standard error is a terminal."""

@@ -35,12 +35,13 @@ FLOORS = (
     ("__main__",),
 )
 
-# What is imported inside of functions, where it is needed and there.
+# What is imported inside of functions, where it is needed and there. Keras comes with rich.
 OPTIONAL = {
     "_backends": {"jax", "tensorflow", "torch"},
     "_compare.study": {"keras_tuner"},
     "_show.plot": {"matplotlib"},
     "_show.result": {"pandas"},
+    "_show.terminal": {"rich"},
     "callbacks": {"tensorboard"},
 }
 
@@ -100,8 +101,19 @@ def test_imports_go_in_no_circles():
 def test_keras_and_numpy_are_all_that_is_imported(module):
     names = list(imports(SOURCES[module]))
     allowed = {"keras", "numpy", "keras_winit", *sys.stdlib_module_names, *OPTIONAL.get(module, ())}
+    if room(module) in ("_cli", "__main__"):
+        allowed.add("_keras_winit_command")
     assert {name.partition(".")[0] for name in names} <= allowed
     assert not [name for name in names if name.startswith("keras.src")]
+
+
+def test_the_entry_of_the_command_imports_the_package_in_one_function_alone():
+    folder = PACKAGE.with_name("_keras_winit_command")
+    trees = [ast.parse(path.read_text()) for path in folder.glob("*.py")]
+    names = [name for tree in trees for name in imports(tree)]
+    others = [name for name in names if name.partition(".")[0] not in sys.stdlib_module_names]
+    ours = [name for name in others if not name.startswith("_keras_winit_command")]
+    assert ours == ["keras_winit._cli.commands"]
 
 
 def is_of_self(node):

@@ -16,8 +16,9 @@ from keras_winit._measure.coverage import check_kernels, coverage
 from keras_winit._network import restart
 from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
+from keras_winit._show.progress import progress, tell
 from keras_winit._show.result import Result
-from keras_winit.typing import Data, Names
+from keras_winit.typing import Data, Names, Verbose
 
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
 
@@ -92,6 +93,7 @@ def calibrate(
     mode: Literal["auto", "tensor", "unit", "centered", "equalized"] = "auto",
     only: Names | None = None,
     frozen: bool = False,
+    verbose: Verbose = "auto",
 ) -> Calibration:
     """Scales the kernels of a model so that a batch has the right size at every layer.
 
@@ -124,6 +126,8 @@ def calibrate(
         only: Name, path or pattern of layers or weights, or a list of them, as in `initialize`.
             Defaults to `None`, for all.
         frozen: Whether layers that are not trainable are calibrated as well. Defaults to `False`.
+        verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
+            for none. Defaults to `"auto"`, for one where standard error is a terminal.
 
     Returns:
         `Calibration`, with every layer before and after on the held-out samples, and what was
@@ -152,9 +156,10 @@ def calibrate(
     """
     _checks.option("mode", mode, MODES)
     _checks.flag("frozen", frozen)
-    network = Network(model)
-    batch = take(network, x)
-    with all_or_nothing() as changes:
+    with progress("calibrate", verbose), all_or_nothing() as changes:
+        tell("reads the model")
+        network = Network(model)
+        batch = take(network, x)
         result = calibrate_within(changes, network, batch, mode=mode, only=only, frozen=frozen)
         kept = restart.kept(model)
         for warning in kept:

@@ -11,6 +11,7 @@ from keras_winit._activations.criticality import critical_point, point_of_small_
 from keras_winit._measure import statistics
 from keras_winit._measure.measure import run
 from keras_winit._measure.taps import Taps
+from keras_winit._show.progress import tell
 from keras_winit._show.result import Part
 
 ops = keras.ops
@@ -93,10 +94,11 @@ class Sweep:
 
         Returns a `CalibratedLayer` for each call, without what was before.
         """
-        rows = {}
+        rows, number = {}, len({weight.layer for weight in self.network.kernels})
 
         def change(tapped, z):
             path, near = tapped.path, statistics.near(z)
+            tell(f"layer {len(rows) + 1} of {number}")
             try:
                 mode, target, reason = self._choice(tapped)
                 near, factor = self._scale(tapped.layer, near, mode, target, _dtype(z))

@@ -23,9 +23,10 @@ from keras_winit._network.network import Network
 from keras_winit._network.transaction import all_or_nothing
 from keras_winit._show import whole_file
 from keras_winit._show.plot import Axes, overview
+from keras_winit._show.progress import progress, tell
 from keras_winit._show.result import Result, Table, plain
 from keras_winit._show.table import to_html
-from keras_winit.typing import Data, Seed
+from keras_winit.typing import Data, Seed, Verbose
 
 # Layers that a printed table shows: more are in `layers`.
 _MOST_ROWS = 60
@@ -125,24 +126,26 @@ class Diagnosis(Result):
         if self.before is None:
             return ()
         was = [f"  {each.severity}: {each.message}" for each in self.before.findings]
-        return (f"Before: {self.before._verdict()}", *was, "After:")
+        return (f"Before: {self.before.verdict}", *was, "After:")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Texts below the table: the findings, the verdict, and what `fix` has left."""
-        return (*_texts(self.findings), self._verdict(), *self.warnings)
+        return (*_texts(self.findings), self.verdict, *self.warnings)
 
     def _repr_html_(self):
         before = ""
         if self.before is not None:
             was = _items(f"{each.severity}: {each.message}" for each in self.before.findings)
-            before = f"<p><b>Before:</b> {html.escape(self.before._verdict())}</p>{was}"
-        verdict = f"<p><b>{html.escape(self._verdict())}</b></p>"
+            before = f"<p><b>Before:</b> {html.escape(self.before.verdict)}</p>{was}"
+        verdict = f"<p><b>{html.escape(self.verdict)}</b></p>"
         items = _items(_texts(self.findings))
         items += "".join(f"<p>{html.escape(warning)}</p>" for warning in self.warnings)
         return f"{before}{verdict}{items}{to_html(*self.shown)}"
 
-    def _verdict(self):
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in a line: how much is wrong, and what was looked at."""
         coverage = self.signal.coverage
         notes = [page.verdict(self.findings, coverage).capitalize()]
         notes.append(coverage.looked_at)
@@ -290,7 +293,7 @@ class Diagnosis(Result):
                 f"`fix` should have something to apply. Received: {found}, nothing of it in the "
                 f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
             )
-        with all_or_nothing() as changes:
+        with progress("fix"), all_or_nothing() as changes:
             fix.apply(changes, model, batch, self.signal, actions, seed)
             after = _diagnose(Network(model), batch, loss)
             left = (*after.signal.coverage.left_alone, *restart.kept(model))
@@ -305,6 +308,7 @@ def diagnose(
     y: Data | None = None,
     *,
     loss: str | Callable[..., Any] | dict[str, Any] | None = None,
+    verbose: Verbose = "auto",
 ) -> Diagnosis:
     """Looks at the signal in a model before training and says what is wrong and how to fix it.
 
@@ -335,6 +339,8 @@ def diagnose(
         y: Labels, where `x` does not bring them. Defaults to `None`: the gradient is then that
             of a random projection of the outputs.
         loss: Loss, its name or a function. Defaults to `None`, for that of the compiled model.
+        verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
+            for none. Defaults to `"auto"`, for one where standard error is a terminal.
 
     Returns:
         `Diagnosis`, which prints as a table.
@@ -359,12 +365,16 @@ def diagnose(
     - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), section 4
     - [Schoenholz et al., 2017](https://arxiv.org/abs/1611.01232), section 3
     """
-    network = Network(model)
-    return _diagnose(network, take(network, x, y), loss)
+    with progress("diagnose", verbose):
+        tell("reads the model")
+        network = Network(model)
+        return _diagnose(network, take(network, x, y), loss)
 
 
 def _diagnose(network, batch, loss):
+    tell("runs it forward and backward")
     signal = measure(network, batch, loss, with_update=True)
+    tell("judges")
     findings = tuple(rules.judge(signal))
     return Diagnosis(signal=signal, findings=findings, _again=(network.model, batch, loss))
 

@@ -16,12 +16,13 @@ from keras_winit._network import restart
 from keras_winit._network.transaction import Changes, all_or_nothing
 from keras_winit._plan.keeping import what_is_kept
 from keras_winit._plan.plan import Plan, choices_of, make_plan
+from keras_winit._show.progress import progress, tell
 from keras_winit._show.result import Part, Result
 from keras_winit._turn import turn
 from keras_winit.constraints import SparsityMask
 from keras_winit.initializers._for_weight import fill, in_config
 from keras_winit.initializers._names import brief
-from keras_winit.typing import Keep, Names, Scheme, Seed
+from keras_winit.typing import Keep, Names, Scheme, Seed, Verbose
 
 _MOST_SHOWN = 5  # of the weights that a warning lists
 
@@ -109,6 +110,7 @@ def initialize(
     only: Names | None = None,
     frozen: bool = False,
     optimizer: bool = False,
+    verbose: Verbose = "auto",
 ) -> Initialization:
     """Gives the weights of a model new starting values, in place.
 
@@ -165,6 +167,8 @@ def initialize(
         optimizer: Whether the optimizer starts anew as well, and with it the metrics and the seed
             generators of dropout and the like. (On torch a dropout without a seed asks torch.)
             The learning rate stays what it is now. Defaults to `False`.
+        verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
+            for none. Defaults to `"auto"`, for one where standard error is a terminal.
 
     Returns:
         `Initialization`, which lists every weight and what was left alone for what reason.
@@ -185,7 +189,7 @@ def initialize(
     ('Orthogonal()', 8)
     """
     optimizer = _checks.flag("optimizer", optimizer)
-    with all_or_nothing() as changes:
+    with progress("initialize", verbose), all_or_nothing() as changes:
         result = initialize_within(
             changes,
             model,
@@ -217,6 +221,7 @@ def initialize_within(
         seed = random.randint(1, 10**9)
     seed = _checks.integer("seed", seed)
     _checks.flag("frozen", frozen)
+    tell("reads the model")
     plan = make_plan(model, scheme, keep, only)
     choices = choices_of(plan)
     chosen = {choice.weight.path for choice in choices}
@@ -224,7 +229,8 @@ def initialize_within(
         chosen = {weight.path for weight in plan.select(only, argument="only")}
     keys = _network.stable_paths(model, [choice.weight for choice in choices])
     rows, done, left = [], {}, []
-    for choice, key in zip(choices, keys, strict=True):
+    for number, (choice, key) in enumerate(zip(choices, keys, strict=True), 1):
+        tell(f"weight {number} of {len(choices)}")
         if choice.weight.path not in chosen:
             continue
         reason = _reason_to_skip(choice, frozen)

@@ -1,6 +1,7 @@
-"""Fits tables and texts to the width of a terminal."""
+"""Fits tables and texts to the width of a terminal, and colors them."""
 
 import itertools
+import os
 import re
 import textwrap
 
@@ -10,23 +11,49 @@ from keras_winit._show import table
 _NARROW = 40
 _NARROWEST = 8
 _FILL = {"break_long_words": False, "break_on_hyphens": False}
+# What is written in which style: of a group, or else of the whole match.
+_STYLES = (
+    (r"^.+(?=\n-+(?:  -+)*$)", "bold"),  # the names of columns
+    (r"^-+(?:  -+)*$", "dim"),
+    (r"^ERROR: \w+\.", "bold red"),
+    (r"^WARNING: \w+\.", "bold yellow"),
+    (r"^  ((?:Why|Fix|See|And):)", "dim"),
+)
+_VERDICTS = (("error", "bold red"), ("warning", "bold yellow"), ("Nothing wrong", "bold green"))
 
 
-class Printable:
-    """A stream to which control characters of a text, but for line feeds, are written as escapes.
+def has_color(stream):
+    """Whether a stream is a terminal that shows colors, and its user has not asked for none."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not is_plain
+
+
+def write(text, stream, verdict="", marked=()):
+    """Writes a text in colors: errors red, warnings yellow, what is not needed first dim.
 
     Args:
-        stream: The stream behind it, which does all else.
+        text: What was made printable before: nothing is escaped here.
+        stream: A terminal.
+        verdict: A line of it that is colored as a whole, by what it says.
+        marked: (name, severity) for lines of tables that begin with a name.
     """
+    from rich.console import Console
+    from rich.text import Text
 
-    def __init__(self, stream):
-        self._stream = stream
-
-    def write(self, text):
-        return self._stream.write(table.printable(text))
-
-    def __getattr__(self, name):
-        return getattr(self._stream, name)
+    shown = Text(text)
+    for pattern, style in _STYLES:
+        for match in re.finditer(pattern, text, re.MULTILINE):
+            shown.stylize(style, *match.span(match.lastindex or 0))
+    colors = {"error": "red", "warning": "yellow"}
+    for name, severity in marked:
+        for match in re.finditer(rf"^{re.escape(name)}(?=  |$)", text, re.MULTILINE):
+            shown.stylize(colors[severity], *match.span())
+    if verdict:
+        style = next((style for word, style in _VERDICTS if word in verdict), "bold")
+        for match in re.finditer(rf"^{re.escape(verdict)}$", text, re.MULTILINE):
+            shown.stylize(style, *match.span())
+    console = Console(file=stream, force_terminal=True, highlight=False, emoji=False)
+    console.print(shown, soft_wrap=True)
 
 
 class _Wrapper(textwrap.TextWrapper):

@@ -2,11 +2,15 @@
 
 import keras
 
-from keras_winit.initializers._catalogue import ALIASES
+from keras_winit.initializers._catalogue import ALIASES, OF_TORCH
 
 
 def register_aliases() -> list[str]:
     """Makes `kernel_initializer="sparse"` and the like work; done on import.
+
+    So do the names of torch for what Keras has: `"kaiming_normal"` and `"kaiming_uniform"` are
+    `HeNormal` and `HeUniform`, `"xavier_normal"` and `"xavier_uniform"` are `GlorotNormal` and
+    `GlorotUniform`, and saved as these.
 
     A name that Keras has, or that someone else has registered, is left to them. Models are saved
     with the full names (`"keras_winit>Sparse"`), which work without aliases.
@@ -19,11 +23,11 @@ def register_aliases() -> list[str]:
     >>> keras_winit.register_aliases()[:3]
     ['activation_scaling', 'bilinear_upsampling', 'chrono_bias']
     """
-    names = keras.saving.get_custom_objects()
-    for alias, cls in ALIASES.items():
+    names, ours = keras.saving.get_custom_objects(), {**ALIASES, **OF_TORCH}
+    for alias, cls in ours.items():
         if alias not in names and not _is_keras_name(alias):
             names[alias] = cls
-    return sorted(alias for alias, cls in ALIASES.items() if names.get(alias) is cls)
+    return sorted(alias for alias, cls in ours.items() if names.get(alias) is cls)
 
 
 def unregister_aliases() -> None:
@@ -40,7 +44,7 @@ def unregister_aliases() -> None:
     >>> _ = keras_winit.register_aliases()
     """
     names = keras.saving.get_custom_objects()
-    for alias, cls in ALIASES.items():
+    for alias, cls in {**ALIASES, **OF_TORCH}.items():
         if names.get(alias) is cls:
             del names[alias]
 

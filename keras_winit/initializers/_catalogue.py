@@ -49,6 +49,14 @@ REGISTERED: list[Entry] = []
 # Their strings. A class without one has its full name or, where a string says too little, none.
 ALIASES: dict[str, type[keras.Initializer]] = {}
 
+# The names of torch for what Keras has, whose normal ones are truncated, with the same variance.
+OF_TORCH: dict[str, type[keras.Initializer]] = {
+    "kaiming_normal": keras.initializers.HeNormal,
+    "kaiming_uniform": keras.initializers.HeUniform,
+    "xavier_normal": keras.initializers.GlorotNormal,
+    "xavier_uniform": keras.initializers.GlorotUniform,
+}
+
 
 def register(
     *, alias: str | None, formula: str, when: str, reference: Reference
@@ -179,15 +187,19 @@ class Catalogue(Result, Sequence[Entry]):
             return Catalogue(found) if isinstance(key, slice) else found
         name = key.removeprefix("keras_winit>")
         for entry in self._entries:
-            if name in (entry.name, entry.alias):
+            if name in (entry.name, entry.alias) or entry.initializer is OF_TORCH.get(name):
                 return entry
         known = [each for e in self._entries for each in (e.alias, e.name) if each is not None]
+        known += OF_TORCH
         raise KeyError(
             f"The catalogue has no initializer {key!r}.{_checks.did_you_mean(name, known)}"
         )
 
     def __contains__(self, key: object) -> bool:
-        return key in self._entries or any(key in (e.name, e.alias) for e in self._entries)
+        if not isinstance(key, str):
+            return key in self._entries
+        cls = OF_TORCH.get(key)
+        return any(key in (e.name, e.alias) or e.initializer is cls for e in self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -3,7 +3,7 @@
 import keras
 
 from keras_winit import _checks
-from keras_winit.initializers._catalogue import ALIASES
+from keras_winit.initializers._catalogue import ALIASES, OF_TORCH
 from keras_winit.initializers._own_initializer import parameters
 
 
@@ -18,7 +18,8 @@ def as_initializer(argument, value, options=()):
         except (TypeError, ValueError) as error:
             if not isinstance(value, str):
                 raise ValueError(f"{expected}. {received}") from error
-            names = [*options, *(n for n in dir(keras.initializers) if n.islower()), *ALIASES]
+            of_keras = (name for name in dir(keras.initializers) if name.islower())
+            names = [*options, *of_keras, *ALIASES, *OF_TORCH]
             near = _checks.did_you_mean(value, names)
             raise ValueError(f"{expected}. {received}{near}") from None
     if not callable(initializer):

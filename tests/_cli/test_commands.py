@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -21,8 +22,9 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._cli import commands
-from keras_winit._cli.commands import main
+from _keras_winit_command import arguments, main
+
+ROOT = Path(__file__).parents[2]
 
 CUSTOM = """
 import keras
@@ -159,10 +161,13 @@ def optimizer_state(model):
     ]
 
 
-def widen(monkeypatch, columns):
-    """Makes the output a terminal of so many columns."""
+def widen(monkeypatch, columns, lines=1000, no_color="1"):
+    """Makes the output a terminal of so many columns and lines."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", str(lines))
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
 
 
 def test_the_catalogue_is_listed_as_it_prints(run):
@@ -557,12 +562,51 @@ def test_a_narrow_table_keeps_weights_choices_and_reasons(run, folder, monkeypat
     flat = " ".join(output.split())
     for row in plan.rows:
         if row.fan_in is not None:
-            assert f"{row.weight} " in flat
+            assert f"{row.weight.removeprefix('healthy/')} " in flat
             assert row.initializer in flat
             assert row.reason in flat
             assert row.reference in flat
     assert output != f"{plan}\n"
-    assert run("suggest healthy.keras --wide")[1] == f"{plan}\n"
+    assert "healthy/" not in output
+    assert (
+        run("suggest healthy.keras --wide")[1].split() == str(plan).replace("healthy/", "").split()
+    )
+
+
+STYLE = re.compile(r"\x1b\[([\d;]+)m")
+
+
+def test_a_terminal_gets_colors_and_what_is_no_terminal_or_wants_none_does_not(run, monkeypatch):
+    assert not STYLE.search(run("diagnose ill.keras")[1])
+    widen(monkeypatch, 80)
+    plain = run("diagnose ill.keras")[1]
+    assert not STYLE.search(plain)
+    widen(monkeypatch, 80, no_color="")
+    colored = run("diagnose ill.keras")[1]
+    assert STYLE.sub("", colored) == plain
+    assert "\x1b[1;31mERROR: vanishing_gradient." in colored
+    assert re.search(r"\x1b\[31mhidden_0\x1b", colored)  # a layer of an error
+    assert re.search(r"^\x1b\[1;31m\d errors?[,;] .*looked at", colored)
+    assert re.search(r"^\x1b\[1;32mNothing wrong", run("diagnose healthy.keras")[1])
+    monkeypatch.setenv("TERM", "dumb")
+    assert run("diagnose ill.keras")[1] == plain
+
+
+def test_the_verdict_comes_first_and_once_more_where_the_terminal_scrolls(run, monkeypatch):
+    for lines, expected in ((1000, 1), (24, 2)):
+        widen(monkeypatch, 80, lines)
+        output = run("diagnose ill.keras")[1]
+        assert re.match(r"\d errors?[,;] ", output)
+        assert len(re.findall(r"^\d errors?[,;] .*looked at", output, re.MULTILINE)) == expected
+
+
+def test_a_terminal_leaves_out_the_name_of_the_one_model(run, tmp_path, monkeypatch):
+    widen(monkeypatch, 200)
+    for verb in ("suggest", "diagnose", "initialize", "calibrate"):
+        written = f"-o {tmp_path / verb}.keras" if verb in ("initialize", "calibrate") else ""
+        output = run(f"{verb} healthy.keras {written}")[1]
+        assert "first" in output
+        assert "healthy/first" not in output
 
 
 def test_a_terminal_that_is_no_utf_8_shows_what_it_can(run, monkeypatch):
@@ -750,6 +794,57 @@ def test_a_full_output_is_told_in_one_line(folder, line):
     assert "Traceback" not in process.stderr
 
 
+WITHOUT_BACKEND = {
+    "--help": 0,
+    "diagnose --help": 0,
+    "--version": 0,
+    "diagnos ill.keras": 2,
+    "diagnose none.keras": 2,
+    "diagnose text.keras": 2,
+    "diagnose ill.keras --data none.npy": 2,
+    "diagnose ill.keras --data text.npy --html page.html": 2,
+    "initialize ill.keras -o healthy.keras": 2,
+}
+
+
+@pytest.mark.parametrize("line", WITHOUT_BACKEND)
+def test_help_version_and_mistakes_need_no_backend(folder, line):
+    """They are told at once, in a process of their own, and nothing else is said."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    module, _, name = project["scripts"]["keras-winit"].partition(":")
+    program = f"""
+import sys
+from {module} import {name}
+try:
+    code = {name}({line.split()})
+except SystemExit as exit:
+    code = exit.code
+slow = ("keras", "tensorflow", "jax", "torch", "numpy", "keras_winit")
+print(code, [name for name in slow if name in sys.modules])
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
+    *output, last = process.stdout.splitlines()
+    assert last == f"{WITHOUT_BACKEND[line]} []"
+    assert bool(output) == (WITHOUT_BACKEND[line] == 0)
+    assert len(process.stderr.splitlines()) == (WITHOUT_BACKEND[line] != 0)
+
+
+def test_a_typo_gets_the_nearest_command(run):
+    assert "Did you mean 'diagnose'?" in run("diagnos ill.keras")[2]
+
+
+def test_the_version_tells_the_backend_that_keras_takes(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert run("--version")[1].endswith(", tensorflow)\n")
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert run("--version")[1].endswith(", torch)\n")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert run("--version")[1].endswith(", jax)\n")
+
+
 def test_the_version_is_that_of_the_package(run):
     code, output, _ = run("--version")
     assert (code, output.split()[1]) == (0, keras_winit.__version__)
@@ -771,13 +866,13 @@ def test_it_runs_as_a_module(folder):
     assert "Traceback" not in process.stderr
 
 
-PAGE = (Path(__file__).parents[2] / "docs/command_line.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/command_line.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("line", re.findall(r"^\$ keras-winit (.*)$", PAGE, re.MULTILINE))
 def test_a_command_of_the_documentation_exists(line):
     words = shlex.split(line.partition(" > ")[0])
-    assert commands._parser().parse_args(words).command == words[0]
+    assert arguments.parser().parse_args(words).command == words[0]
 
 
 COMMANDS = ("list", "show", "suggest", "diagnose", "initialize", "calibrate", "strip")

@@ -1,5 +1,6 @@
 """Tables and texts that fit a terminal: nothing is lost but what is said to be."""
 
+import io
 import re
 
 import pytest
@@ -78,3 +79,49 @@ def test_lines_that_were_wrapped_are_joined_and_wrapped_anew():
     assert terminal.fill(text, 100) == "ERROR: one two three four five.\n  Why: six"
     narrow = terminal.fill(text, 20)
     assert narrow.splitlines() == ["ERROR: one two three", "       four five.", "  Why: six"]
+
+
+def colored(text, **arguments):
+    stream = io.StringIO()
+    terminal.write(text, stream, **arguments)
+    return stream.getvalue()
+
+
+def test_errors_are_red_warnings_yellow_and_all_text_stays(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    text = "1 error, 1 warning\nlayer  dead\n-----  ----\nfirst     1\nlast      0\n"
+    text += "ERROR: dead_units. All are.\n  Why: [bold]x[/bold] :smile:\nWARNING: wrong_fan. Fan."
+    marked = [("last", "warning"), ("first", "error")]
+    shown = colored(text, verdict="1 error, 1 warning", marked=marked)
+    assert re.sub(r"\x1b\[[\d;]*m", "", shown) == text + "\n"
+    for style, words in {
+        "1;31": ["1 error, 1 warning", "ERROR: dead_units."],
+        "1;33": ["WARNING: wrong_fan."],
+        "31": ["first"],
+        "33": ["last"],
+        "1": ["layer  dead"],
+        "2": ["-----  ----", "Why:"],
+    }.items():
+        for each in words:
+            assert f"\x1b[{style}m{each}\x1b[0m" in shown
+
+
+@pytest.mark.parametrize(
+    ("isatty", "environment", "expected"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colors_are_for_terminals_whose_users_want_them(monkeypatch, isatty, environment, expected):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    stream.isatty = lambda: isatty
+    assert terminal.has_color(stream) == expected

@@ -26,6 +26,7 @@ RELEASED = {
     "sparse": initializers.Sparse,
 }
 ALIASES = dict(_aliases.ALIASES)
+ALL = {**ALIASES, **_aliases.OF_TORCH}
 BIAS_ALIASES = ("chrono_bias", "fourier_phases")
 
 each_alias = pytest.mark.parametrize(("alias", "cls"), ALIASES.items(), ids=ALIASES)
@@ -114,7 +115,7 @@ def test_an_alias_that_keras_has_itself_is_left_to_keras(without_aliases, monkey
 def test_a_name_that_someone_else_registered_is_left_to_them(without_aliases, theirs):
     without_aliases["sparse"] = theirs
     try:
-        assert keras_winit.register_aliases() == sorted(ALIASES.keys() - {"sparse"})
+        assert keras_winit.register_aliases() == sorted(ALL.keys() - {"sparse"})
         assert without_aliases["sparse"] is theirs
         keras_winit.unregister_aliases()
         assert without_aliases["sparse"] is theirs
@@ -124,14 +125,14 @@ def test_a_name_that_someone_else_registered_is_left_to_them(without_aliases, th
 
 @each_alias
 def test_registered_names_work_without_aliases(without_aliases, alias, cls):
-    assert not ALIASES.keys() & without_aliases.keys()
+    assert not ALL.keys() & without_aliases.keys()
     assert type(keras.initializers.get(f"keras_winit>{cls.__name__}")) is cls
 
 
 def test_registering_again_brings_the_aliases_back(without_aliases):
-    assert keras_winit.register_aliases() == sorted(ALIASES)
-    assert keras_winit.register_aliases() == sorted(ALIASES)
-    assert {alias: without_aliases[alias] for alias in ALIASES} == ALIASES
+    assert keras_winit.register_aliases() == sorted(ALL)
+    assert keras_winit.register_aliases() == sorted(ALL)
+    assert {alias: without_aliases[alias] for alias in ALL} == ALL
 
 
 @each_alias
@@ -140,6 +141,42 @@ def test_a_saved_config_holds_the_registered_name_and_no_alias(alias, cls):
     config = layer.get_config()
     assert config["kernel_initializer"]["registered_name"] == f"keras_winit>{cls.__name__}"
     assert f'"{alias}"' not in json.dumps(config)
+
+
+# Variances of torch's documentation, for fan_in and fan_out.
+TORCH = {
+    "kaiming_normal": lambda fan_in, fan_out: 2 / fan_in,
+    "kaiming_uniform": lambda fan_in, fan_out: 2 / fan_in,
+    "xavier_normal": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+    "xavier_uniform": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_names_of_torch_draw_its_variance_and_are_saved_as_those_of_keras(name, tmp_path):
+    layer = keras.layers.Dense(900, kernel_initializer=name, name="wide")
+    model = keras.Sequential([keras.Input((300,)), layer])
+    variance = keras.ops.convert_to_numpy(layer.kernel).var()
+    # The error of a variance of n uniform or normal values is at most sqrt(2 / n) of it.
+    assert abs(variance / TORCH[name](300, 900) - 1) < 4 * (2 / (300 * 900)) ** 0.5
+    config = layer.get_config()["kernel_initializer"]
+    assert (config["module"], config["registered_name"]) == ("keras.initializers", None)
+    assert name not in model.to_json()
+    entry = keras_winit.catalogue()[name]
+    assert entry.initializer is type(layer.kernel_initializer)
+    assert name in keras_winit.catalogue()
+    assert name not in keras_winit.catalogue()[:2]
+
+
+def test_names_of_torch_go_wherever_names_go():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, name="last")])
+    assert keras_winit.initialize(model, "kaiming_uniform").rows[0].initializer == "HeUniform()"
+    plan = keras_winit.suggest(model)
+    plan["last"] = "xavier_normal"
+    assert type(plan["last/kernel"]) is keras.initializers.GlorotNormal
+    for wrong in ("kaiming_normal_", "kaimingnormal"):
+        with pytest.raises(ValueError, match="Did you mean 'kaiming_normal'"):
+            keras_winit.initialize(model, wrong)
 
 
 @keras.saving.register_keras_serializable("keras_winit_tests")
