@@ -47,6 +47,19 @@ def errors_of_shapes():
     return (*found, RuntimeError) if keras.backend.backend() == "torch" else found
 
 
+def has_values(tensor):
+    """Whether a tensor has values now, as it has none in what JAX compiles, or maps over.
+
+    While gradients are traced, it has them behind `stop_gradient`.
+    """
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    is_traced = isinstance(tensor, jax.core.Tracer)
+    return not (is_traced and isinstance(jax.lax.stop_gradient(tensor), jax.core.Tracer))
+
+
 def tensor(values):
     """Returns a NumPy array, which nobody writes to any more, as a tensor.
 

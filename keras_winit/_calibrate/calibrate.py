@@ -20,6 +20,7 @@ from keras_winit._show.progress import progress, tell
 from keras_winit._show.result import Result
 from keras_winit.typing import Data, Names, Verbose
 
+_HIDDEN = "runs in a loop, or a function, that JAX compiles, out of sight"
 MODES = ("auto", "tensor", "unit", "centered", "equalized")
 
 
@@ -186,7 +187,7 @@ def calibrate_within(changes, network, batch, *, mode="auto", only=None, frozen=
         changes.assign(variable, value)
     if mode == "equalized":
         rows = equalize.equalize(network, batch, rows, changes)
-    rows.extend(_not_called(network, sweep.called))
+    rows.extend(_not_called(network, sweep.called, sweep.hidden))
     return Calibration(
         model=model.name,
         layers=tuple(rows),
@@ -218,10 +219,11 @@ def _halves(batch):
     return -(-batch.size // 2), batch.at(order)
 
 
-def _not_called(network, called):
-    """Yields a row for each layer with a kernel, or what may be one, that was not called."""
+def _not_called(network, called, hidden):
+    """Yields a row for each layer with a kernel, or what may be one, whose call was not seen."""
     for weight in network.weights:
         may_be_kernel = weight.is_kernel or (weight.skip and len(weight.shape) > 1)
         if may_be_kernel and weight.layer not in called:
             called = {*called, weight.layer}
-            yield left_alone(weight.layer.path, weight.skip or "not called")
+            reason = _HIDDEN if weight.layer in hidden else "not called"
+            yield left_alone(weight.layer.path, weight.skip or reason)

@@ -129,6 +129,11 @@ class Sweep:
         """The layers with kernels that were called in the last run."""
         return {owner for tapped in self._taps.tapped for owner in tapped.owners}
 
+    @property
+    def hidden(self):
+        """Those of them whose signal was out of sight."""
+        return self._taps.hidden
+
     def _run(self, batch, tap):
         with self._taps.on(tap):
             run(self.network.model, batch)

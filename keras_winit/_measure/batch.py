@@ -53,7 +53,7 @@ class Batch:
     def apply(self, model, training=True):
         """Runs the model on the batch; numbers are converted by the backend."""
         x = keras.tree.map_structure(keras.ops.convert_to_tensor, self.x)
-        if isinstance(x, dict) and not _takes_dict(model):
+        if isinstance(x, dict) and not _takes_dict(model, x):
             return model(**x, training=training)
         return model(x, training=training)
 
@@ -131,6 +131,11 @@ def _arrays(name, value, is_single):
 
 
 def _array(name, value):
+    if value is None:
+        raise ValueError(
+            f"`{name}` should hold arrays alone. Received: {name} with None in place of one. Give "
+            "a model that does without: a layer whose `call` puts it there."
+        )
     try:
         is_tensor = keras.ops.is_tensor(value)
         array = keras.ops.convert_to_numpy(value) if is_tensor else np.asarray(value)
@@ -323,6 +328,9 @@ def _draw(network, inputs, size_of_open):
     return drawn
 
 
-def _takes_dict(model):
-    """Whether a dict is one argument of the model, not an array for each argument."""
-    return graph.has_graph(model) or len(graph.required_arguments(model)) < 2
+def _takes_dict(model, names):
+    """Whether a dict of these names is one argument of the model, not an array for each."""
+    if graph.has_graph(model) or len(graph.required_arguments(model)) > 1:
+        return graph.has_graph(model)
+    shapes = (model.get_build_config() or {}).get("shapes_dict") or {}
+    return len(names) < 2 or not {f"{name}_shape" for name in names} <= shapes.keys()

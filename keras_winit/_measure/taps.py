@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from keras_winit import _network
+from keras_winit import _backends, _network
 from keras_winit._activations.activation import Activation
 from keras_winit._keras_private import replace
 from keras_winit._measure import statistics
@@ -69,11 +69,13 @@ class Taps:
     Attributes:
         tapped: A `Tapped` for every call of a layer with a kernel in the last run, in the order
             of the calls.
+        hidden: Set of the layers with a kernel whose calls had no values to see in the last run:
+            in loops, branches and functions that JAX compiles, or maps over.
     """
 
     def __init__(self, network, reductions=None):
         self.network, self.reductions = network, reductions
-        self.tapped = []
+        self.tapped, self.hidden = [], set()
         self._layers = list(_network.walk(network.model))
         self._watched = list(_watchable(self._layers))
 
@@ -85,8 +87,9 @@ class Taps:
             tap: Function of a `Tapped` and the float output of its kernel to what to go on with.
         """
         self._tap, self._num_taps = tap, 0
-        self.tapped, self._open, self._calls, self._produced = [], {}, {}, {}
-        with _network.restored(self.network.model):
+        self.tapped, self.hidden = [], set()
+        self._open, self._calls, self._produced = {}, {}, {}
+        with _network.restored(self.network.model), self._seeing():
             for layer in self._layers:
                 # What runs again in the backward pass would be tapped twice.
                 replace(layer, "rematerialized_call", lambda call, *args, **kwargs: call)
@@ -107,8 +110,32 @@ class Taps:
             self._finish()
         self._produced = {}
 
+    @contextlib.contextmanager
+    def _seeing(self):
+        """A context that raises if layers were hidden, and something failed or nothing was seen."""
+        try:
+            yield
+        except Exception as error:
+            if self.hidden:
+                raise self._nothing_to_see() from error
+            raise
+        if self.hidden and not self.tapped:
+            raise self._nothing_to_see()
+
+    def _nothing_to_see(self):
+        model = self.network.model
+        inside = _network.network_inside(model, self.hidden)
+        return ValueError(
+            "`model` should run its layers where their signals can be seen. Received: "
+            f"model={model.name!r}, which runs them in a loop, or a function, that JAX compiles. "
+            f"Give {inside or 'one that runs them outside of it'}."
+        )
+
     def _kernel_call(self, layer, owners, call):
         def watched(*args, **kwargs):
+            if not all(map(_backends.has_values, keras.tree.flatten((args, kwargs)))):
+                self.hidden.update(owners)
+                return call(*args, **kwargs)
             number = self._calls.get(layer, 0)
             self._calls[layer] = number + 1
             tapped = Tapped(layer, owners, number)
@@ -173,7 +200,7 @@ class Taps:
         for each in inputs:
             _, found = self._produced.pop(id(each), (None, ()))
             many.extend(found)
-        if not many or not ops.is_tensor(output):
+        if not many or not ops.is_tensor(output) or not _backends.has_values(output):
             return
         if activation is None:
             for tapped in many:

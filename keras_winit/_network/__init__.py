@@ -9,6 +9,7 @@ from keras_winit._network.kernels import (
     draws_kernels,
     is_known_class,
     kernels_of,
+    network_inside,
     seedable_arguments,
     walk,
 )

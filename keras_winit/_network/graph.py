@@ -341,8 +341,11 @@ def _read(model):
                 unread = len(set().union(*map(_layers_with_kernels, reader.unread)))
                 problem, place = next(iter(reader.unread.values()), (None, None))
             except Exception as error:  # whatever that code raises
-                reader.calls, outputs, unread, problem = [], [], math.inf, _first_line(error)
-                place = _place(error)
+                reader.calls, outputs, unread, place = [], [], math.inf, _place(error)
+                inside = _network.network_inside(model, _layers_with_kernels(model))
+                problem = _first_line(error)
+                if inside:
+                    problem = f"{problem.removesuffix('.')}. Give {inside}, to have that read"
         if reader.calls:
             is_no_matter_of_size = any(each == (problem, place) for _, each, _ in readings)
         else:
@@ -583,7 +586,10 @@ def symbolic_inputs(model):
     for name in required_arguments(model):
         if name not in shapes:
             raise ValueError(f"the model has not kept the shape of {name!r}; give it a `build`")
-    return {
-        name: keras.tree.map_shape_structure(keras.KerasTensor, shape)
-        for name, shape in shapes.items()
-    }
+    return {name: keras.tree.map_shape_structure(_symbolic, each) for name, each in shapes.items()}
+
+
+def _symbolic(shape):
+    if shape is None:
+        raise ValueError("the model takes None in place of an input; give one that does without")
+    return keras.KerasTensor(shape)

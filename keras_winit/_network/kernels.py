@@ -267,6 +267,17 @@ def walk(layer):
                 waiting.append(each)
 
 
+def network_inside(model, layers):
+    """Returns words for what runs most of these layers of a model, `None` where nothing does."""
+    found = [
+        (sum(each in layers for each in inside), layer)
+        for layer in walk(model)
+        if layer is not model and len(inside := list(walk(layer))) > 1
+    ]
+    most, layer = max(found, key=lambda each: each[0], default=(0, None))
+    return f"the network inside of it, {type(layer).__name__} {layer.name!r}" if most else None
+
+
 @functools.cache
 def _kind(cls):
     """Returns what a value of a class may hold layers as, or `None`."""

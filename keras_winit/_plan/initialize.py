@@ -245,7 +245,9 @@ def initialize_within(
         rows.append(_row(choice, before, after, reason))
     _network.tell_initializers([choice.weight for choice in choices], done, changes)
     _network.tell_attention(model, changes)
-    asked = coverage([choice.weight for choice in choices if choice.weight.path in chosen])
+    asked = coverage(
+        [each.weight for each in choices if each.weight.path in chosen and each.weight not in done]
+    )
     if optimizer:
         restart.restart(model, changes)
     is_reset = isinstance(scheme, str) and scheme == "own"

@@ -269,6 +269,25 @@ def test_several_arguments_of_a_subclassed_model():
     assert drawn.apply(model).shape == (64, 2)
 
 
+class Conditional(Pair):
+    def call(self, query, value=None, training=False):
+        return self.first(query) + (0 if value is None else self.second(value))
+
+
+def test_arguments_that_a_model_was_built_with_are_arguments_though_they_have_a_default():
+    model = Conditional()
+    value = normal(10, 5, seed=2)
+    expected = ops.convert_to_numpy(model(X, value))
+    batch = take(model, {"query": X, "value": value})
+    np.testing.assert_allclose(ops.convert_to_numpy(batch.apply(model)), expected, rtol=1e-6)
+    assert take(model).apply(model).shape == (64, 2)
+
+
+def test_none_in_place_of_an_input_is_named():
+    with pytest.raises(ValueError, match="`x` should hold arrays alone.*None in place of one"):
+        take(two_inputs(), (X, None))
+
+
 class Plain(keras.Model):
     def __init__(self):
         super().__init__(name="plain")

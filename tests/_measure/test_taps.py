@@ -762,3 +762,58 @@ def test_normalization_takes_the_statistics_of_the_batch():
     (found,) = measured(model, X).layers
     assert found.output.mean == pytest.approx(0, abs=1e-4)
     assert found.output.second_moment == pytest.approx(1, abs=1e-2)
+
+
+class Looped(layers.Layer):
+    """Runs a network several times, in a loop."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.network = keras.Sequential([layers.Dense(6, "tanh"), layers.Dense(6)], name="network")
+
+    def build(self, shape):
+        self.network.build(shape)
+
+    def call(self, x):
+        return ops.fori_loop(0, 3, lambda _, y: self.network(y), x)
+
+
+def test_layers_in_a_loop_that_jax_compiles_are_not_reached():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(6), Looped(), layers.Dense(2)])
+    inside = [each.path for each in model.layers[1].network.layers]
+    signal, result = measured(model, normal(64, 6)), keras_winit.calibrate(model, normal(64, 6))
+    reasons = {row.layer: row.reason for row in result.skipped}
+    if keras.backend.backend() == "jax":
+        assert list(signal.not_reached) == inside
+        assert len(signal.layers) == 2
+        assert all(
+            "in a loop, or a function, that JAX compiles" in reasons[each] for each in inside
+        )
+    else:
+        assert not signal.not_reached
+        assert len(signal.layers) == 2 + 3 * 2
+
+
+def test_a_model_that_is_nothing_but_a_loop_is_refused_with_the_network_inside():
+    model = keras.Sequential([keras.Input((6,)), Looped()], name="flow")
+    if keras.backend.backend() == "jax":
+        expected = "model='flow', which runs them in a loop.*Give the network inside of it, Looped"
+        for verb in (measured, keras_winit.calibrate):
+            with pytest.raises(ValueError, match=expected):
+                verb(model, normal(64, 6))
+    else:
+        assert len(measured(model, normal(64, 6)).layers) == 3 * 2
+
+
+def test_what_goes_wrong_in_a_loop_that_jax_compiles_is_not_laid_on_the_data():
+    """There dropout leaves its seed behind, which the next loop cannot use."""
+    inputs = keras.Input((6,))
+    loop = Looped()
+    loop.network.add(layers.Dropout(0.5))
+    model = keras.Model(inputs, layers.Dense(2)(loop(loop(inputs))))
+    if keras.backend.backend() == "jax":
+        for verb in (measured, keras_winit.calibrate):
+            with pytest.raises(ValueError, match="runs them in a loop.*Give the network inside"):
+                verb(model, normal(64, 6))
+    else:
+        assert len(measured(model, normal(64, 6)).layers) == 2 * 3 * 2 + 1

@@ -682,6 +682,29 @@ def test_a_model_that_cannot_be_read_says_why_and_keeps_its_fused_activations(cl
     assert number_of_nodes(model) == before
 
 
+def test_a_model_that_cannot_be_read_names_the_network_inside_that_may_be():
+    network = keras.Sequential(relu_then_softmax(), name="network")
+    graph = Graph(called(BackendOnly([network, layers.Dense(2)])))
+    assert graph.problem.endswith(
+        "Give the network inside of it, Sequential 'network', to have that read"
+    )
+
+
+def test_a_model_that_takes_none_in_place_of_an_input_says_so():
+    class Pair(keras.layers.Layer):
+        def build(self, input_shape):
+            self.dense = layers.Dense(3)
+            self.dense.build(input_shape[0])
+
+        def call(self, inputs):
+            x, other = inputs
+            return self.dense(x if other is None else x + other)
+
+    model = Pair()
+    model.build(((None, 6), None))
+    assert "takes None in place of an input" in Graph(model).problem
+
+
 def test_a_model_that_has_not_kept_the_shape_of_its_inputs_says_so():
     class Forgetful(Subclassed):
         def get_build_config(self):

@@ -1168,3 +1168,24 @@ def test_complex_values_are_refused():
     with pytest.raises(ValueError, match=message):
         keras_winit.initialize(model, Imaginary(), seed=1)
     assert_equal(values_of(model), before)
+
+
+def test_weights_of_unknown_layers_are_said_to_be_left_alone_only_if_they_are():
+    class Frequencies(layers.Layer):
+        def build(self, shape):
+            self.frequencies = self.add_weight((shape[-1],), "random_normal", name="frequencies")
+
+        def call(self, x):
+            return keras.ops.sin(x * self.frequencies)
+
+    class Mixer(Frequencies):
+        def build(self, shape):
+            self.frequencies = self.add_weight((shape[-1], 5), name="mix")
+
+        def call(self, x):
+            return x @ self.frequencies
+
+    model = keras.Sequential([keras.Input((6,)), Frequencies(), Mixer(), layers.Dense(2)])
+    notes = " ".join(keras_winit.initialize(model, seed=1).notes)
+    assert "Left alone, since their kernels are not known: Mixer (1)" in notes
+    assert "Frequencies" not in notes
