@@ -505,7 +505,7 @@ FAULTS = (
         fault(
             f"sigmoid, {depth}",
             "samples_alike vanishing_gradient",
-            DENSE,
+            (*DENSE, "sgd"),
             activation="sigmoid",
             depth=depth,
         )
@@ -515,7 +515,7 @@ FAULTS = (
         fault(
             f"{activation}, {depth}",
             "vanishing_signal",
-            DENSE,
+            (*DENSE, "sgd"),
             activation=activation,
             depth=depth,
         )

@@ -81,8 +81,8 @@ class KernelSignal(Part):
         repeated: Fraction of units, from 0 to 1, that share all of their weights with another.
         gradient: Norm of the gradient by it, `None` where it has none.
         twin: Path of an earlier kernel with the same values, or `None`.
-        update: Norm of what the first step of the compiled optimizer adds, over that of the
-            weights; `None` where it is not known.
+        update: Norm of what the first step of the compiled optimizer adds, times what momentum
+            makes of it, over that of the weights; `None` where it is not known.
         is_trainable: Whether training changes it.
     """
 

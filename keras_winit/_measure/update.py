@@ -8,6 +8,7 @@ ops = keras.ops
 def first_update(model, variables, gradients, scale):
     """Returns what the first step would add to each variable, `None` where that is not known.
 
+    With momentum m, steps in one direction add up to 1 / (1 - m) times the first: that is returned.
     It is known of a compiled model that trains as Keras does, with an optimizer that can be made
     anew from its config. The model and its optimizer stay as they are.
 
@@ -36,8 +37,9 @@ def first_update(model, variables, gradients, scale):
         fresh.apply(gradients, copies)
     except Exception:  # whatever an optimizer of the user's needs beside its config
         return None
+    lasting = 1 / (1 - (getattr(fresh, "momentum", None) or 0.0))
     steps = {
-        id(variable): copy.value - variable.value
+        id(variable): (copy.value - variable.value) * lasting
         for variable, copy in zip(taken, copies, strict=True)
     }
     return [steps.get(id(variable)) for variable in variables]

@@ -38,6 +38,12 @@ def test_step_of_sgd_is_the_rate_times_the_gradient(rate):
         assert kernel.update == pytest.approx(rate * kernel.gradient / kernel.norm, rel=1e-2)
 
 
+def test_momentum_counts_with_what_its_steps_add_up_to():
+    _, found = kernels(keras.optimizers.SGD(0.01, momentum=0.9))
+    for kernel in found:
+        assert kernel.update == pytest.approx(0.1 * kernel.gradient / kernel.norm, rel=1e-2)
+
+
 def test_first_step_of_adam_is_the_rate_for_every_weight():
     _, found = kernels(keras.optimizers.Adam(0.01))
     for kernel in found:
