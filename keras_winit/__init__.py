@@ -5,6 +5,8 @@ from keras_winit._activations.gains import gain
 from keras_winit._calibrate.calibrate import calibrate
 from keras_winit._compare.compare import compare
 from keras_winit._diagnose.diagnosis import diagnose
+from keras_winit._learning_rates.coordinates import coordinate_check
+from keras_winit._learning_rates.scale import scale_learning_rates
 from keras_winit._network import Kernel, describe_layer
 from keras_winit._plan.builder import suggest_initializer
 from keras_winit._plan.initialize import initialize
@@ -20,6 +22,7 @@ from keras_winit.results import (
     Calibration,
     Catalogue,
     Comparison,
+    CoordinateCheck,
     Diagnosis,
     Initialization,
     Plan,
@@ -32,6 +35,7 @@ __all__ = [
     "Calibration",
     "Catalogue",
     "Comparison",
+    "CoordinateCheck",
     "Diagnosis",
     "Initialization",
     "Kernel",
@@ -45,6 +49,7 @@ __all__ = [
     "class_prior",
     "compare",
     "constraints",
+    "coordinate_check",
     "describe_layer",
     "diagnose",
     "gain",
@@ -52,6 +57,7 @@ __all__ = [
     "initializers",
     "register_aliases",
     "results",
+    "scale_learning_rates",
     "select_initializer",
     "strip_initializers",
     "suggest",

@@ -150,6 +150,14 @@ def attribute_of(layer, argument):
     )
 
 
+def place_in(optimizer, variable):
+    """Returns the place of a variable, as `update_step` gets it, among those of an optimizer.
+
+    Keras's own example of an optimizer asks for it by this name.
+    """
+    return optimizer._get_variable_index(variable)
+
+
 # Names of classes that are not public, of operations but for those of `keras.applications` and the
 # cell. Under another name, one counts as of an unknown kind.
 TRANSPARENT = {

@@ -5,6 +5,7 @@ from keras_winit._calibrate.sweep import CalibratedLayer
 from keras_winit._compare.comparison import ComparedInitializer, Comparison, Run
 from keras_winit._diagnose.diagnosis import Diagnosis
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
+from keras_winit._learning_rates.coordinates import CoordinateCheck, LayerByWidth
 from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
 from keras_winit._measure.loss import LossSignal
 from keras_winit._measure.signal import (
@@ -30,6 +31,7 @@ __all__ = [
     "Catalogue",
     "ComparedInitializer",
     "Comparison",
+    "CoordinateCheck",
     "Coverage",
     "Diagnosis",
     "EndingSignal",
@@ -39,6 +41,7 @@ __all__ = [
     "Initialization",
     "InputSignal",
     "KernelSignal",
+    "LayerByWidth",
     "LayerSignal",
     "LossSignal",
     "Part",

@@ -37,6 +37,7 @@ Scheme: TypeAlias = (
         "zero_last",
         "gpt2",
         "mimetic",
+        "mup",
     ]
     | InitializerLike
 )

@@ -46,6 +46,10 @@ def compare():
     return keras_winit.compare(network, X, Y, ["zeros"], seeds=1, epochs=1, verbose=0)
 
 
+def check():
+    return keras_winit.coordinate_check(lambda width: network(), [1, 2], X, Y, seeds=1)
+
+
 MAKE = {
     "suggest": lambda: keras_winit.suggest(network()),
     "initialize": lambda: keras_winit.initialize(network(), seed=1),
@@ -53,6 +57,7 @@ MAKE = {
     "diagnose": lambda: keras_winit.diagnose(network(Mixer), X, Y),
     "fix": lambda: keras_winit.diagnose(network(), X, Y).fix(seed=1),
     "compare": compare,
+    "coordinate_check": check,
     "catalogue": keras_winit.catalogue,
     "select_initializer": lambda: keras_winit.select_initializer("relu"),
 }

@@ -183,20 +183,20 @@ def weights_of(model):
             if len(held) < size or (len(held) == size and num_layers(layer) < num_layers(owner)):
                 owners[id(variable)] = (layer, len(held))
     weights, asked = [], _asked(model.weights, owners)
-    for variable, path in zip(model.weights, _numbered(v.path for v in model.weights), strict=True):
+    for variable, path in zip(model.weights, numbered(v.path for v in model.weights), strict=True):
         owner, _ = owners[id(variable)]
         weight = _weight(owner, variable, path, owner in attention, asked.get(id(variable)))
         weights.append(dataclasses.replace(weight, within=tuple(within[id(variable)])))
     return weights
 
 
-def _numbered(paths):
+def numbered(paths):
     """Returns the paths, each with a number if it is not the first of its kind."""
-    counts, numbered = {}, []
+    counts, found = {}, []
     for path in paths:
         counts[path] = counts.get(path, 0) + 1
-        numbered.append(path if counts[path] == 1 else f"{path}#{counts[path]}")
-    return numbered
+        found.append(path if counts[path] == 1 else f"{path}#{counts[path]}")
+    return found
 
 
 def _asked(variables, owners):
@@ -386,4 +386,4 @@ def stable_paths(model, weights):
     for weight in weights:
         parts = weight.variable.path.split("/")
         paths.append("/".join(names.get(part, part) for part in parts))
-    return _numbered(paths)
+    return numbered(paths)

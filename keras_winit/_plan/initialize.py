@@ -110,6 +110,7 @@ def initialize(
     only: Names | None = None,
     frozen: bool = False,
     optimizer: bool = False,
+    base_model: keras.Layer | None = None,
     verbose: Verbose = "auto",
 ) -> Initialization:
     """Gives the weights of a model new starting values, in place.
@@ -148,6 +149,8 @@ def initialize(
               scaled with depth, that start at zero, that are scaled with depth;
             - `"mimetic"`: attention as that of trained vision transformers, for small data sets;
               the rest as suggested;
+            - `"mup"`: variances with which all layers learn at any width, for learning rates by
+              `scale_learning_rates`, beside a `base_model`;
             - `"mirrored"`, or a `keras_winit.initializers.Mirrored`: pairs of units that see z
               and -z wherever f(z) - f(-z) is linear and the graph tells where they go, at any
               depth; the rest as suggested;
@@ -167,6 +170,8 @@ def initialize(
         optimizer: Whether the optimizer starts anew as well, and with it the metrics and the seed
             generators of dropout and the like. (On torch a dropout without a seed asks torch.)
             The learning rate stays what it is now. Defaults to `False`.
+        base_model: For `"mup"` alone, and needed there: the model of the width that the learning
+            rate was tuned at, built by the same code; for that model, itself. Defaults to `None`.
         verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
             for none. Defaults to `"auto"`, for one where standard error is a terminal.
 
@@ -199,6 +204,7 @@ def initialize(
             only=only,
             frozen=frozen,
             optimizer=optimizer,
+            base_model=base_model,
         )
         for warning in result.warnings:
             warnings.warn(warning, stacklevel=3)  # beyond `turn`
@@ -215,6 +221,7 @@ def initialize_within(
     only: Names | None = None,
     frozen: bool = False,
     optimizer: bool = False,
+    base_model: keras.Layer | None = None,
 ) -> Initialization:
     """Does what `initialize` does, as a part of `Changes` that are made together."""
     if seed is None:
@@ -222,7 +229,7 @@ def initialize_within(
     seed = _checks.integer("seed", seed)
     _checks.flag("frozen", frozen)
     tell("reads the model")
-    plan = make_plan(model, scheme, keep, only)
+    plan = make_plan(model, scheme, keep, only, base_model)
     choices = choices_of(plan)
     chosen = {choice.weight.path for choice in choices}
     if only is not None:

@@ -1,6 +1,7 @@
 """What the weights of a model are and what they should be, as a table that can be edited."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,6 +11,7 @@ import keras
 from keras_winit import _backends, _checks
 from keras_winit._network import Weight
 from keras_winit._network.network import Network, matches_path
+from keras_winit._network.widths import base_network
 from keras_winit._plan.choice import REST, Choice
 from keras_winit._plan.keeping import KEEP, kept, what_is_kept
 from keras_winit._plan.schemes import SCHEMES, scheme_of
@@ -270,8 +272,15 @@ def make_plan(
     scheme: Plan | Scheme,
     keep: Keep | None = None,
     only: Names | None = None,
+    base_model: keras.Layer | None = None,
 ) -> Plan:
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer; all else may stay."""
+    if base_model is not None and not (isinstance(scheme, str) and scheme == "mup"):
+        given = "a plan" if isinstance(scheme, Plan) else repr(scheme)
+        raise ValueError(
+            '`base_model` should be left out but for the scheme "mup", which is beside that model. '
+            f"Received: base_model={base_model!r} with scheme={given}."
+        )
     if keep is not None:
         _checks.option("keep", keep, KEEP)
     network = Network(model, anew=True, only=only)
@@ -293,6 +302,8 @@ def make_plan(
         choose = SCHEMES[scheme]
     else:
         choose = scheme_of(as_initializer("scheme", scheme, SCHEMES))
+    if base_model is not None:
+        choose = functools.partial(choose, base=base_network(base_model))
     try:
         choices = choose(network, keep)
     except ValueError as error:

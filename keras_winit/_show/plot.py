@@ -244,6 +244,28 @@ def learning_curves(ax, label, curves):
     _add_legend(ax)
 
 
+def over_widths(ax, widths, label, curves):
+    """Draws a number for each width, with logarithms on both axes.
+
+    Args:
+        ax: Axes of matplotlib.
+        widths: The widths.
+        label: What the numbers are.
+        curves: Dict with a list of numbers by name, one for each width.
+    """
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xticks(widths, [str(each) for each in widths])
+    ax.set_xlabel("width")
+    ax.set_ylabel(label)
+    for number, (name, values) in enumerate(curves.items()):
+        look = {"color": _COLORS[number % len(_COLORS)], "linestyle": _DASHES[number // 7 % 4]}
+        values = np.ma.masked_less_equal(np.ma.masked_invalid(values), 0)
+        named = f"\u200b{name}" if name.startswith("_") else name
+        ax.plot(widths, values, label=named, marker="o", markersize=3, **look)
+    _add_legend(ax)
+
+
 def as_array(values):
     """Returns numbers as an array in which each `None` is masked."""
     if np.ma.isMaskedArray(values):

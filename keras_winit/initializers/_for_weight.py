@@ -117,7 +117,7 @@ def in_config(weight, initializer, *, as_keras=False):
         needed = ours(initializer)._needed
         factor = needed(*counted.fans(shape)) / needed(*axes.fans(true_shape))
         if not math.isclose(factor, 1):
-            initializer = _scaled(initializer, factor)
+            initializer = with_variance(initializer, factor)
     return initializer
 
 
@@ -149,7 +149,7 @@ def standard_deviation(weight, initializer):
     return None if variance is None else math.sqrt(variance)
 
 
-def _scaled(initializer, factor):
+def with_variance(initializer, factor):
     """Returns an initializer of the same law, of `factor` times the variance."""
     scale = initializer.scale * factor
     if type(initializer) not in SCALINGS:

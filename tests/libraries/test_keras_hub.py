@@ -48,8 +48,8 @@ BATCHES = {
         "box_labels": (2, 1),
     },
 }
-# Schemes that need branches, or attention, or activations of some kinds: they say where not.
-PARTICULAR = {"critical", "fixup", "zero_last", "gpt2", "mimetic"}
+# Schemes that need branches, attention, activations of some kinds or a base: they say where not.
+PARTICULAR = {"critical", "fixup", "zero_last", "gpt2", "mimetic", "mup"}
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -8,6 +8,7 @@ from keras_winit._plan.schemes.branches import LISTS, by_branch
 from keras_winit._plan.schemes.critical import critical
 from keras_winit._plan.schemes.keras_defaults import keras_defaults
 from keras_winit._plan.schemes.mimetic import mimetic
+from keras_winit._plan.schemes.mup import mup
 from keras_winit._plan.schemes.own import own
 from keras_winit._plan.schemes.pairs import looks_linear, mirrored
 from keras_winit._plan.schemes.pytorch import pytorch
@@ -23,6 +24,7 @@ SCHEMES = {
     "critical": critical,
     **{name: by_branch(name) for name in LISTS},
     "mimetic": mimetic,
+    "mup": mup,
 }
 
 

@@ -1,0 +1,1 @@
+"""Learning rates of their own for the weights of a model."""

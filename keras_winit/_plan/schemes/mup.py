@@ -1,0 +1,104 @@
+"""Maximal-update parametrization: the start with which a learning rate holds for any width."""
+
+import dataclasses
+
+import keras
+
+from keras_winit._network.widths import widths
+from keras_winit._plan.decisions import Line, decide, group
+from keras_winit._plan.schemes.branches import IN_BRANCH
+from keras_winit._plan.schemes.by_variance import BY_VARIANCE
+from keras_winit._references import HE, SAXE, YANG
+from keras_winit.initializers._equivalents import SCALINGS
+from keras_winit.initializers._for_weight import standard_deviation, with_variance
+
+initializers = keras.initializers
+
+
+def _is_scaled(case):
+    return case.in_branch and not case.branch.normalized
+
+
+LINES = (
+    Line(
+        name="outputs",
+        fits=lambda case: case.around.is_output and not case.weight.is_in_cell,
+        gets="`zeros`",
+        initializer=lambda case: initializers.Zeros(),
+        reason="an output: at zero it is the same at any width",
+        reference=YANG,
+    ),
+    Line(
+        name="recurrent kernels",
+        role="recurrent",
+        fits=lambda case: True,
+        gets="`orthogonal`, for each gate",
+        initializer=lambda case: initializers.Orthogonal(),
+        reason="an orthogonal map from state to state, per gate",
+        reference=SAXE,
+    ),
+    Line(
+        name="gates, attention, softmax and other functions across units",
+        fits=lambda case: (
+            case.moments is None
+            or (case.weight.in_attention and not (_is_scaled(case) and case.weight.ends_layer))
+            or (case.weight.is_in_cell and not case.is_rectifier)
+        ),
+        gets="`lecun_normal`",
+        initializer=lambda case: initializers.LecunNormal(),
+        reason="{name} follows: 1 / fan_in",
+        reference=HE,
+    ),
+    *group(
+        "a residual branch without normalization",
+        _is_scaled,
+        *IN_BRANCH,
+    ),
+    *BY_VARIANCE,
+)
+
+
+def mup(network, keep, base=None):
+    """Variances that let all layers learn at any width, beside those of a base model."""
+    if base is None:
+        raise ValueError(
+            "`base_model` should be given: the model of the width that the learning rate was tuned "
+            "at, built by the same code; for that model itself, itself"
+        )
+    if network.depth < 2 and not network.problem:
+        raise ValueError(
+            "it has no width: no kernel comes after another. Its learning rate is the one it has"
+        )
+    found = widths(network, base)
+    return [_widened(choice, found[choice.weight]) for choice in decide(LINES, network)]
+
+
+def _widened(choice, wider):
+    """Returns the choice of the base model, at another width."""
+    weight, factor = choice.weight, wider.logits**2
+    reasons = [choice.reason]
+    if wider.role == "output":
+        factor /= wider.inputs
+        reasons.append(f"an output of {wider.inputs:.4g} times the base's width: as much less")
+    if wider.logits != 1:
+        reasons.append(
+            f"heads {wider.logits**-2:.4g} times as large as the base's: as much less, "
+            "for logits by 1 / head size"
+        )
+    if weight.role == "embedding" and choice.initializer is not None:
+        own = wider.base.own_initializer()
+        std = standard_deviation(wider.base, own)
+        if std not in (None, standard_deviation(weight, choice.initializer)):
+            normal = initializers.RandomNormal(stddev=std)
+            return dataclasses.replace(
+                choice, initializer=normal, reason="the size of the base's", from_layer=False
+            )
+    if factor == 1 or type(choice.initializer) not in SCALINGS:
+        return choice
+    return dataclasses.replace(
+        choice,
+        initializer=with_variance(choice.initializer, factor),
+        reason="; ".join(reasons),
+        reference=str(YANG),
+        from_layer=False,
+    )
