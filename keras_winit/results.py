@@ -18,7 +18,7 @@ from keras_winit._measure.signal import (
 )
 from keras_winit._network.graph import Branch
 from keras_winit._plan.initialize import Initialization, InitializedWeight
-from keras_winit._plan.plan import Plan, PlannedWeight
+from keras_winit._plan.plan import Difference, Plan, PlannedWeight
 from keras_winit._plan.selection import Suggestion
 from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._catalogue import Catalogue, Entry
@@ -34,6 +34,7 @@ __all__ = [
     "CoordinateCheck",
     "Coverage",
     "Diagnosis",
+    "Difference",
     "EndingSignal",
     "Entry",
     "Finding",

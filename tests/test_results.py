@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import pickle
 import re
 
@@ -50,8 +51,15 @@ def check():
     return keras_winit.coordinate_check(lambda width: network(), [1, 2], X, Y, seeds=1)
 
 
+def changed_plan():
+    plan = keras_winit.suggest(network())
+    plan["classes"] = "he_uniform"
+    return plan
+
+
 MAKE = {
     "suggest": lambda: keras_winit.suggest(network()),
+    "diff": lambda: changed_plan().diff(),
     "initialize": lambda: keras_winit.initialize(network(), seed=1),
     "calibrate": lambda: keras_winit.calibrate(network(), X),
     "diagnose": lambda: keras_winit.diagnose(network(Mixer), X, Y),
@@ -162,10 +170,54 @@ def test_parts_print_as_one_line(returned):
     for kind in ours(found):
         if not issubclass(kind, results.Result) and kind is not results.Table:
             assert "\n" not in repr(found[kind])
-            assert len(repr(found[kind])) < 400
+            assert len(repr(found[kind])) < 350
     finding = returned["diagnose"].findings[0]
     assert repr(finding).startswith(f"Finding(rule={finding.rule!r}, severity='error', layer=")
     assert finding.reason not in repr(finding)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Piece(results.Part):
+    name: str
+    inner: results.Part | None = None
+    several: tuple = ()
+    size: float = 1.0
+    hidden: int = dataclasses.field(default=0, repr=False)
+
+
+def test_parts_leave_out_defaults_and_cut_what_is_long():
+    inner = Piece(name="x" * 100, size=0.123456)
+    assert repr(inner) == f"Piece(name='{'x' * 55}...', size=0.1235)"
+    outer = Piece(name="y", inner=inner, several=(inner, inner), hidden=3)
+    assert repr(outer) == "Piece(name='y', inner=Piece(...), several=<2 Piece>)"
+    assert outer.to_dict()["several"][1] == {**inner.to_dict(), "name": "x" * 100}
+    assert outer.to_dict()["hidden"] == 3
+
+
+def test_everything_that_verbs_return_goes_through_json_and_into_a_frame(returned):
+    values = {kind: each for value in returned.values() for kind, each in reached(value).items()}
+    for kind in ours(values):
+        if issubclass(kind, (results.Result, results.Part)):
+            plain = values[kind].to_dict()
+            assert json.loads(json.dumps(plain, allow_nan=False)) == plain, kind
+            assert len(values[kind].to_frame()) >= 1, kind
+    assert values[results.Suggestion].to_dict()["initializer"] == "HeNormal()"
+    assert values[results.Entry].to_dict()["initializer"] == values[results.Entry].name
+
+
+def test_a_difference_holds_what_a_plan_changes():
+    model = network()
+    model.get_layer("mixer").kernel_initializer = keras.initializers.LecunNormal(seed=3)
+    plan = keras_winit.suggest(model)
+    plan["classes"], plan["mixer"] = "he_uniform", "lecun_normal"
+    difference = plan.diff()
+    changed = {row.weight: (row.held, row.initializer) for row in difference.rows}
+    assert changed["classes/kernel"] == ("GlorotUniform()", "HeUniform()")
+    assert "mixer/kernel" not in changed  # another seed alone
+    assert all(before != after for before, after in changed.values())
+    assert difference.num_weights == len(plan) > len(changed)
+    keras_winit.initialize(model, plan, seed=1)
+    assert plan.diff().rows == ()
 
 
 def test_parts_are_made_by_name_alone():

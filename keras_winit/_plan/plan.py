@@ -51,6 +51,42 @@ class PlannedWeight(Part):
     instead_of: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Difference(Result):
+    """What a plan changes: prints as a table, in a notebook as HTML; made by `Plan.diff`.
+
+    Attributes:
+        model: Name of the model.
+        rows: A `PlannedWeight` for every weight whose initializer becomes another one.
+        num_weights: Number of weights in the plan.
+
+    Example:
+
+    >>> layers = [keras.layers.Dense(3, "relu", name="first"), keras.layers.Dense(2)]
+    >>> model = keras.Sequential([keras.Input((4,)), *layers])
+    >>> difference = keras_winit.suggest(model).diff()
+    >>> [(row.held, row.initializer) for row in difference.rows]
+    [('GlorotUniform()', 'VarianceScaling(scale=0.08)')]
+    """
+
+    model: str
+    rows: tuple[PlannedWeight, ...]
+    num_weights: int
+
+    columns: ClassVar[dict[str, str]] = {
+        "weight": "weight",
+        "has": "held",
+        "should get": "initializer",
+        "why": "reason",
+    }
+
+    @property
+    def title(self) -> str:
+        """Line above the table."""
+        number = f"{len(self.rows)} of {self.num_weights} weights"
+        return f"Other initializers in model {self.model!r}, for {number}"
+
+
 class Plan(Result, Mapping[str, keras.Initializer | None]):
     """An initializer for every weight of a model, with the reason.
 
@@ -157,6 +193,16 @@ class Plan(Result, Mapping[str, keras.Initializer | None]):
     def select(self, names: Names, argument: str) -> list[Weight]:
         """Returns the weights that have, or whose layer has, one of the names; see `Network`."""
         return self._network.select(names, argument)
+
+    def diff(self) -> Difference:
+        """Returns what would change: the weights whose layers have another initializer now.
+
+        Seeds do not count. Those that keep their initializer are drawn anew all the same.
+        """
+        rows = self.rows
+        left = brief(None)
+        changed = tuple(r for r in rows if r.initializer not in (r.held, left))
+        return Difference(model=self.model, rows=changed, num_weights=len(rows))
 
     @property
     def title(self) -> str:

@@ -2,17 +2,20 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from keras_winit import _network
 from keras_winit._plan.by_activation import decide
+from keras_winit._show.result import Part
 from keras_winit.initializers import ActivationScaling
+from keras_winit.initializers._names import brief
 from keras_winit.typing import ActivationLike
 
 
-@dataclass(frozen=True)
-class Suggestion:
+@dataclass(frozen=True, repr=False)
+class Suggestion(Part):
     """An initializer and why it was chosen.
 
     Attributes:
@@ -35,6 +38,11 @@ class Suggestion:
         return (
             f"Suggestion(initializer={name}, reason={self.reason!r}, reference={self.reference!r})"
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as strings, the initializer as one writes it."""
+        texts = {"reason": self.reason, "reference": self.reference}
+        return {"initializer": brief(self.initializer), **texts}
 
 
 def select_initializer(activation: ActivationLike, layer: keras.Layer | None = None) -> Suggestion:

@@ -88,29 +88,71 @@ class Result:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "`to_frame` needs pandas. Install it with `pip install pandas`."
-            ) from error
-        return pandas.DataFrame(self.table.rows, columns=self.table.columns)
+        return _frame(self.table.rows, self.table.columns)
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Base of what results consist of, which prints as one line."""
+    """Base of what results consist of, which prints as one line.
+
+    The line is for people: it leaves out what is at its default, and cuts what is long.
+    """
 
     def __repr__(self) -> str:
-        names = [each.name for each in dataclasses.fields(self) if each.repr]
-        values = [getattr(self, name) for name in names]
-        texts = [f"{v:.4g}" if isinstance(v, float) else repr(v) for v in values]
-        return f"{type(self).__name__}({', '.join(map('='.join, zip(names, texts, strict=True)))})"
+        shown = []
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            # Arrays are compared with nothing.
+            is_default = type(value) in _SIMPLE and value == each.default
+            if each.repr and not is_default:
+                shown.append(f"{each.name}={_brief(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as strings, numbers, lists and dicts that JSON can hold."""
+        names = (each.name for each in dataclasses.fields(self))
+        return plain({name: getattr(self, name) for name in names if not name.startswith("_")})
+
+    def to_frame(self) -> DataFrame:
+        """Returns it as a data frame of pandas with one row.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        values = self.to_dict()
+        return _frame([[*values.values()]], [*values])
+
+
+_SIMPLE = (type(None), bool, int, float, str, tuple)
+_MOST = 60  # letters of a value in the line of a part
+
+
+def _brief(value):
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Part):
+        return f"{type(value).__name__}(...)"
+    if isinstance(value, tuple) and any(isinstance(each, Part) for each in value):
+        return f"<{len(value)} {type(value[0]).__name__}>"
+    text = repr(value)
+    return text if len(text) <= _MOST else f"{text[: _MOST - 4]}...{text[-1]}"
+
+
+def _frame(rows, columns):
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "`to_frame` needs pandas. Install it with `pip install pandas`."
+        ) from error
+    return pandas.DataFrame(rows, columns=columns)
 
 
 @functools.singledispatch
 def plain(value: Any) -> Any:
     """Returns a value as strings, numbers, lists and dicts that JSON can hold."""
+    if dataclasses.is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     return value
 
 
@@ -128,6 +170,16 @@ def _(value):
 @plain.register
 def _(value: np.ndarray):
     return plain(value.tolist())
+
+
+@plain.register
+def _(value: Part):
+    return value.to_dict()
+
+
+@plain.register
+def _(value: type):
+    return value.__name__
 
 
 @plain.register
