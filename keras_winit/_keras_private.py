@@ -91,6 +91,21 @@ _OPERATORS = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow"
 _OPERATORS += ("lt", "le", "gt", "ge")
 
 
+def branches_of_known_conditions():
+    """A context in which `keras.ops.cond` of what has a value runs that branch, as code would.
+
+    JAX runs both, on what it traces, and so none that closes over symbolic tensors.
+    """
+    condition = keras.KerasTensor((), "bool")
+    chosen = keras.ops.cond(condition, *[lambda: keras.ops.zeros(())] * 2)
+    operation = call_that_gave(chosen).operation
+
+    def run(of_keras, operation, pred, true_fn, false_fn):
+        return true_fn() if keras.ops.convert_to_numpy(pred) else false_fn()
+
+    return _replaced(type(operation), "call", run)
+
+
 @contextlib.contextmanager
 def _replaced(cls, method, function):
     of_keras, this_thread = getattr(cls, method), threading.get_ident()

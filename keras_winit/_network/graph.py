@@ -432,7 +432,11 @@ class _Reader:
                     raise
                 return _run(layer, args, kwargs)
 
-        with _keras_private.layers_with("__call__", call), _keras_private.operands_that_yield():
+        with (
+            _keras_private.layers_with("__call__", call),
+            _keras_private.operands_that_yield(),
+            _keras_private.branches_of_known_conditions(),
+        ):
             yield
 
     def _spec(self, layer, own):
@@ -483,6 +487,9 @@ class _Reader:
             tensor = waiting[-1]
             if id(tensor) in produced:
                 waiting.pop()
+                continue
+            if not isinstance(tensor, keras.KerasTensor):  # made of no input
+                produced[id(tensor)] = self._append(keras.layers.Identity(), [])
                 continue
             call = _keras_private.call_that_gave(tensor)
             missing = [each for each in call.inputs if id(each) not in produced]

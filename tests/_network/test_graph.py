@@ -682,6 +682,33 @@ def test_a_model_that_cannot_be_read_says_why_and_keeps_its_fused_activations(cl
     assert number_of_nodes(model) == before
 
 
+def test_the_branch_of_a_condition_on_a_size_is_read_and_constants_beside_the_outputs():
+    class Prompt(layers.Layer):
+        """Has two ways, of which a size of its input says which, and gives a table as it is."""
+
+        def build(self, shape):
+            self.of_none, self.of_some = layers.Dense(3, "relu"), layers.Dense(3, "tanh")
+            self.of_none.build(shape)
+            self.of_some.build(shape)
+            self.table = self.add_weight((5, 3), "random_normal", name="table")
+
+        def call(self, x):
+            is_empty = ops.equal(ops.shape(x)[1], 0)
+            embedded = ops.cond(is_empty, lambda: self.of_none(x), lambda: self.of_some(x))
+            return {"embedded": embedded, "places": ops.sin(self.table)}
+
+    inputs = keras.Input((4, 6))
+    prompt = Prompt()
+    outputs = prompt(inputs)
+    model = keras.Model(inputs, [layers.Dense(2)(outputs["embedded"]), outputs["places"]])
+    graph = Graph(model)
+    assert graph.problem is None
+    assert graph.depth == 2
+    read = [call.operation for call in graph.calls]
+    assert prompt.of_some in read
+    assert prompt.of_none not in read
+
+
 def test_a_model_that_cannot_be_read_names_the_network_inside_that_may_be():
     network = keras.Sequential(relu_then_softmax(), name="network")
     graph = Graph(called(BackendOnly([network, layers.Dense(2)])))

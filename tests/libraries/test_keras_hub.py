@@ -35,7 +35,7 @@ LEFT = {
 # Weights that come back otherwise: their layer saves what it has computed of them in their place.
 COMPUTED = {"SAM 3": {"position_embeddings"}}
 # With a layer whose code needs values, or calls a backend.
-UNREAD = {"D-FINE", "DeBERTa v3", "Depth Anything", "RWKV-7", "SAM", "SAM 3", "Stable Diffusion 3"}
+UNREAD = {"D-FINE", "DeBERTa v3", "Depth Anything", "RWKV-7", "SAM 3", "Stable Diffusion 3"}
 # Shapes of a batch where noise does not do: for what is large on any image that it takes, and for
 # what takes boxes (as KerasHub masks these, one less than samples).
 BATCHES = {
