@@ -42,6 +42,8 @@ class LossSignal(Part):
         not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
             the loss expects one.
         regularization: What the layers add to the loss.
+        after_step: The loss after the first step of the compiled optimizer, on the same batch;
+            `None` where it is not known.
     """
 
     name: str
@@ -56,6 +58,7 @@ class LossSignal(Part):
     is_constant: bool = False
     not_one_hot: float = 0.0
     regularization: float = 0.0
+    after_step: float | None = None
 
 
 class Objective:
@@ -167,7 +170,7 @@ class Objective:
         ignored = getattr(self.loss, "ignore_class", None)
         return y if ignored is None else y[y != ignored]
 
-    def signal(self, outputs):
+    def signal(self, outputs, after_step=None):
         """Returns the `LossSignal`, `None` without labels; after a call, with concrete values."""
         if self.value is None:
             return None
@@ -186,6 +189,7 @@ class Objective:
             prior=prior,
             from_logits=self.from_logits,
             regularization=added,
+            after_step=after_step,
             **of_labels,
         )
 

@@ -14,7 +14,7 @@ from keras_winit._measure.loss import Objective
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
-from keras_winit._measure.update import first_update, name_and_rate
+from keras_winit._measure.update import first_update, lasting, name_and_rate
 from keras_winit.initializers._for_weight import variances
 from keras_winit.initializers._names import brief
 
@@ -64,6 +64,7 @@ def measure(network, batch, loss=None, *, with_update=False):
     if with_update and objective.value is not None and objective.is_compiled:
         updates = first_update(model, variables, gradients, scale)
     of_updates = add_sizes(updates) if updates else {}
+    factor = lasting(model) if updates else 1.0
     of_kernels = {each: _add_kernel(reductions, each) for each in network.kernels}
     of_outputs = [
         reductions.add(statistics.signal, each, unit_axis=-1)
@@ -83,7 +84,7 @@ def measure(network, batch, loss=None, *, with_update=False):
             is_reached = weight.layer in reached
             gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
             update = of_updates.get(id(weight.variable))
-            update = None if update is None else statistics.norm(*numbers[update])
+            update = None if update is None else statistics.norm(*numbers[update]) * factor
             signal = _kernel_signal(weight, numbers[place], gradient, update, alike)
             kernels.setdefault(weight.layer, []).append(signal)
     seen = {owner for each in tapped for owner in each.owners}
@@ -97,7 +98,7 @@ def measure(network, batch, loss=None, *, with_update=False):
         ),
         inputs=tuple(_input_signals(batch)),
         outputs=tuple(_summary(numbers[place]) for place in of_outputs),
-        loss=objective.signal(outputs),
+        loss=objective.signal(outputs, _loss_after(objective, variables, updates)),
         not_reached=tuple(dict.fromkeys(not_reached)),
         problem=network.problem,
         coverage=coverage(network.weights, seen),
@@ -107,6 +108,23 @@ def measure(network, batch, loss=None, *, with_update=False):
         num_trainable=len(variables),
         optimizer=name_and_rate(model) if updates else None,
     )
+
+
+def _loss_after(objective, variables, steps):
+    """Returns the loss on the same batch after a step, `None` where the step is not known."""
+    if not steps:
+        return None
+    model, batch = objective.model, objective.batch
+    mapping = [
+        (variable, variable.value + step)
+        for variable, step in zip(variables, steps, strict=True)
+        if step is not None
+    ]
+    again = Objective(model, None, batch)
+    scope = keras.StatelessScope(state_mapping=mapping, collect_losses=True)
+    with _backends.without_gradient(), _network.restored(model), scope:
+        again(run(model, batch))
+    return float(ops.convert_to_numpy(ops.cast(again.value, "float32")))
 
 
 def run(model, batch):

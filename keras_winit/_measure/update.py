@@ -8,7 +8,6 @@ ops = keras.ops
 def first_update(model, variables, gradients, scale):
     """Returns what the first step would add to each variable, `None` where that is not known.
 
-    With momentum m, steps in one direction add up to 1 / (1 - m) times the first: that is returned.
     It is known of a compiled model that trains as Keras does, with an optimizer that can be made
     anew from its config. The model and its optimizer stay as they are.
 
@@ -37,9 +36,8 @@ def first_update(model, variables, gradients, scale):
         fresh.apply(gradients, copies)
     except Exception:  # whatever an optimizer of the user's needs beside its config
         return None
-    lasting = 1 / (1 - (getattr(fresh, "momentum", None) or 0.0))
     steps = {
-        id(variable): (copy.value - variable.value) * lasting
+        id(variable): copy.value - variable.value
         for variable, copy in zip(taken, copies, strict=True)
     }
     return [steps.get(id(variable)) for variable in variables]
@@ -49,6 +47,11 @@ def name_and_rate(model):
     """Returns the class of the optimizer of a compiled model, and its learning rate now."""
     optimizer = _inner(model)
     return type(optimizer).__name__, float(ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def lasting(model):
+    """Returns what a step amounts to over the next ones: 1 / (1 - m) times, with momentum m."""
+    return 1 / (1 - (getattr(_inner(model), "momentum", None) or 0.0))
 
 
 def _inner(model):

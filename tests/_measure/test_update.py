@@ -106,3 +106,13 @@ def test_no_step_without_gradients():
     model.compile("sgd", "mse")
     variables = model.trainable_variables
     assert first_update(model, variables, [None] * len(variables), 1.0) is None
+
+
+@pytest.mark.parametrize("rate", [0.05, 1.0])
+def test_loss_after_the_step_is_that_after_a_batch_of_training(rate):
+    model = network()
+    signal, _ = kernels(keras.optimizers.SGD(rate), model)
+    x, y = noise(20, 6), noise(20, 3, seed=1)
+    model.train_on_batch(x, y)
+    after = float(model.evaluate(x, y, batch_size=20, verbose=0))
+    assert signal.loss.after_step == pytest.approx(after, rel=1e-4)

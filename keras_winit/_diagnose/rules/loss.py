@@ -17,9 +17,10 @@ PRIORS = (None, "sigmoid", "softmax")
 
 
 @rule(
-    limits={"warning": 0.5},
-    limit="the loss is more than {warning:g} above that of the best constant output; for a "
-    "regression, more than {warning:.0%} of the loss of the output 0 (warning)",
+    limits={"warning": 0.5, "error": 100.0},
+    limit="the loss is more than {warning:g} above that of the best constant output (warning); for "
+    "a regression, more than {warning:.0%} of the loss of the output 0 (warning), and more than "
+    "{error:g} times that of the best constant (error)",
     reason="The frequencies of the classes, or the mean of the targets, are known. What the bias "
     "of the last layer does not start with, the first steps have to learn.",
     reference=f"{LIN.at('section 4.1')}; {KARPATHY}",
@@ -38,8 +39,10 @@ def class_prior(rule, signal, found):
     if loss.uniform - loss.best > least and loss.value > limit:
         outputs = [layer for layer in signal.layers if layer.is_output]
         is_known = len(outputs) == 1 and outputs[0].activation in PRIORS
+        is_far = is_regression and loss.value > rule.limits["error"] * loss.best
+        limit = rule.limits["error"] * loss.best if is_far else limit
         yield rule.finding(
-            "warning",
+            "error" if is_far else "warning",
             layer=None,
             value=loss.value,
             limit=limit,

@@ -255,7 +255,7 @@ def labels_not_one_hot(rule, signal, found):
 
 
 @rule(
-    limits={"error": (1e-3, 1e3), "warning": (0.02, 50.0)},
+    limits={"error": (0.02, 1e4), "warning": (0.05, 100.0)},
     limit="the standard deviation of the targets is outside of {warning[0]:g} to {warning[1]:g} "
     "(warning), {error[0]:g} to {error[1]:g} (error); for built-in losses of a regression",
     reason="A network starts with outputs of about unit size, and an optimizer takes steps of a "

@@ -336,7 +336,7 @@ CASES = {
         lambda *_: dense("relu", 2),
     ),
     "targets_not_scaled": (
-        with_(ending, None, lambda x: 1e4 * sums(x)),
+        with_(ending, None, lambda x: 1e5 * sums(x)),
         with_(ending, None, lambda x: 10 * sums(x)),
         with_(ending_of, sums),
     ),
