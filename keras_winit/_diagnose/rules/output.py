@@ -55,9 +55,9 @@ def _last(activations):
 
 
 @rule(
-    limits={"error": 0},
-    limit="softmax or sigmoid output with `from_logits=True`, or with `from_logits=False` an "
-    "output that is linear or of another activation of Keras than these",
+    limits={"error": 0, "warning": 0},
+    limit="with `from_logits=False`, an output that is linear or of another activation of Keras "
+    "than softmax and sigmoid (error); with `from_logits=True`, one of these two (warning)",
     reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
     "logarithm of what is no probability.",
     reference="Keras 3, keras.losses, argument from_logits",
@@ -68,9 +68,9 @@ def loss_mismatch(rule, signal, found):
     loss, (layer, activations) = signal.loss, _end(signal)
     if layer is None or loss is None or loss.from_logits is None:
         return
-    last = _last(activations)
+    last, severity = _last(activations), "error"
     if last in _PROBABILITIES and loss.from_logits:
-        what = "probabilities, and the loss takes logits"
+        what, severity = "probabilities, and the loss takes logits", "warning"
     elif last is None and not loss.from_logits:
         what = "logits, and the loss takes probabilities"
     elif last in FORMULAS and last not in _PROBABILITIES and not loss.from_logits:
@@ -78,7 +78,7 @@ def loss_mismatch(rule, signal, found):
     else:
         return
     yield rule.finding(
-        "error",
+        severity,
         layer=layer.layer,
         value=1,
         limit=rule.limits["error"],
@@ -87,10 +87,10 @@ def loss_mismatch(rule, signal, found):
 
 
 @rule(
-    limits={"error": 1},
-    limit="a softmax or sigmoid is applied to the output of a softmax or sigmoid",
-    reason="The second one gets numbers from 0 to 1 and makes nearly the same of them all, so that "
-    "the loss cannot become small.",
+    limits={"error": 1, "warning": 1},
+    limit="a softmax (warning) or sigmoid (error) is applied to the output of a softmax or sigmoid",
+    reason="The second one gets numbers from 0 to 1 and makes nearly the same of them all: a softmax "
+    "then learns late, and a sigmoid is above one half whatever comes in.",
     reference="Keras 3, keras.activations",
     fix="Leave one of the two out.",
 )
@@ -101,7 +101,7 @@ def activation_twice(rule, signal, found):
     number = sum(each in _PROBABILITIES for each in activations)
     if number > rule.limits["error"]:
         yield rule.finding(
-            "error",
+            "warning" if _last(activations) == "softmax" else "error",
             layer=layer.layer,
             value=number,
             limit=rule.limits["error"],

@@ -497,7 +497,10 @@ SICK = {
     "shared_initializer": (shared_initializer, "twin_kernels"),
     "depthwise": (depthwise, "wrong_fan"),
     "biases_of_minus_5": (CASES["dead_units"][0], "dead_units"),
-    "softmax_twice": (with_(classifier, "softmax", True), "loss_mismatch"),
+    "sigmoid_twice": (
+        with_(followed_by, layers.Activation("sigmoid"), *binary(80)),
+        "activation_twice",
+    ),
     "logits_as_probabilities": (with_(classifier, None, False), "loss_mismatch"),
     "pixels_to_255": (with_(pixels, 255), "input_not_standardized"),
     "nan": (with_(with_value, np.nan), "non_finite"),
