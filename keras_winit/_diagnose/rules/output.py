@@ -89,8 +89,8 @@ def loss_mismatch(rule, signal, found):
 @rule(
     limits={"error": 1, "warning": 1},
     limit="a softmax (warning) or sigmoid (error) is applied to the output of a softmax or sigmoid",
-    reason="The second one gets numbers from 0 to 1 and makes nearly the same of them all: a softmax "
-    "then learns late, and a sigmoid is above one half whatever comes in.",
+    reason="The second one gets numbers from 0 to 1 and makes nearly the same of them all: with a "
+    "softmax the network learns late, and a sigmoid is above one half whatever comes in.",
     reference="Keras 3, keras.activations",
     fix="Leave one of the two out.",
 )

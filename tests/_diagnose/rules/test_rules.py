@@ -498,7 +498,7 @@ SICK = {
     "depthwise": (depthwise, "wrong_fan"),
     "biases_of_minus_5": (CASES["dead_units"][0], "dead_units"),
     "sigmoid_twice": (
-        with_(followed_by, layers.Activation("sigmoid"), *binary(80)),
+        lambda: followed_by(layers.Activation("sigmoid"), *binary(80)),
         "activation_twice",
     ),
     "logits_as_probabilities": (with_(classifier, None, False), "loss_mismatch"),
