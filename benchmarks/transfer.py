@@ -87,7 +87,7 @@ TASKS = {
         convolutions, digits, (64, 256, 1024), 4, 64, tuple(2.0**n for n in range(-12, -3))
     ),
     "transformer": Task(
-        transformer, sums, (64, 128, 256, 512), 6, 32, tuple(2.0**n for n in range(-13, -4))
+        transformer, sums, (64, 128, 256), 6, 32, tuple(2.0**n for n in range(-13, -4))
     ),
 }
 

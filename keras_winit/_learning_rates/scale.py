@@ -32,7 +32,9 @@ def scale_learning_rates(
     where biases, scales of normalization, embeddings and other vectors have one input, as have
     depthwise kernels one for each unit. Maps of queries, and their biases, in attention layers of
     Keras whose heads are h times as large get a further 1 / h, or 1 / sqrt(h) for the second kind:
-    Keras divides logits by the root of the head size, where the head size is asked for.
+    Keras divides logits by the root of the head size, where the head size is asked for. So does
+    the last normalization before a table of embeddings that reads the output as well, for as many
+    times as many inputs of the table.
 
     What comes back is an optimizer like the one given, with one learning rate, that works with
     `compile`, `fit`, schedules, callbacks that set the rate, clipping and accumulation, and comes
@@ -88,8 +90,8 @@ def scale_learning_rates(
 
 def _factor(wider, kind):
     if kind in BY_GRADIENT:
-        return wider.logits**2 * wider.outputs / wider.inputs
-    return wider.logits / wider.inputs
+        return wider.share**2 * wider.outputs / wider.inputs
+    return wider.share / wider.inputs
 
 
 def _checked(optimizer):

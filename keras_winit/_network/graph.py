@@ -163,6 +163,25 @@ class Graph:
                 return None
         return None
 
+    def normalized_by(self, layer):
+        """Returns for each call of a layer which normalization alone gives its inputs to it.
+
+        `None` where that is none, or others take the same.
+        """
+        return [self._normalization(number) for number in self._calls_of_layer.get(layer, ())]
+
+    def _normalization(self, number):
+        while len(self.calls[number].inputs) == 1:
+            (number,) = self.calls[number].inputs
+            call = self.calls[number]
+            if len(call.consumers) > 1 or number in self._outputs or self._applied[number]:
+                return None
+            if _network.is_normalization(call.operation):
+                return call.operation
+            if not _network.keeps_units(call.operation):
+                return None
+        return None
+
     def feeds(self, layer):
         """Returns the layers with a kernel that take what a layer gives, unit by unit.
 

@@ -94,6 +94,10 @@ class Network:
         """Returns for each call of a layer which one it has its inputs from; see `Graph`."""
         return self._graph.fed_by(layer)
 
+    def normalized_by(self, layer: keras.Layer) -> list[keras.Layer | None]:
+        """Returns for each call of a layer the normalization before it; see `Graph`."""
+        return self._graph.normalized_by(layer)
+
     def feeds(self, layer: keras.Layer) -> list[keras.Layer] | None:
         """Returns the layers that take what a layer gives, unit by unit; see `Graph`."""
         return self._graph.feeds(layer)

@@ -20,15 +20,16 @@ class Widths:
         base: The one of the base model.
         inputs: Ratio of what one output sums: of a vector, or a table of vectors, 1.
         outputs: Ratio of what the weight gives, over all groups, gates and heads.
-        logits: What the weight is multiplied by for attention logits that are divided by the head
-            size in place of its root; 1 for all but maps of queries.
+        share: What the weight is multiplied by, in place of what a layer of Keras does not multiply
+            by: maps of queries for logits that are divided by the head size and not by its root,
+            and the scale of a normalization whose output is read by the table of the input.
     """
 
     weight: Weight
     base: Weight
     inputs: float
     outputs: float
-    logits: float = 1.0
+    share: float = 1.0
 
     @property
     def role(self):
@@ -64,29 +65,26 @@ def widths(network, base):
     """
     if len(network.weights) != len(base.weights):
         raise _unlike(network, base, f"{len(base.weights)} weights", f"{len(network.weights)}")
-    return {
-        weight: _widths(network, base, weight, other)
-        for weight, other in zip(network.weights, base.weights, strict=True)
-    }
+    pairs = list(zip(network.weights, base.weights, strict=True))
+    shares = {}
+    for weight, other in pairs:
+        if _is_tied(network, weight) and weight.shape != other.shape:
+            shares[_last_normalization(network, weight)] = other.shape[-1] / weight.shape[-1]
+    return {weight: _widths(network, base, weight, other, shares) for weight, other in pairs}
 
 
-def _widths(network, base, weight, other):
+def _widths(network, base, weight, other, shares):
     kinds = [(type(each.layer), each.name, len(each.shape)) for each in (weight, other)]
     if kinds[0] != kinds[1]:
         raise _unlike(network, base, *map(_described, (other, weight)))
-    if _is_tied(weight) and weight.shape != other.shape:
-        raise ValueError(
-            f"layer {weight.layer.name!r} reads the output by the table of the input, whose values "
-            "should not shrink with width while those of the output should. Give it "
-            "`tie_weights=False`"
-        )
     if weight.kernel is not None:
         inputs, outputs = _of_kernel(network, base, weight, other)
     elif isinstance(weight.layer, layers.AdditiveAttention):  # its scale is summed over
         inputs, outputs = weight.shape[0] / other.shape[0], 1.0
     else:
         inputs, outputs = 1.0, _of_vectors(weight, other)
-    return Widths(weight, other, inputs, outputs, _logits(weight, other))
+    share = shares.get(weight.layer) or _share_of_logits(weight, other)
+    return Widths(weight, other, inputs, outputs, share)
 
 
 def _of_kernel(network, base, weight, other):
@@ -110,11 +108,34 @@ def _of_vectors(weight, other):
     return math.prod(grown)
 
 
-def _is_tied(weight):
-    return isinstance(weight.layer, layers.ReversibleEmbedding) and weight.layer.tie_weights
+def _is_tied(network, weight):
+    """Whether a weight is a table that reads the output as well."""
+    layer = weight.layer
+    is_tied = isinstance(layer, layers.ReversibleEmbedding) and layer.tie_weights
+    return is_tied and (network.problem is not None or len(network.fed_by(layer)) != 1)
 
 
-def _logits(weight, other):
+def _last_normalization(network, weight):
+    """Returns the normalization before the table of a `Weight` reads the output."""
+    found = [each for each in network.normalized_by(weight.layer) if each is not None]
+    if len(found) != 1 or not isinstance(found[0], _WITH_SCALE) or not _has_scale(found[0]):
+        raise ValueError(
+            f"layer {weight.layer.name!r} reads the output by the table of the input, whose values "
+            "should not shrink with width while logits by them should. Give it "
+            "`tie_weights=False`, or what it reads from a `LayerNormalization` or "
+            "`RMSNormalization` of its own, whose scale can shrink in their place"
+        )
+    return found[0]
+
+
+_WITH_SCALE = (layers.LayerNormalization, layers.RMSNormalization)
+
+
+def _has_scale(layer):
+    return isinstance(layer, layers.RMSNormalization) or layer.scale
+
+
+def _share_of_logits(weight, other):
     """Returns the root of how many times smaller heads were: Keras divides by that of their size.
 
     It has no argument for another divisor, so maps of queries take it over.

@@ -75,30 +75,40 @@ def mup(network, keep, base=None):
 
 def _widened(choice, wider):
     """Returns the choice of the base model, at another width."""
-    weight, factor = choice.weight, wider.logits**2
-    reasons = [choice.reason]
-    if wider.role == "output":
-        factor /= wider.inputs
-        reasons.append(f"an output of {wider.inputs:.4g} times the base's width: as much less")
-    if wider.logits != 1:
-        reasons.append(
-            f"heads {wider.logits**-2:.4g} times as large as the base's: as much less, "
-            "for logits by 1 / head size"
-        )
-    if weight.role == "embedding" and choice.initializer is not None:
-        own = wider.base.own_initializer()
-        std = standard_deviation(wider.base, own)
-        if std not in (None, standard_deviation(weight, choice.initializer)):
-            normal = initializers.RandomNormal(stddev=std)
-            return dataclasses.replace(
-                choice, initializer=normal, reason="the size of the base's", from_layer=False
-            )
-    if factor == 1 or type(choice.initializer) not in SCALINGS:
+    weight, initializer, base = choice.weight, choice.initializer, wider.base
+    reasons = [] if choice.from_layer else [choice.reason]
+    if initializer is None:
         return choice
+    if weight.role == "embedding":
+        std = standard_deviation(base, base.own_initializer())
+        if std in (None, standard_deviation(weight, initializer)):
+            return choice
+        return _instead(choice, initializers.RandomNormal(stddev=std), "of the size of the base's")
+    if wider.role == "output":
+        reasons.append(f"an output of {wider.inputs:.4g} times the base's width: as much less")
+    if wider.share != 1 and weight.in_attention:
+        reasons.append(
+            f"heads {wider.share**-2:.4g} times as large as the base's: as much less, for logits "
+            "by 1 / head size"
+        )
+    elif wider.share != 1:
+        reasons.append(f"an output by a table {1 / wider.share:.4g} times as wide: as much less")
+    factor = wider.share**2 / (wider.inputs if wider.role == "output" else 1)
+    if factor != 1 and type(initializer) in SCALINGS:
+        initializer = with_variance(initializer, factor)
+    elif wider.share != 1 and isinstance(initializer, initializers.Ones):
+        initializer = initializers.Constant(wider.share)
+    else:
+        return choice
+    return _instead(choice, initializer, "; ".join(reasons))
+
+
+def _instead(choice, initializer, reason):
     return dataclasses.replace(
         choice,
-        initializer=with_variance(choice.initializer, factor),
-        reason="; ".join(reasons),
+        initializer=initializer,
+        reason=reason,
         reference=str(YANG),
         from_layer=False,
+        as_keras=False,
     )

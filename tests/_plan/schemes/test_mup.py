@@ -111,10 +111,40 @@ def mixing(width):
     return keras.Sequential([keras.Input((8,)), layers.Dense(width), Mixer(), layers.Dense(3)])
 
 
-def tied(width):
+def tied(width, last=layers.Dropout, rate=0.1):
     words = keras.Input((4,), dtype="int32")
     table = layers.ReversibleEmbedding(20, width, name="table")
-    return keras.Model(words, table(layers.Dense(width)(table(words)), reverse=True))
+    x = last(rate, name="last")(layers.Dense(width)(table(words)))
+    return keras.Model(words, table(layers.Dropout(0.1)(x), reverse=True))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda rate, name: layers.LayerNormalization(name=name),
+        lambda rate, name: layers.RMSNormalization(name=name),
+    ],
+)
+def test_the_scale_before_a_tied_table_shrinks_in_its_place(last):
+    model, base = tied(48, last), tied(16, last)
+    result = keras_winit.initialize(model, "mup", base_model=base, seed=1)
+    scale, table = model.get_layer("last").weights[0], model.get_layer("table").embeddings
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(scale), 1 / 3, rtol=1e-6)
+    assert abs(keras.ops.convert_to_numpy(table).std() / (0.05 / np.sqrt(3)) - 1) < 0.1
+    (row,) = [row for row in result.rows if row.weight == scale.path]
+    assert "by a table 3 times as wide" in row.reason
+    for optimizer, factor in (("sgd", 3 / 9), ("adam", 1 / 3)):
+        scaled = keras_winit.scale_learning_rates(model, optimizer, base)
+        assert scaled.learning_rate_factors[scale.path] == pytest.approx(factor)
+
+
+def test_a_table_that_could_read_the_output_but_does_not_is_that_of_the_input():
+    def build(width):
+        words = keras.Input((4,), dtype="int32")
+        x = layers.ReversibleEmbedding(20, width, name="table")(words)
+        return keras.Model(words, layers.Dense(3)(layers.Dense(width)(x)))
+
+    keras_winit.initialize(build(32), "mup", base_model=build(16))
 
 
 def convolving(width, size=3):
