@@ -23,7 +23,7 @@ BY_SIGN = (
 )
 
 
-class Scaled:
+class Scaled(optimizers.Optimizer):
     """What is added to a class of optimizers: comes before it among the bases.
 
     Args:

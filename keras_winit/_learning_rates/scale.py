@@ -76,7 +76,7 @@ def scale_learning_rates(
     """
     network, base = Network(model), base_network(base_model)
     network.check_built()
-    kind, optimizer = _checked(optimizer)
+    kind, given = _checked(optimizer)
     try:
         found = widths(network, base)
     except ValueError as error:
@@ -85,7 +85,7 @@ def scale_learning_rates(
     variables = model.trainable_variables
     factors = [_factor(by_variable[id(variable)], kind) for variable in variables]
     factors = dict(zip(numbered(each.path for each in variables), factors, strict=True))
-    return SCALED[kind].from_config({**optimizer.get_config(), "learning_rate_factors": factors})
+    return SCALED[kind].from_config({**given.get_config(), "learning_rate_factors": factors})
 
 
 def _factor(wider, kind):
@@ -94,7 +94,9 @@ def _factor(wider, kind):
     return wider.share / wider.inputs
 
 
-def _checked(optimizer):
+def _checked(
+    optimizer: str | keras.optimizers.Optimizer,
+) -> tuple[type[keras.optimizers.Optimizer], keras.optimizers.Optimizer]:
     """Returns the class and the instance of what a user gives as an optimizer."""
     names = ", ".join(cls.__name__ for cls in SCALED)
     expected = f"`optimizer` should be one of Keras's {names}"

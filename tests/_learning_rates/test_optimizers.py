@@ -197,3 +197,16 @@ def test_variables_without_a_factor_are_an_error_not_silence():
         ValueError, match="Received: 'other/another/kernel' and 1 more, for which it has"
     ):
         optimizer.build(other.trainable_variables)
+
+
+def test_models_with_keras_s_own_rates_for_each_variable_still_do_not_load(tmp_path):
+    """Where this fails, Keras has mended it: `docs/learning_rates.md` should no longer say so."""
+    if not hasattr(optimizers, "MultiOptimizer"):  # before Keras 3.15
+        return
+    by_variable = optimizers.OptimizerMap(optimizers.SGD(), {"net/hidden_0/.*": optimizers.Adam()})
+    model = network(4)
+    model.compile(optimizers.MultiOptimizer(by_variable), "mse")
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(Exception, match="(?i)optimizer"):
+        keras.models.load_model(tmp_path / "model.keras")
