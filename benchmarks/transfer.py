@@ -4,7 +4,8 @@ Adam on scikit-learn's digits (dense layers, convolutions) and on a generated ta
 transformer: each token plus the one before it, modulo 16). For every start and width the training
 loss of the last epoch at each rate, a mean over the seeds, and the rate of the lowest. On JAX:
 
-    KERAS_BACKEND=jax python benchmarks/transfer.py [dense convolutions transformer] [--seeds 2]
+    KERAS_BACKEND=jax python benchmarks/transfer.py [dense ...] [--seeds 2] [--out losses.json]
+    python benchmarks/transfer.py --draw losses.json --picture transfer.png
 """
 
 import argparse
@@ -110,7 +111,7 @@ def losses(task, name, width, seed):
     optimizer = start(name, model, base, seed)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     optimizer.build(model.trainable_variables)
-    weights, state = model.get_weights(), [np.array(each) for each in optimizer.variables]
+    weights, state = model.get_weights(), [each.numpy() for each in optimizer.variables]
     found = []
     for rate in task.rates:
         model.set_weights(weights)
@@ -147,11 +148,49 @@ def main(names, starts, seeds, out):
                     Path(out).write_text(json.dumps(found, indent=1))
 
 
+def draw(paths, picture):
+    """Draws the losses of files over the rate: a row for each start, a line for each width."""
+    from matplotlib import pyplot
+
+    found = {}
+    for path in paths:
+        for key, by_rate in json.loads(Path(path).read_text()).items():
+            name, scheme, width = key.split("/")
+            rates, values = zip(*((float(r), loss) for r, loss in by_rate.items()), strict=True)
+            found.setdefault((scheme, name), {})[width] = rates, values
+    schemes = list(dict.fromkeys(scheme for scheme, _ in found))
+    names = list(dict.fromkeys(name for _, name in found))
+    size = (4 * len(names), 3 * len(schemes))
+    grid = {"squeeze": False, "sharex": "col", "sharey": "col", "layout": "constrained"}
+    figure, axes = pyplot.subplots(len(schemes), len(names), figsize=size, **grid)
+    for row, scheme in zip(axes, schemes, strict=True):
+        for ax, name in zip(row, names, strict=True):
+            by_width = found.get((scheme, name), {})
+            for shade, (width, (rates, values)) in enumerate(by_width.items()):
+                color = pyplot.get_cmap("viridis")(shade / max(len(by_width), 2))
+                ax.plot(rates, values, color=color, label=width)
+                best = int(np.argmin(values))
+                ax.plot(rates[best], values[best], "o", color=color)
+            ax.set_xscale("log", base=2)
+            ax.set_yscale("log")
+            ax.set_title(f"{name}, {scheme}")
+            ax.set_ylabel("training loss")
+            ax.legend(title="width")
+    for ax in axes[-1]:
+        ax.set_xlabel("learning rate")
+    figure.savefig(picture, dpi=100)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=list(TASKS), metavar="network")
     parser.add_argument("--starts", nargs="+", default=["suggested", "mup"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", help="file for the losses, as JSON")
+    parser.add_argument("--draw", nargs="+", help="draw such files, and then train nothing")
+    parser.add_argument("--picture", default="transfer.png")
     arguments = parser.parse_args()
+    if arguments.draw:
+        draw(arguments.draw, arguments.picture)
+        raise SystemExit
     main(arguments.names, arguments.starts, arguments.seeds, arguments.out)

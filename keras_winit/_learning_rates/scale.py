@@ -101,7 +101,7 @@ def _checked(
     names = ", ".join(cls.__name__ for cls in SCALED)
     expected = f"`optimizer` should be one of Keras's {names}"
     if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
+        return _checked(keras.optimizers.get(optimizer))
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise TypeError(f"{expected}. Received: optimizer={optimizer!r}.")
     if isinstance(optimizer, Scaled):
