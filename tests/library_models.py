@@ -38,7 +38,7 @@ class OwnAttention(layers.Layer):
 
     def call(self, x, value, attention_mask=None, training=None):
         query, key = self.query(x), self.key(value)
-        positions = ops.cast(ops.arange(ops.shape(key)[1]), "float32")
+        positions = ops.cast(ops.arange(ops.shape(key)[1]), self.compute_dtype)
         key = key + ops.reshape(positions, (1, -1, 1, 1))
         weights = ops.softmax(ops.einsum("bthk,bshk->bhts", query, key))
         return self.output_map(ops.einsum("bhts,bshk->bthk", weights, self.value(value)))
