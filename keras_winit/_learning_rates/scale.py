@@ -40,8 +40,8 @@ def scale_learning_rates(
     `compile`, `fit`, schedules, callbacks that set the rate, clipping and accumulation, and comes
     back from a saved model where keras_winit is imported. Weight decay goes by the rate alone,
     without factors, so it is the same for every width. Call `exclude_from_weight_decay` on what
-    comes back; wrap that in a `LossScaleOptimizer` where you want one. Give Adam and its kin a small
-    `epsilon`, as 1e-14: gradients fall with width, and Keras's 1e-7 slows wide networks.
+    comes back; wrap that in a `LossScaleOptimizer` where you want one. Give Adam and its kin a
+    small `epsilon`, as 1e-14: gradients fall with width, and Keras's 1e-7 slows wide networks.
 
     Args:
         model: Built Keras model.
