@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 
 from _keras_winit_command import arguments as _arguments
@@ -21,6 +22,10 @@ from _keras_winit_command import files
 _NAME = _arguments.NAME
 _CLOSED = (
     "the standard output should be open. Received: closed. Send it to a file, or to /dev/null."
+)
+# A line of the log of TensorFlow that is no error.
+_REMARK = re.compile(
+    r"^([IW]\d{4} \d\d:\d\d:|WARNING: All log messages before absl::).*\n", re.MULTILINE
 )
 # Errors whose texts speak for themselves.
 _EXPECTED = (files.Mistake, ValueError, TypeError, OSError, RuntimeError, ImportError)
@@ -85,9 +90,8 @@ def _run(argv):
             arguments = _arguments.parser().parse_args(argv)
             name = f"{_NAME} {arguments.command}"
             files.check(arguments)
-            # What TensorFlow says of processors and missing GPUs.
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            from keras_winit._cli import commands
+            with _without_remarks():
+                from keras_winit._cli import commands
 
             with _signals_raise():
                 return commands.run(arguments)
@@ -113,6 +117,30 @@ def _told(error):
     is_expected = isinstance(error, _EXPECTED)
     is_expected &= not isinstance(error, (RecursionError, NotImplementedError))
     return text if is_expected or text == name else f"{name}: {text}"
+
+
+@contextlib.contextmanager
+def _without_remarks():
+    """Leaves out what TensorFlow says of processors and GPUs while it is imported.
+
+    It is written by C++ to the file of standard error, past Python, whatever level is asked for.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            held, file = os.dup(2), stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # closed, or no room
+            yield
+            return
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(held, 2)
+            os.close(held)
+            file.seek(0)
+            said = file.read().decode(errors="backslashreplace")
+            sys.stderr.write(_REMARK.sub("", said))
 
 
 def _discard(stream):

@@ -831,6 +831,38 @@ print(code, [name for name in slow if name in sys.modules])
     assert len(process.stderr.splitlines()) == (WITHOUT_BACKEND[line] != 0)
 
 
+@pytest.mark.parametrize("ending", ["", "raise ImportError('no backend')"])
+def test_remarks_of_a_backend_while_it_is_imported_are_left_out_and_nothing_else(tmp_path, ending):
+    package = tmp_path / "keras_winit"
+    (package / "_cli").mkdir(parents=True)
+    (package / "_cli/__init__.py").touch()
+    (package / "_cli/commands.py").write_text("def run(arguments):\n    return 0\n")
+    (package / "__init__.py").write_text(rf"""
+import os, sys
+os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\n")
+os.write(2, b"I0000 00:00:1795955235.245342    5394 port.cc:153] oneDNN is on.\n")
+print("Something else", file=sys.stderr)
+os.write(2, b"E0000 00:00:1795955235.245342    5394 port.cc:153] An error.\n")
+{ending}
+""")
+    program = "import sys, _keras_winit_command as c; sys.exit(c.main(['list']))"
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT)))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    others, told = process.stderr.splitlines()[:2], process.stderr.splitlines()[2:]
+    assert sorted(others) == [
+        "E0000 00:00:1795955235.245342    5394 port.cc:153] An error.",
+        "Something else",
+    ]
+    assert told == ["keras-winit list: error: no backend"] * bool(ending)
+    assert process.returncode == 2 * bool(ending)
+
+
 def test_a_typo_gets_the_nearest_command(run):
     assert "Did you mean 'diagnose'?" in run("diagnos ill.keras")[2]
 
