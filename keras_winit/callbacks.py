@@ -102,7 +102,8 @@ class SignalMonitor(keras.callbacks.Callback):
         super().__init__()
         self.x, self.y = x, y
         self.every = _checks.integer("every", every, minimum=1)
-        self.on_finding = _checks.option("on_finding", on_finding, ("record", "warn", "stop"))
+        _checks.option("on_finding", on_finding, ("record", "warn", "stop"))
+        self.on_finding = on_finding
         if csv_path is not None:
             _check_file(csv_path)
         if log_dir is not None and _path("log_dir", log_dir).is_file():

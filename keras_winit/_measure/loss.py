@@ -20,8 +20,8 @@ _MOST_TARGETS = 1024
 _MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.
 _SAMPLES_PER_CLASS = 5
-# Labels of which it is no chance that all are the same.
-_FEWEST_LABELS = 10
+# Labels of which it is neither chance nor a choice that all are the same.
+_FEWEST_LABELS = 32
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -38,7 +38,7 @@ class LossSignal(Part):
         targets: Up to 1024 of the targets of a regression, or `None`.
         repeated: Outputs that each label, a number of a class, is compared with.
         num_labels: Number of samples whose labels were given: more than are run, it may be.
-        is_constant: Whether ten or more labels were given and all are the same.
+        is_constant: Whether 32 or more labels were given and all are the same.
         not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
             the loss expects one.
         regularization: What the layers add to the loss.

@@ -214,7 +214,7 @@ def broadcast_labels(rule, signal, found):
 
 @rule(
     limits={"error": 0},
-    limit="ten or more labels, and all are the same",
+    limit="32 or more labels, and all are the same",
     reason="A constant output is all that there is to learn, and the bias of the last layer learns "
     "it alone.",
     reference="Keras 3, keras.Model.fit, argument shuffle",

@@ -794,7 +794,7 @@ HEALTHY = {
     "single_layer": with_(dense, "relu", 0),
     "two_layers_of_sigmoid": with_(dense, "sigmoid", 2),
     "regression": with_(regression, 1.0),
-    "regression_1000": with_(regression, 1000.0),
+    "regression_50": with_(regression, 50.0),
     "pixels_to_1": with_(pixels, 1),
     "pixels_rescaled": rescaled,
     "pixels_before_normalization": normalized_pixels,
@@ -926,6 +926,28 @@ def with_few_keys(_, logit_std):
     return changed(signal_of(True), 0, logit_std=logit_std, num_keys=3)
 
 
+def with_targets(signal, size):
+    return with_loss(signal, 1.0, targets=(-size, size))
+
+
+def with_noise(signal, factor):
+    return replace(signal, dropout_noise=factor)
+
+
+def with_regularization(signal, ratio):
+    return with_loss(signal, 2.0, regularization=2 * ratio)
+
+
+def with_update(signal, size):
+    for place in range(len(signal.layers)):
+        signal = changed(signal, place, kernel={"update": size})
+    return replace(signal, optimizer=("SGD", 0.1))
+
+
+def with_rise(signal, ratio):
+    return with_loss(with_update(signal, 0.01), 2.0, after_step=2 * ratio)
+
+
 # Rule, how a number gets into a signal, what is "above" or "below" which limits, and what chance
 # multiplies them by.
 SIGNAL_NOISE, GRADIENT_NOISE = math.exp(THREE_DEVIATIONS), math.exp(1.5 * math.sqrt(15 / 32))
@@ -942,7 +964,7 @@ LIMITS = [
     ("exploding_gradient", with_gradient, "above", {"warning": 70, "error": 1e3}, GRADIENT_NOISE),
     ("dead_units", with_dead, "above", {"warning": 0.25, "error": 0.5}, 1),
     ("saturated_units", with_saturated, "above", {"error": 0.5}, 1),
-    ("samples_alike", with_cosine, "above", {"warning": 0.9999, "error": 0.99997}, 1),
+    ("samples_alike", with_cosine, "above", {"warning": 0.999, "error": 0.999997}, 1),
     (
         "tokens_alike",
         of_attention(4, "token_cosine"),
@@ -959,6 +981,13 @@ LIMITS = [
     ("mismatched_activation", with_misfit, "below", {"warning": 0.1}, 1),
     ("initial_loss", with_loss, "above", {"warning": 2 * math.log(10)}, 1),
     ("class_prior", with_prior, "above", {"warning": 1.5}, 1),
+    ("targets_not_scaled", with_targets, "above", {"warning": 100, "error": 1e4}, 1),
+    ("targets_not_scaled", with_targets, "below", {"warning": 0.05, "error": 0.02}, 1),
+    ("large_dropout", with_noise, "above", {"warning": 10, "error": 80}, 1),
+    ("large_regularization", with_regularization, "above", {"warning": 3, "error": 20}, 1),
+    ("learning_rate", with_update, "above", {"warning": 0.3, "error": 2}, 1),
+    ("learning_rate", with_update, "below", {"warning": 1e-4, "error": 1e-5}, 1),
+    ("learning_rate", with_rise, "above", {"warning": 1.05, "error": 3}, 1),
 ]
 
 
