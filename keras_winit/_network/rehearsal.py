@@ -117,6 +117,8 @@ def _resolved(variable, initializer, values):
     if initializer is None:
         initializer = "glorot_uniform" if "float" in dtype else "zeros"
     resolved = initializers.get(initializer)
+    if isinstance(getattr(resolved, "value", None), keras.Variable):
+        return None  # kept where the number was: what it started with is not known
     return resolved if isinstance(resolved, keras.Initializer) else _constant(resolved, variable)
 
 

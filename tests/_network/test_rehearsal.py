@@ -225,3 +225,27 @@ def test_what_cannot_be_built_again_stays_unknown():
     layer.build((None, 4))
     (weight,) = weights_of(layer)
     assert "Counting is not known; use `describe_layer`" in weight.skip
+
+
+def test_a_weight_in_place_of_the_number_it_starts_with_is_left_alone():
+    class Factor(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def build(self, shape):
+            start = keras.initializers.Constant(self.factor)
+            self.factor = self.add_weight((1,), start, name="factor")
+
+        def call(self, x):
+            return x * self.factor
+
+        def get_config(self):
+            return {"factor": self.factor}
+
+    model = keras.Sequential([keras.Input((3,)), Factor(0.5), keras.layers.Dense(2)])
+    model.layers[0].factor.assign([0.7])
+    with pytest.warns(UserWarning, match="Not reset.*factor"):
+        result = keras_winit.initialize(model, "own", seed=1)
+    assert keras_winit.suggest(model).problem is None
+    assert [row.weight.split("/")[-1] for row in result.skipped] == ["factor"]

@@ -23,6 +23,7 @@ from keras_winit._plan.schemes import SCHEMES
 # kernel.
 LEFT = {
     "CLIP": {"position_ids"},
+    "D-FINE": {"upsampling_factor"},
     "Depth Anything": {"interpolated_position_embeddings"},
     "DINOv2": {"interpolated_position_embeddings"},
     "DINOv2, gated": {"interpolated_position_embeddings"},
