@@ -199,7 +199,7 @@ class Objective:
             "num_labels": len(y),
             "is_constant": len(y) >= _FEWEST_LABELS and not (y[1:] != y[:1]).any(),
         }
-        if self.name == _CLASSIFICATION[1] and y.shape[-1] > 1:
+        if self.name == _CLASSIFICATION[1]:
             found["not_one_hot"] = float((abs(y.sum(-1, dtype=float) - 1) > 0.01).mean())
         if self.name in _REGRESSION:
             flat = y.ravel()
@@ -243,7 +243,7 @@ def _repeated(y, shape):
     One of 0 and 1 may be meant for all, as in an ensemble.
     """
     outputs = shape[-1]
-    if outputs < 2 or y.shape != (*shape[:-1], 1):
+    if outputs < 2 or y.shape[1:] != (*shape[1:-1], 1):
         return 1
     are_classes = y.min() >= 0 and 1 < y.max() < outputs and (y == np.round(y)).all()
     return outputs if are_classes else 1

@@ -65,9 +65,14 @@ def input_not_standardized(rule, signal, found):
         kernel = layer.kernels[0]
         if not layer.is_first or not kernel.fan_in * kernel.second_moment > 0:
             continue
-        if layer.normalized or kernel.role != "kernel" or len(layer.kernels) > 1:
+        is_cell = any(each.role == "recurrent" for each in layer.kernels)
+        if layer.normalized or kernel.role != "kernel" or len(layer.kernels) > 1 + is_cell:
             continue  # a normalization takes any scale
         size = layer.preactivation.second_moment / (kernel.fan_in * kernel.second_moment)
+        if is_cell:  # of which the gates have taken the size
+            if len(signal.inputs) > 1 or signal.inputs[0].is_tokens:
+                continue
+            size = signal.inputs[0].second_moment
         for severity, (low, high) in rule.limits.items():
             if not low <= size <= high:
                 limit = low if size < low else high

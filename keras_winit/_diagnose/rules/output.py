@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from keras_winit._activations.formulas import FORMULAS
+from keras_winit._diagnose.rules.finding import reported
 from keras_winit._diagnose.rules.rule import above, rule
 from keras_winit._references import LECUN, SRIVASTAVA
 
@@ -154,42 +155,6 @@ def softmax_over_one(rule, signal, found):
 
 
 @rule(
-    # Trained from standardized targets, relu and sigmoid (0.5 and 0.6) explain half as much as a
-    # linear output, and tanh (0.15) as much.
-    limits={"error": 0.75, "warning": 0.2},
-    limit="the least squared error that the output's activation can reach, over the variance of "
-    "the targets, is above {warning:g} (warning), {error:g} (error), and one of 20 or more is out "
-    "of its range; for built-in losses of a regression",
-    reason="No weights make an activation give what lies outside of its range, and close to its "
-    "ends the gradient vanishes.",
-    reference="Keras 3, keras.activations",
-    fix="`Dense(units)` without an activation, or targets scaled into its range.",
-)
-def unreachable_targets(rule, signal, found):
-    loss, (layer, activations) = signal.loss, _end(signal)
-    last = _last(activations or ())
-    if loss is None or not loss.targets or last not in _REACH:
-        return
-    targets = np.asarray(loss.targets)
-    low, high = _REACH[last]
-    missed = targets - np.clip(targets, low, high)
-    if not targets.var() > 0 or (missed != 0).mean() < _OUTLIERS:
-        return
-    value = (missed**2).mean() / targets.var()
-    severity, limit = above(value, rule.limits)
-    if severity:
-        yield rule.finding(
-            severity,
-            layer=layer.layer,
-            value=value,
-            limit=limit,
-            message=f"The {last} of {layer.layer} cannot reach targets from "
-            f"{targets.min():.3g} to {targets.max():.3g}: at best an error of {value:.2g} of "
-            f"their variance is left; the limit is {limit:g}.",
-        )
-
-
-@rule(
     limits={"error": 1},
     limit="labels that are numbers of more than two classes, each compared with more than {error} "
     "output",
@@ -209,6 +174,47 @@ def broadcast_labels(rule, signal, found):
             limit=rule.limits["error"],
             message=f"Each label is compared with {loss.repeated} outputs by {loss.name}; the "
             "limit is 1.",
+        )
+
+
+@rule(
+    # Trained from standardized targets, relu and sigmoid (0.5 and 0.6) explain half as much as a
+    # linear output, and tanh (0.15) as much.
+    limits={"error": 0.75, "warning": 0.2},
+    limit="the least squared error that the output's activation can reach, over the variance of "
+    "the targets, is above {warning:g} (warning), {error:g} (error), and one of 20 or more is out "
+    "of its range; for built-in losses of a regression",
+    reason="No weights make an activation give what lies outside of its range, and close to its "
+    "ends the gradient vanishes.",
+    reference="Keras 3, keras.activations",
+    fix="`Dense(units)` without an activation, or targets scaled into its range.",
+)
+def unreachable_targets(rule, signal, found):
+    loss, (layer, activations) = signal.loss, _end(signal)
+    last = _last(activations or ())
+    if (
+        loss is None
+        or not loss.targets
+        or last not in _REACH
+        or reported(found, "broadcast_labels")
+    ):
+        return
+    targets = np.asarray(loss.targets)
+    low, high = _REACH[last]
+    missed = targets - np.clip(targets, low, high)
+    if not targets.var() > 0 or (missed != 0).mean() < _OUTLIERS:
+        return
+    value = (missed**2).mean() / targets.var()
+    severity, limit = above(value, rule.limits)
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=layer.layer,
+            value=value,
+            limit=limit,
+            message=f"The {last} of {layer.layer} cannot reach targets from "
+            f"{targets.min():.3g} to {targets.max():.3g}: at best an error of {value:.2g} of "
+            f"their variance is left; the limit is {limit:g}.",
         )
 
 

@@ -42,7 +42,7 @@ def large_regularization(rule, signal, found):
 
 @rule(
     # Of SGD and Adam at rates from 1e-9 to 100 on eight networks, and of forty that learn.
-    limits={"error": (1e-5, 2.0), "warning": (1e-4, 0.3), "rise": (3.0, 1.05)},
+    limits={"error": (1e-5, 2.0), "warning": (3e-4, 0.3), "rise": (10.0, 1.05)},
     limit="the first step of the compiled optimizer changes half of the kernels, over their size "
     "and times what momentum makes of it, by a number outside of {warning[0]:g} to {warning[1]:g} "
     "(warning), {error[0]:g} to {error[1]:g} (error); or the loss on the same batch is after it "
