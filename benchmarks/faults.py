@@ -22,7 +22,13 @@ import pathlib
 
 import keras
 import numpy as np
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_wine,
+    make_friedman1,
+)
 
 import keras_winit
 
@@ -37,7 +43,7 @@ class Program:
 
     Attributes:
         data: A name of `SUITED`.
-        body: `"dense"`, `"tokens"`, `"convolutions"`, `"lstm"`, `"attention"` or `"residual"`.
+        body: What comes before the output, as `body` knows it.
         depth, width, activation: Of the hidden layers.
         units, end, loss: Of the output, as Keras takes them.
         optimizer: Name, or function that makes one.
@@ -81,9 +87,13 @@ SUITED = {
     "diabetes": (1, "linear", "mse"),
     "waves": (2, "linear", "mse"),
     "tokens": (1, "sigmoid", "binary_crossentropy"),
+    "wines": (3, "softmax", "sparse_categorical_crossentropy"),
+    "waveforms": (3, "softmax", "sparse_categorical_crossentropy"),
+    "tumors": (1, "sigmoid", "binary_crossentropy"),
+    "friedman": (1, "linear", "mse"),
 }
-REGRESSION = ("diabetes", "waves")
-CLASSES = ("digits", "one-hot digits", "images", "rows")
+REGRESSION = ("diabetes", "waves", "friedman")
+CLASSES = ("digits", "one-hot digits", "images", "rows", "wines", "waveforms")
 
 
 @functools.cache
@@ -97,6 +107,18 @@ def data_of(name):
         x = rng.normal(size=(1600, 6))
         y = np.stack([np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2], abs(x[:, 3]) - x[:, 4] ** 2], 1)
         y = (y - y.mean(0)) / y.std(0)
+    elif name in ("wines", "tumors"):
+        x, y = (load_wine if name == "wines" else load_breast_cancer)(return_X_y=True)
+        x, y = (x - x.mean(0)) / x.std(0), (y if name == "wines" else y[:, None])
+    elif name == "friedman":
+        x, y = make_friedman1(1600, noise=0.5, random_state=0)
+        x, y = (x - x.mean(0)) / x.std(0), ((y - y.mean()) / y.std())[:, None]
+    elif name == "waveforms":
+        y = rng.integers(3, size=1600)
+        phase = np.linspace(0, 6 * np.pi, 32) + rng.uniform(0, 2 * np.pi, (1600, 1))
+        shapes = np.stack([np.sin(phase), np.sign(np.sin(phase)), (phase / np.pi) % 2 - 1])
+        x = shapes[y, np.arange(1600)] + 0.5 * rng.normal(size=(1600, 32))
+        x = (x / x.std())[..., None]
     elif name == "tokens":
         x = rng.integers(1, 50, size=(1600, 12))
         y = ((x < 8).sum(1) > (x > 42).sum(1))[:, None]
@@ -143,8 +165,12 @@ def body(program, inputs):
             x = layers.Activation(program.activation)(x)
             x = layers.MaxPooling2D()(x) if number == 0 else x
         x = layers.Flatten()(x)
-    elif program.body == "lstm":
-        x = layers.LSTM(program.width)(x)
+    elif program.body == "convolutions over time":
+        x = layers.Conv1D(program.width, 5, activation=program.activation)(x)
+        x = layers.Conv1D(program.width, 5, strides=2, activation=program.activation)(x)
+        x = layers.GlobalAveragePooling1D()(x)
+    elif program.body in ("lstm", "gru"):
+        x = (layers.LSTM if program.body == "lstm" else layers.GRU)(program.width)(x)
     elif program.body == "attention":
         x = layers.Dense(32)(x)
         for _ in range(program.depth):
@@ -320,12 +346,18 @@ PLAIN = {
     "residual": Program(data="digits", body="residual", depth=3),
     "tokens": Program(data="tokens", body="tokens", depth=1, epochs=40, optimizer=adam(0.005)),
 }
-DIGITS = ("dense relu", "dense tanh", "dense gelu, 4", "convolutions", "lstm")
-BINARY = ("two classes", "two classes, tanh")
-NUMBERS = ("regression", "regression, tanh", "waves")
-DENSE = ("dense relu", "two classes", "waves")
-SIZED = (*DIGITS, *NUMBERS)
-DROPPED = (*DENSE, "convolutions")
+OTHERS = {
+    "wines": Program(data="wines", activation="elu", width=24, epochs=80),
+    "wines, tanh, 3": Program(data="wines", activation="tanh", depth=3, width=48, epochs=80),
+    "wines, silu, 5": Program(data="wines", activation="silu", depth=5, width=32, epochs=80),
+    "waveforms": Program(data="waveforms", body="convolutions over time", width=24),
+    "gru": Program(data="waveforms", body="gru", width=24, epochs=40, optimizer=adam(0.005)),
+    "tumors": Program(data="tumors", activation="gelu", width=40, epochs=40),
+    "friedman": Program(data="friedman", width=48, epochs=60),
+    "friedman, selu, 4": Program(
+        data="friedman", activation="selu", depth=4, width=32, epochs=60, initializer="lecun_normal"
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -375,169 +407,256 @@ SCCE, BCE = "sparse_categorical_crossentropy", "binary_crossentropy"
 SCCE_LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 BCE_LOGITS = keras.losses.BinaryCrossentropy(from_logits=True)
 DEEP = ("dense gelu, 4", "dense relu, 8")
-FAULTS = (
-    # What comes out.
-    fault("softmax over one unit", "softmax_over_one", BINARY, end="softmax"),
-    *(
-        fault(f"{end} before {BCE}", "loss_mismatch", BINARY, end=end)
-        for end in ("relu", "tanh", "linear")
-    ),
-    *(
-        fault(f"{end} before crossentropy", "loss_mismatch", DIGITS, end=end)
-        for end in ("linear", "relu", "tanh", "sigmoid")
-    ),
-    fault("softmax, and from_logits", "loss_mismatch", DIGITS, loss=SCCE_LOGITS),
-    fault("sigmoid, and from_logits", "loss_mismatch", BINARY, loss=BCE_LOGITS),
-    fault("softmax twice", "activation_twice", DIGITS, change=behind(layers.Softmax)),
-    fault("sigmoid twice", "activation_twice", BINARY, change=behind(sigmoid)),
-    *(
-        fault(f"{end} for numbers", "unreachable_targets softmax_over_one", NUMBERS, end=end)
-        for end in ("relu", "sigmoid", "tanh", "softmax")
-    ),
-    fault("sigmoid with hinge", "", ("hinge",), end="sigmoid"),
-    fault("relu with hinge", "", ("hinge",), end="relu"),
-    # The loss.
-    fault("numbers of classes, mse", "broadcast_labels", DIGITS, loss="mse", of_y=to_one_column),
-    fault("one unit for ten classes", "ValueError", DIGITS[:2], units=1, end="sigmoid"),
-    fault(
-        "one unit, mse, ten classes",
-        "unreachable_targets",
-        DIGITS[:2],
-        units=1,
-        end="sigmoid",
-        loss="mse",
-        of_y=to_one_column,
-    ),
-    fault("softmax, mse", "", ("one-hot",), loss="mse"),
-    fault(f"softmax, {BCE}", "", ("one-hot",), loss=BCE),
-    fault("sigmoid, categorical crossentropy", "", ("one-hot",), end="sigmoid"),
-    fault(
-        "softmax for several labels",
-        "labels_not_one_hot",
-        ("several labels",),
-        end="softmax",
-        loss="categorical_crossentropy",
-    ),
-    fault(
-        "one unit, categorical crossentropy",
-        "softmax_over_one labels_not_one_hot",
-        BINARY,
-        loss="categorical_crossentropy",
-    ),
-    # The data.
-    fault("classes from 1", "ValueError", DIGITS[:3], of_y=plus(1)),
-    fault("one class only", "constant_labels", (*DIGITS[:3], *BINARY), of_y=np.zeros_like),
-    fault("pixels to 255", "input_not_standardized", DIGITS, of_x=to_255),
-    *(
-        fault(f"numbers of {size:g}", "input_not_standardized", SIZED, of_x=times(size))
-        for size in (1e4, 1e-4)
-    ),
-    fault(
-        "a column of 1e4",
-        "input_not_standardized unequal_features",
-        NUMBERS,
-        of_x=columns(1e4, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    ),
-    *(
-        fault(f"columns of {small:g}, 1", "unequal_features", NUMBERS, of_x=columns(small, 1))
-        for small in (1e-3, 0.03)
-    ),
-    fault("all samples alike", "constant_input", SIZED, of_x=as_the_first),
-    *(
-        fault(f"targets of {size:g}", "targets_not_scaled", NUMBERS, of_y=times(size))
-        for size in (1e5, 1e3, 30, 0.01, 1e-4)
-    ),
-    *(
-        fault(f"targets about {mean}", "class_prior", NUMBERS, of_y=plus(mean))
-        for mean in (3, 30, 1000)
-    ),
-    fault("tokens beyond the table", "ValueError", ("tokens",), of_x=plus(40)),
-    # The layers.
-    fault("no activation", "no_nonlinearity", DENSE, activation="linear", depth=3),
-    *(
-        fault(f"dropout {rate}", "large_dropout", ("dense relu", *DEEP, "waves"), dropout=rate)
-        for rate in (0.6, 0.7, 0.8, 0.9, 0.95)
-    ),
-    fault("dropout on the output", "dropout_at_output", DROPPED, change=behind(half_dropped)),
-    fault("all frozen", "nothing_trainable", DENSE, change=frozen),
-    fault("cut off", "unreached_weights", (*DENSE, "dense relu, 8"), change=cut),
-    *(
-        fault(
-            f"L2 of {rate}", "large_regularization", DENSE, regularizer=keras.regularizers.L2(rate)
-        )
-        for rate in (0.01, 0.1, 1.0, 10.0)
-    ),
-    # The optimizer.
-    *(
-        fault(f"SGD at {rate:g}", "learning_rate", SIZED, optimizer=sgd(rate))
-        for rate in (1e-9, 1e-6, 1e-4, 1e-3, 1.0, 10.0, 100.0)
-    ),
-    *(
-        fault(f"Adam at {rate:g}", "learning_rate", SIZED, optimizer=adam(rate))
-        for rate in (1e-8, 1e-6, 1e-5, 1e-4, 0.1, 1.0, 10.0)
-    ),
-    *(
-        fault(f"momentum at {rate:g}", "learning_rate", SIZED, optimizer=sgd(rate, momentum=0.9))
-        for rate in (1e-4, 1.0)
-    ),
-    fault("gradients cut", "learning_rate", DENSE, optimizer=sgd(0.01, global_clipnorm=1e-6)),
-    # The start.
-    *(
-        fault(f"all {start}", "identical_units", (*DENSE, "dense tanh"), initializer=start)
-        for start in ("zeros", "ones")
-    ),
-    fault("all .01", "identical_units", DENSE, initializer=keras.initializers.Constant(0.01)),
-    fault(
-        "normal 1",
-        "saturated_units exploding_signal initial_loss",
-        ("dense relu", "dense tanh", *DEEP, "waves"),
-        initializer=functools.partial(normal, 1.0),
-    ),
-    fault("normal .001", "vanishing_signal", DEEP, initializer=functools.partial(normal, 1e-3)),
-    fault(
-        "biases of -5",
-        "dead_units",
-        (*DENSE, "dense relu, 8"),
-        bias=keras.initializers.Constant(-5),
-    ),
-    *(
-        fault(
-            f"sigmoid, {depth}",
-            "samples_alike vanishing_gradient",
-            (*DENSE, "sgd"),
-            activation="sigmoid",
-            depth=depth,
-        )
-        for depth in (2, 3, 4, 5, 6, 8, 10)
-    ),
-    *(
-        fault(
-            f"{activation}, {depth}",
-            "vanishing_signal",
-            (*DENSE, "sgd"),
-            activation=activation,
-            depth=depth,
-        )
-        for activation in ("relu", "tanh")
-        for depth in (6, 10, 15, 20, 30)
-    ),
-    fault("residual, 30", "exploding_signal", ("residual",), depth=30),
+
+
+@dataclasses.dataclass(frozen=True)
+class Kinds:
+    """Names of programs without a fault that others are put into, by what they are for."""
+
+    classes: tuple[str, ...]
+    binary: tuple[str, ...]
+    numbers: tuple[str, ...]
+    dense: tuple[str, ...]
+    deep: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    @property
+    def sized(self):
+        return (*self.classes, *self.numbers)
+
+
+SEEN = Kinds(
+    classes=("dense relu", "dense tanh", "dense gelu, 4", "convolutions", "lstm"),
+    binary=("two classes", "two classes, tanh"),
+    numbers=("regression", "regression, tanh", "waves"),
+    dense=("dense relu", "two classes", "waves"),
+    deep=("dense gelu, 4", "dense relu, 8"),
+    dropped=("dense relu", "two classes", "waves", "convolutions"),
+)
+# Other data and layers, on which no limit was chosen.
+HELD_OUT = Kinds(
+    classes=("wines", "wines, tanh, 3", "waveforms", "gru"),
+    binary=("tumors",),
+    numbers=("friedman", "friedman, selu, 4"),
+    dense=("wines", "tumors", "friedman"),
+    deep=("wines, silu, 5",),
+    dropped=("wines", "tumors", "friedman", "waveforms"),
 )
 
 
-def programs():
+def faults(kinds):
+    """Yields the `Fault`s of programs of these `Kinds`."""
+    yield from (
+        # What comes out.
+        fault("softmax over one unit", "softmax_over_one", kinds.binary, end="softmax"),
+        *(
+            fault(f"{end} before {BCE}", "loss_mismatch", kinds.binary, end=end)
+            for end in ("relu", "tanh", "linear")
+        ),
+        *(
+            fault(f"{end} before crossentropy", "loss_mismatch", kinds.classes, end=end)
+            for end in ("linear", "relu", "tanh", "sigmoid")
+        ),
+        fault("softmax, and from_logits", "loss_mismatch", kinds.classes, loss=SCCE_LOGITS),
+        fault("sigmoid, and from_logits", "loss_mismatch", kinds.binary, loss=BCE_LOGITS),
+        fault("softmax twice", "activation_twice", kinds.classes, change=behind(layers.Softmax)),
+        fault("sigmoid twice", "activation_twice", kinds.binary, change=behind(sigmoid)),
+        *(
+            fault(
+                f"{end} for numbers", "unreachable_targets softmax_over_one", kinds.numbers, end=end
+            )
+            for end in ("relu", "sigmoid", "tanh", "softmax")
+        ),
+        fault("sigmoid with hinge", "", ("hinge",), end="sigmoid"),
+        fault("relu with hinge", "", ("hinge",), end="relu"),
+        # The loss.
+        fault(
+            "numbers of classes, mse",
+            "broadcast_labels",
+            kinds.classes,
+            loss="mse",
+            of_y=to_one_column,
+        ),
+        fault("one unit for ten classes", "ValueError", kinds.classes[:2], units=1, end="sigmoid"),
+        fault(
+            "one unit, mse, ten classes",
+            "unreachable_targets",
+            kinds.classes[:2],
+            units=1,
+            end="sigmoid",
+            loss="mse",
+            of_y=to_one_column,
+        ),
+        fault("softmax, mse", "", ("one-hot",), loss="mse"),
+        fault(f"softmax, {BCE}", "", ("one-hot",), loss=BCE),
+        fault("sigmoid, categorical crossentropy", "", ("one-hot",), end="sigmoid"),
+        fault(
+            "softmax for several labels",
+            "labels_not_one_hot",
+            ("several labels",),
+            end="softmax",
+            loss="categorical_crossentropy",
+        ),
+        fault(
+            "one unit, categorical crossentropy",
+            "softmax_over_one labels_not_one_hot",
+            kinds.binary,
+            loss="categorical_crossentropy",
+        ),
+        # The data.
+        fault("classes from 1", "ValueError", kinds.classes[:3], of_y=plus(1)),
+        fault(
+            "one class only",
+            "constant_labels",
+            (*kinds.classes[:3], *kinds.binary),
+            of_y=np.zeros_like,
+        ),
+        fault("pixels to 255", "input_not_standardized", kinds.classes, of_x=to_255),
+        *(
+            fault(f"numbers of {size:g}", "input_not_standardized", kinds.sized, of_x=times(size))
+            for size in (1e4, 1e-4)
+        ),
+        fault(
+            "a column of 1e4",
+            "input_not_standardized unequal_features",
+            kinds.numbers,
+            of_x=columns(1e4, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+        ),
+        *(
+            fault(
+                f"columns of {small:g}, 1",
+                "unequal_features",
+                kinds.numbers,
+                of_x=columns(small, 1),
+            )
+            for small in (1e-3, 0.03)
+        ),
+        fault("all samples alike", "constant_input", kinds.sized, of_x=as_the_first),
+        *(
+            fault(f"targets of {size:g}", "targets_not_scaled", kinds.numbers, of_y=times(size))
+            for size in (1e5, 1e3, 30, 0.01, 1e-4)
+        ),
+        *(
+            fault(f"targets about {mean}", "class_prior", kinds.numbers, of_y=plus(mean))
+            for mean in (3, 30, 1000)
+        ),
+        fault("tokens beyond the table", "ValueError", ("tokens",), of_x=plus(40)),
+        # The layers.
+        fault("no activation", "no_nonlinearity", kinds.dense, activation="linear", depth=3),
+        *(
+            fault(
+                f"dropout {rate}",
+                "large_dropout",
+                (kinds.dense[0], *kinds.deep, kinds.numbers[-1]),
+                dropout=rate,
+            )
+            for rate in (0.6, 0.7, 0.8, 0.9, 0.95)
+        ),
+        fault(
+            "dropout on the output", "dropout_at_output", kinds.dropped, change=behind(half_dropped)
+        ),
+        fault("all frozen", "nothing_trainable", kinds.dense, change=frozen),
+        fault("cut off", "unreached_weights", (*kinds.dense, "dense relu, 8"), change=cut),
+        *(
+            fault(
+                f"L2 of {rate}",
+                "large_regularization",
+                kinds.dense,
+                regularizer=keras.regularizers.L2(rate),
+            )
+            for rate in (0.01, 0.1, 1.0, 10.0)
+        ),
+        # The optimizer.
+        *(
+            fault(f"SGD at {rate:g}", "learning_rate", kinds.sized, optimizer=sgd(rate))
+            for rate in (1e-9, 1e-6, 1e-4, 1e-3, 1.0, 10.0, 100.0)
+        ),
+        *(
+            fault(f"Adam at {rate:g}", "learning_rate", kinds.sized, optimizer=adam(rate))
+            for rate in (1e-8, 1e-6, 1e-5, 1e-4, 0.1, 1.0, 10.0)
+        ),
+        *(
+            fault(
+                f"momentum at {rate:g}",
+                "learning_rate",
+                kinds.sized,
+                optimizer=sgd(rate, momentum=0.9),
+            )
+            for rate in (1e-4, 1.0)
+        ),
+        fault(
+            "gradients cut", "learning_rate", kinds.dense, optimizer=sgd(0.01, global_clipnorm=1e-6)
+        ),
+        # The start.
+        *(
+            fault(
+                f"all {start}", "identical_units", (*kinds.dense, "dense tanh"), initializer=start
+            )
+            for start in ("zeros", "ones")
+        ),
+        fault(
+            "all .01", "identical_units", kinds.dense, initializer=keras.initializers.Constant(0.01)
+        ),
+        fault(
+            "normal 1",
+            "saturated_units exploding_signal initial_loss",
+            ("dense relu", "dense tanh", *kinds.deep, "waves"),
+            initializer=functools.partial(normal, 1.0),
+        ),
+        fault(
+            "normal .001",
+            "vanishing_signal",
+            kinds.deep,
+            initializer=functools.partial(normal, 1e-3),
+        ),
+        fault(
+            "biases of -5",
+            "dead_units",
+            (*kinds.dense, "dense relu, 8"),
+            bias=keras.initializers.Constant(-5),
+        ),
+        *(
+            fault(
+                f"sigmoid, {depth}",
+                "samples_alike vanishing_gradient",
+                (*kinds.dense, "sgd"),
+                activation="sigmoid",
+                depth=depth,
+            )
+            for depth in (2, 3, 4, 5, 6, 8, 10)
+        ),
+        *(
+            fault(
+                f"{activation}, {depth}",
+                "vanishing_signal",
+                (*kinds.dense, "sgd"),
+                activation=activation,
+                depth=depth,
+            )
+            for activation in ("relu", "tanh")
+            for depth in (6, 10, 15, 20, 30)
+        ),
+        fault("residual, 30", "exploding_signal", ("residual",), depth=30),
+    )
+
+
+def programs(is_held_out=False):
     """Yields (name, program, `Fault` or `None`, name of the twin)."""
-    for name, program in PLAIN.items():
+    plain = OTHERS if is_held_out else PLAIN
+    for name, program in plain.items():
         yield name, program, None, name
-    for fault in FAULTS:
+    for fault in faults(HELD_OUT if is_held_out else SEEN):
         for twin in fault.twins:
-            program = dataclasses.replace(PLAIN[twin], **fault.changes)
+            if twin not in plain:
+                continue
+            program = dataclasses.replace(plain[twin], **fault.changes)
             yield f"{fault.name}: {twin}", program, fault, twin
 
 
 @functools.cache
 def by_name():
-    return {name: program for name, program, *_ in programs()}
+    both = (*programs(), *programs(is_held_out=True))
+    return {name: program for name, program, *_ in both}
 
 
 def train_one(name, seed):
@@ -569,10 +688,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", default="", help="part of the names of programs")
+    parser.add_argument("--held-out", action="store_true", help="other data and layers")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--outcomes", type=pathlib.Path, default="faults.json", help="file")
     arguments = parser.parse_args()
-    chosen = [each for each in programs() if arguments.only in each[0]]
+    chosen = [each for each in programs(arguments.held_out) if arguments.only in each[0]]
     names = [name for name, *_ in chosen]
     twins = [twin for *_, twin in chosen]
     names_of_all = list(dict.fromkeys((*names, *twins)))
