@@ -68,10 +68,10 @@ SAXE = _arxiv("Saxe et al., 2014", "1312.6120")
 SCHOENHOLZ = _arxiv("Schoenholz et al., 2017", "1611.01232")
 SELU = _arxiv("Klambauer et al., 2017", "1706.02515")
 SIREN = _arxiv("Sitzmann et al., 2020", "2006.09661")
+SMITH = _arxiv("Smith, 2017, Cyclical learning rates", "1506.01186")
 SRIVASTAVA = Reference(
     "Srivastava et al., 2014, Dropout", "https://jmlr.org/papers/v15/srivastava14a.html"
 )
-SMITH = _arxiv("Smith, 2017, Cyclical learning rates", "1506.01186")
 TANCIK = _arxiv("Tancik et al., 2020", "2006.10739")
 TORCH = Reference("PyTorch 2, torch.nn, reset_parameters of each module")
 VASWANI = _arxiv("Vaswani et al., 2017", "1706.03762")

@@ -37,8 +37,7 @@ def measure(network, batch, loss=None, *, with_update=False):
     model, reductions = network.model, Reductions()
     taps, objective = Taps(network, reductions), Objective(model, loss, batch)
     is_half = any(each.layer.compute_dtype == "float16" for each in network.kernels)
-    # The projection that takes the place of a loss has gradients of unit size.
-    scale = _FLOAT16_SCALE if is_half and batch.y is not None else 1.0
+    scale = _FLOAT16_SCALE if is_half else 1.0
 
     def forward(tap):
         with taps.on(lambda _, x: tap(x)):

@@ -64,8 +64,9 @@ def tokens_alike(rule, signal, found):
 
 
 @rule(
-    # Of sigmoid on digits and two other tasks, four layers learn, late, and eight do not.
-    limits={"error": 0.999997, "warning": 0.999},
+    # Three layers of sigmoid learn late; from four on nothing is learned by gradient descent, and
+    # less and less by Adam.
+    limits={"error": 0.99997, "warning": 0.999},
     limit="the mean cosine of two samples rises from at most 0.9 to above {warning:g} (warning) or "
     "{error:g} (error)",
     reason="All samples give nearly the same output, whatever the input. What tells them apart is "

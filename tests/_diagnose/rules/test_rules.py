@@ -965,7 +965,7 @@ LIMITS = [
     ("exploding_gradient", with_gradient, "above", {"warning": 70, "error": 1e3}, GRADIENT_NOISE),
     ("dead_units", with_dead, "above", {"warning": 0.25, "error": 0.5}, 1),
     ("saturated_units", with_saturated, "above", {"error": 0.5}, 1),
-    ("samples_alike", with_cosine, "above", {"warning": 0.999, "error": 0.999997}, 1),
+    ("samples_alike", with_cosine, "above", {"warning": 0.999, "error": 0.99997}, 1),
     (
         "tokens_alike",
         of_attention(4, "token_cosine"),
