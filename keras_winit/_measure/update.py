@@ -9,7 +9,8 @@ def first_update(model, variables, gradients, scale):
     """Returns what the first step would add to each variable, `None` where that is not known.
 
     It is known of a compiled model that trains as Keras does, with an optimizer that can be made
-    anew from its config. The model and its optimizer stay as they are.
+    anew from its config, at one rate: a schedule may begin with a rate of zero. The model and its
+    optimizer stay as they are.
 
     Args:
         model: The model.
@@ -27,7 +28,10 @@ def first_update(model, variables, gradients, scale):
     optimizer = _inner(model)
     gradients, taken = zip(*pairs, strict=True)
     try:
-        fresh = type(optimizer).from_config(optimizer.get_config())
+        config = optimizer.get_config()
+        if not isinstance(config.get("learning_rate"), float):
+            return None
+        fresh = type(optimizer).from_config(config)
         copies = [
             keras.Variable(ops.multiply(each.value, 1), name=each.name, dtype=each.dtype)
             for each in taken

@@ -79,9 +79,16 @@ class Needs(keras.optimizers.SGD):
         super().__init__(**arguments)
 
 
+warming_up = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=0.1, warmup_steps=10)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "cls"),
-    [(keras.optimizers.SGD(0.1), Trains), (Needs(None, learning_rate=0.1), keras.Sequential)],
+    [
+        (keras.optimizers.SGD(0.1), Trains),
+        (Needs(None, learning_rate=0.1), keras.Sequential),
+        (keras.optimizers.SGD(warming_up), keras.Sequential),
+    ],
 )
 def test_nothing_is_said_of_a_step_that_is_not_known(optimizer, cls):
     signal, found = kernels(optimizer, network(cls))
