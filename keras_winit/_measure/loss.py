@@ -15,7 +15,6 @@ ops = keras.ops
 
 _CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 _REGRESSION = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
-_HINGE = ("hinge", "squared_hinge")  # of labels of -1 and 1
 _MOST_TARGETS = 1024
 _MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.

@@ -22,12 +22,8 @@ _REACH = {
     "hard_tanh": (-1.0, 1.0),
     "softsign": (-1.0, 1.0),
 }
-
-
 # A smaller share of targets may lie anywhere.
 _OUTLIERS = 0.05
-
-
 _PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 
 
@@ -116,7 +112,7 @@ def activation_twice(rule, signal, found):
     limit="a dropout layer behind the last kernel, whatever its rate",
     reason="In training it sets outputs to zero, whatever the targets: the loss then asks for what "
     "the weights cannot give.",
-    reference=f"{SRIVASTAVA.at('section 4')}",
+    reference=SRIVASTAVA.at("section 4"),
     fix="Move the dropout in front of the last layer.",
 )
 def dropout_at_output(rule, signal, found):
