@@ -322,10 +322,10 @@ def diagnose(
     - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
     - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`;
     - `softmax_over_one`, `activation_twice`, `dropout_at_output`, `unreachable_targets`,
-      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`;
-    - `constant_input`, `unequal_features`, `no_nonlinearity`, `large_dropout`;
-    - of a compiled model, `nothing_trainable`, `unreached_weights`, `large_regularization`,
-      `learning_rate`.
+      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`, `targets_not_scaled`;
+    - `constant_input`, `unequal_features`, `no_nonlinearity`, `large_dropout`,
+      `nothing_trainable`, `unreached_weights`;
+    - of a compiled model with labels, `large_regularization` and `learning_rate`.
 
     The verdict says what was looked at: layers of a class of your own are not, until
     `describe_layer` tells their kernels. The model is left as it was: weights, moving statistics,

@@ -38,19 +38,20 @@ def unreached_weights(rule, signal, found):
     cut = [kernel for kernel in kernels if kernel.gradient is None]
     if not cut:
         return
-    severity, limit = above(len(cut) / len(kernels), rule.limits)
+    share = len(cut) / len(kernels)
+    severity, limit = above(share, rule.limits)
     yield rule.finding(
         severity,
         layer=None,
-        value=len(cut) / len(kernels),
+        value=share,
         limit=limit,
-        message=f"No gradient reaches {len(cut) / len(kernels):.0%} of the kernels, as "
-        f"{cut[0].path}; the limit is {limit:.0%}.",
+        message=f"No gradient reaches {share:.0%} of the kernels, as {cut[0].path}; the limit is "
+        f"{limit:.0%}.",
     )
 
 
 @rule(
-    limits={"warning": 0.1},
+    limits={"warning": 1},
     limit="plain layers with kernels, two or more, and no activation between any of them",
     reason="A product of matrices is one matrix: however many layers, they compute what a single "
     "one can.",
@@ -59,13 +60,14 @@ def unreached_weights(rule, signal, found):
 )
 def no_nonlinearity(rule, signal, found):
     if signal.is_linear:
-        number = len(maps(signal))
+        number, limit = len(maps(signal)), rule.limits["warning"]
         yield rule.finding(
             "warning",
             layer=None,
             value=number,
-            limit=1,
-            message=f"{number} layers follow each other without an activation; the limit is 1.",
+            limit=limit,
+            message=f"{number} layers follow each other without an activation; the limit is "
+            f"{limit}.",
         )
 
 

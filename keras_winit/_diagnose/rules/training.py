@@ -12,6 +12,7 @@ from keras_winit._references import DEEP_LEARNING, SMITH
 _CAUSES = (
     *("input_not_standardized", "unreachable_targets", "targets_not_scaled", "constant_input"),
     *("vanishing_gradient", "exploding_gradient", "saturated_units", "softmax_over_one"),
+    "labels_not_one_hot",
 )
 
 
@@ -42,11 +43,11 @@ def large_regularization(rule, signal, found):
 
 @rule(
     # Of SGD and Adam at rates from 1e-9 to 100 on eight networks, and of forty that learn.
-    limits={"error": (1e-5, 2.0), "warning": (3e-4, 0.3), "rise": (10.0, 1.05)},
+    limits={"error": (1e-5, 2.0), "warning": (3e-4, 0.3), "rise": {"error": 10.0, "warning": 1.05}},
     limit="the first step of the compiled optimizer changes half of the kernels, over their size "
     "and times what momentum makes of it, by a number outside of {warning[0]:g} to {warning[1]:g} "
     "(warning), {error[0]:g} to {error[1]:g} (error); or the loss on the same batch is after it "
-    "more than {rise[1]:g} (warning) or {rise[0]:g} times (error) what it was",
+    "more than {rise[warning]:g} (warning) or {rise[error]:g} times (error) what it was",
     reason="Where one step changes more than the weights are, nothing of the start is left and the "
     "loss jumps; where it changes next to nothing, no number of epochs is enough.",
     reference=SMITH.at("section 3.3"),
@@ -58,7 +59,7 @@ def learning_rate(rule, signal, found):
         kernel.update
         for layer in signal.layers
         for kernel in layer.kernels
-        if kernel.update is not None
+        if kernel.update is not None and kernel.gradient is not None
     ]
     if not updates or signal.optimizer is None:
         return
@@ -67,8 +68,8 @@ def learning_rate(rule, signal, found):
         return
     name, rate = signal.optimizer
     what = f"The first step of {name} at {rate:g}"
-    for number, severity in enumerate(("error", "warning")):
-        (low, high), most = rule.limits[severity], rule.limits["rise"][number]
+    for severity, most in rule.limits["rise"].items():
+        low, high = rule.limits[severity]
         if rise > most:
             value, limit = rise, most
             message = f"{what} makes the loss {rise:.3g} times what it was; the limit is {most:g}."

@@ -1,10 +1,10 @@
-"""The lines that schemes end with: the variance that an activation asks for."""
+"""Lines that several schemes share, above all the variance that an activation asks for."""
 
 import keras
 
 from keras_winit._plan.by_activation import EXACT_REASON, scaled
 from keras_winit._plan.decisions import Line
-from keras_winit._references import GLOROT, HE, SELU
+from keras_winit._references import GLOROT, HE, SAXE, SELU
 
 BETWEEN = "between what forward and backward ask for"
 
@@ -15,6 +15,16 @@ ACROSS_UNITS = Line(
     initializer=lambda case: keras.initializers.GlorotUniform(),
     reason=f"{{name}} follows: {BETWEEN}",
     reference=GLOROT,
+)
+
+RECURRENT = Line(
+    name="recurrent kernels",
+    role="recurrent",
+    fits=lambda case: True,
+    gets="`orthogonal`, for each gate",
+    initializer=lambda case: keras.initializers.Orthogonal(),
+    reason="an orthogonal map from state to state, per gate, neither fades nor explodes",
+    reference=SAXE,
 )
 
 BY_VARIANCE = (

@@ -7,8 +7,8 @@ import keras
 from keras_winit._network.widths import widths
 from keras_winit._plan.decisions import Line, decide, group
 from keras_winit._plan.schemes.branches import IN_BRANCH
-from keras_winit._plan.schemes.by_variance import BY_VARIANCE
-from keras_winit._references import HE, SAXE, YANG
+from keras_winit._plan.schemes.by_variance import BY_VARIANCE, RECURRENT
+from keras_winit._references import HE, YANG
 from keras_winit.initializers._equivalents import SCALINGS
 from keras_winit.initializers._for_weight import standard_deviation, with_variance
 
@@ -28,15 +28,7 @@ LINES = (
         reason="an output: at zero it is the same at any width",
         reference=YANG,
     ),
-    Line(
-        name="recurrent kernels",
-        role="recurrent",
-        fits=lambda case: True,
-        gets="`orthogonal`, for each gate",
-        initializer=lambda case: initializers.Orthogonal(),
-        reason="an orthogonal map from state to state, per gate",
-        reference=SAXE,
-    ),
+    RECURRENT,
     Line(
         name="gates, attention, softmax and other functions across units",
         fits=lambda case: (

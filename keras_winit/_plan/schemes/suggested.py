@@ -8,7 +8,7 @@ from keras_winit._plan.by_activation import scaled
 from keras_winit._plan.decisions import Line, decide, group
 from keras_winit._plan.keeping import kept
 from keras_winit._plan.schemes.branches import IN_BRANCH
-from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE
+from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE, RECURRENT
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
 from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggested_pairings
 from keras_winit._references import (
@@ -96,15 +96,7 @@ def _positions(name, role):
 LINES = (
     _positions("embeddings of positions", "embedding"),
     _positions("weights that are added as tables", "other"),
-    Line(
-        name="recurrent kernels",
-        role="recurrent",
-        fits=lambda case: True,
-        gets="`orthogonal`, for each gate",
-        initializer=lambda case: initializers.Orthogonal(),
-        reason="an orthogonal map from state to state, per gate, neither fades nor explodes",
-        reference=SAXE,
-    ),
+    RECURRENT,
     _glorot(
         "attention, but for its output in a branch that is scaled (below)",
         lambda case: case.weight.in_attention and not (_is_scaled(case) and case.weight.ends_layer),

@@ -1071,6 +1071,12 @@ def test_classes_are_known_to_be_repeated_in_batches_of_any_size(number):
     assert names(keras_winit.diagnose(model, x, classes(x), loss="mse"))[0] == "broadcast_labels"
 
 
+def test_weights_that_no_gradient_reaches_are_no_matter_of_the_rate():
+    model, x, y, loss = passed_by(keras.ops.stop_gradient)
+    model.compile("adam", loss)
+    assert names(keras_winit.diagnose(model, x, y)) == ["unreached_weights"]
+
+
 def test_one_unit_is_no_class_among_others():
     model, x, y, _ = ending("sigmoid", signs)
     found = names(keras_winit.diagnose(model, x, y, loss="categorical_crossentropy"))
