@@ -302,7 +302,7 @@ def _lora_kernel(layer, name):
     """Returns the first LoRA kernel's axes: those of the kernel, with the rank as last axis."""
     if name not in ("lora_kernel_a", "lora_embeddings_a"):
         return None
-    (kernel,) = kernels_of(layer)
+    kernel, *_ = kernels_of(layer)  # untied embeddings have one for the way back besides
     if kernel.input_axes is None:
         return Kernel(None, name, "lora", False)
     last = layer.lora_kernel_a.ndim - 1 if name == "lora_kernel_a" else 1

@@ -405,6 +405,19 @@ def test_lora_is_drawn_with_its_true_fan_and_its_kernel_left_alone(layer, shape,
     assert [row.reason for row in result.skipped] == ["frozen"]
 
 
+def test_lora_of_an_embedding_is_drawn_beside_the_kernel_for_the_way_back():
+    layer = zeros(layers.ReversibleEmbedding(400, 32, tie_weights=False))
+    layer.build()
+    layer.enable_lora(8)
+    result = keras_winit.initialize(layer, "lecun_normal", seed=1)
+    assert [row.reason for row in result.skipped] == ["frozen"]
+    (first,) = (w for w in layer.weights if w.name == "lora_embeddings_a")
+    (back,) = (w for w in layer.weights if w.name == "reverse_embeddings")
+    rows, tolerance = to_numpy(first), 4 * math.sqrt(0.8 / (400 * 8))
+    assert np.mean(rows**2) == pytest.approx(2, rel=tolerance)  # each is a vector of its own
+    assert np.std(to_numpy(back)) == pytest.approx(1 / math.sqrt(32), rel=0.05)
+
+
 # Which weights a layer has.
 
 # What to give the arguments without a default; a name that is not here is of a new kind of layer.
