@@ -50,6 +50,14 @@ IN_BRANCH = (
     ),
 )
 
+
+def is_scaled(case):
+    """Whether a kernel lies in a branch of which nothing but its weights bounds the size."""
+    return case.in_branch and not case.branch.normalized
+
+
+UNNORMALIZED = group("a residual branch without normalization", is_scaled, *IN_BRANCH)
+
 LISTS = {
     "fixup": (
         Line(

@@ -6,7 +6,8 @@ import keras
 
 from keras_winit._activations.criticality import critical_point
 from keras_winit._plan.by_activation import scaled
-from keras_winit._plan.decisions import Line, decide
+from keras_winit._plan.decisions import Line, decide, group
+from keras_winit._plan.schemes.branches import UNNORMALIZED
 from keras_winit._plan.schemes.by_variance import BY_VARIANCE
 from keras_winit._references import ROBERTS
 
@@ -52,7 +53,9 @@ LINES = (
         reason="linear: 1 / fan_in",
         reference=ROBERTS,
     ),
-    AT_CRITICAL_POINT,
+    *UNNORMALIZED,
+    # Where signals are added up, none is handed on for a point of the signal to hold.
+    *group("outside of residual branches", lambda case: case.branch is None, AT_CRITICAL_POINT),
     *BY_VARIANCE,
 )
 

@@ -7,7 +7,7 @@ from keras_winit._network.network import DEEP
 from keras_winit._plan.by_activation import scaled
 from keras_winit._plan.decisions import Line, decide, group
 from keras_winit._plan.keeping import kept
-from keras_winit._plan.schemes.branches import IN_BRANCH
+from keras_winit._plan.schemes.branches import UNNORMALIZED, is_scaled
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE, RECURRENT
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
 from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggested_pairings
@@ -32,10 +32,6 @@ DEEP_LINEAR = 4
 VERY_DEEP = 30
 # What pairs begin with, as a share of what keeps the size, in networks of a few dense layers.
 UPSTREAM_PAIRS = 0.5
-
-
-def _is_scaled(case):
-    return case.in_branch and not case.branch.normalized
 
 
 def _glorot(name, fits, reason):
@@ -99,7 +95,7 @@ LINES = (
     RECURRENT,
     _glorot(
         "attention, but for its output in a branch that is scaled (below)",
-        lambda case: case.weight.in_attention and not (_is_scaled(case) and case.weight.ends_layer),
+        lambda case: case.weight.in_attention and not (is_scaled(case) and case.weight.ends_layer),
         "attention",
     ),
     _glorot(
@@ -108,11 +104,7 @@ LINES = (
         "{name} follows",
     ),
     ACROSS_UNITS,
-    *group(
-        "a residual branch without normalization",
-        _is_scaled,
-        *IN_BRANCH,
-    ),
+    *UNNORMALIZED,
     *group(
         "a value and its gate, sigmoid or relu and the like, multiplied",
         lambda case: not case.in_branch or case.branch.normalized,

@@ -757,6 +757,16 @@ def test_critical_is_the_edge_of_chaos_for_every_layer():
     ]
 
 
+def test_critical_scales_branches_so_that_their_sum_keeps_its_size():
+    model = residual(branch(2, activation="gelu"), blocks=60)
+    keras_winit.initialize(model, "critical", seed=1)
+    x = np.random.default_rng(0).standard_normal((64, 6))
+    outputs = keras.ops.convert_to_numpy(model(x))
+    assert 0.2 < outputs.std() < 5  # 3e5 from kernels and biases at the critical point
+    branches = [str(each) for path, each in given(model, "critical").items() if "stem" not in path]
+    assert not any(each.startswith("RandomNormal") for each in branches)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
 def test_critical_refuses_activations_without_a_critical_point(activation):
     model = network(layers.Dense(4, activation))
