@@ -315,12 +315,14 @@ def _draw(network, inputs, size_of_open):
         number = next(numbers)
         shape, dtype = (size, *shapes[number]), keras.backend.standardize_dtype(tensor.dtype)
         purpose = f"batch {number}"
-        vocabulary = network.vocabularies.get(number) or (None if "float" in dtype else 2)
-        if vocabulary is None:
+        vocabulary = network.vocabularies.get(number)
+        if vocabulary is None and "float" in dtype:
             return distributions.normal(shape, seed=0, purpose=purpose)
         uniform = distributions.uniform(shape, seed=0, purpose=purpose, limit=0.5) + 0.5
-        tokens = np.minimum(uniform * vocabulary, vocabulary - 1)
-        return np.floor(tokens).astype("bool" if dtype == "bool" else "int32")
+        drawn = np.floor(np.minimum(uniform * (vocabulary or 2), (vocabulary or 2) - 1))
+        if vocabulary is None and shape[-1] > 1:
+            drawn[..., 0] = 1  # of a mask: causal attention to nothing is no number in 16 bits
+        return drawn.astype("bool" if dtype == "bool" else "int32")
 
     drawn = keras.tree.map_structure(draw, inputs)
     if isinstance(drawn, dict) and not graph.has_graph(model) and len(drawn) == 1:

@@ -238,6 +238,9 @@ def test_flags_are_drawn_where_nothing_reads_tokens():
     batch = take(keras.Model(flags, x))
     assert batch.x.dtype == bool
     assert 0.2 < batch.x.mean() < 0.8
+    # The first of each, as a mask that hides all is no mask.
+    assert batch.x[:, 0].all()
+    assert 0.3 < batch.x[:, 1:].mean() < 0.7
 
 
 class Pair(keras.Model):
