@@ -16,6 +16,7 @@ import pytest
 from backbones import BACKBONES
 
 import keras_winit
+from keras_winit import _network
 from keras_winit._network.network import Network
 from keras_winit._plan.schemes import SCHEMES
 
@@ -84,6 +85,54 @@ def test_every_verb_takes_it(name, tmp_path):
         # Others are computed anew.
         if weight.skip is None and weight.name not in COMPUTED.get(name, set()):
             np.testing.assert_array_equal(one, other)
+
+
+def in_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        return BACKBONES["Llama"]()
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def quantized():
+    model = BACKBONES["Llama"]()
+    model.quantize("int8")
+    return model
+
+
+def adapted():
+    model = BACKBONES["Llama"]()
+    for layer in _network.walk(model):
+        if isinstance(layer, (keras.layers.EinsumDense, keras.layers.Embedding)):
+            layer.enable_lora(2)
+    return model
+
+
+def frozen():
+    model = BACKBONES["Llama"]()
+    model.layers[-1].trainable = False
+    return model
+
+
+# Functions to a Llama, with how many of its weights `initialize` leaves alone.
+CONTEXTS = {
+    functools.partial(in_policy, "mixed_float16"): 0,
+    functools.partial(in_policy, "mixed_bfloat16"): 0,
+    quantized: 32,
+    adapted: 9,
+    frozen: 1,
+}
+
+
+@pytest.mark.parametrize(("make", "left"), CONTEXTS.items(), ids=lambda each: "")
+def test_every_verb_takes_a_decoder_in_any_context(make, left):
+    model = make()
+    assert len(keras_winit.initialize(model, keras_winit.suggest(model), seed=1).skipped) == left
+    assert keras_winit.diagnose(model).signal.problem is None
+    keras_winit.calibrate(model)
+    assert all(np.isfinite(np.float32(each)).all() for each in model.get_weights())
 
 
 def table():
