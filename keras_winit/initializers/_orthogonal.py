@@ -36,7 +36,8 @@ class Orthogonal(KernelInitializer):
     of which is then smaller than an input; `mode="fan_in"` makes up for it (scaled uniform
     orthogonal). The variance of the weights is then gain² / fan_in. `mode` is that of a
     `VarianceScaling`, and `"isometry"`, for which the variance is gain² / the larger side of the
-    matrix.
+    matrix. Under `"spectral"` all singular values are gain · √(outputs / inputs of the matrix),
+    with which features change as much at any width.
 
     As `keras.initializers.Orthogonal`, with three differences: it works in bfloat16 and float16
     on every backend; it follows the axes that EinsumDense and attention give, so that q, k and
@@ -47,8 +48,9 @@ class Orthogonal(KernelInitializer):
         gain: Positive float, multiplies the matrix. Defaults to `1.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
         mode: `"isometry"`, all singular values are `gain`; `"fan_in"`, the size of a unit is kept
-            forward; `"fan_out"`, that of a gradient backward; `"fan_avg"`, between the two. They
-            differ where a layer widens or narrows. Defaults to `"isometry"`.
+            forward; `"fan_out"`, that of a gradient backward; `"fan_avg"`, between the two;
+            `"spectral"`, all singular values are `gain` times √(outputs / inputs). They differ
+            where a layer widens or narrows. Defaults to `"isometry"`.
         input_axes: List of ints, the axes that are summed over. An axis in both lists is a tap
             of a convolution, one in neither is batch: one matrix per index. By default the
             kernel is `(*spatial, input, output)`.
@@ -72,13 +74,15 @@ class Orthogonal(KernelInitializer):
     - [Mezzadri, 2007](https://arxiv.org/abs/math-ph/0609050), section 5, for the Haar measure
     - [Stewart, 1980](https://doi.org/10.1137/0717034), section 3, for drawing reflectors
     - [Martens et al., 2021](https://arxiv.org/abs/2110.01765), for `mode="fan_in"`
+    - [Yang, Simon and Bernstein, 2023](https://arxiv.org/abs/2310.17813), condition 1, for
+      `mode="spectral"`
     """
 
     def __init__(
         self,
         gain: float = 1.0,
         seed: SeedLike | None = None,
-        mode: Literal["isometry", "fan_in", "fan_out", "fan_avg"] = "isometry",
+        mode: Literal["isometry", "fan_in", "fan_out", "fan_avg", "spectral"] = "isometry",
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
@@ -86,12 +90,14 @@ class Orthogonal(KernelInitializer):
         super().__init__(
             scale=self.gain**2, seed=seed, input_axes=input_axes, output_axes=output_axes
         )
-        self.mode: str = _checks.option("mode", mode, ("isometry", *MODES))
+        self.mode: str = _checks.option("mode", mode, ("isometry", *MODES, "spectral"))
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
         gain = self.gain
-        if self.mode != "isometry":
+        if self.mode == "spectral":
+            gain *= math.sqrt(outputs / (taps * inputs))
+        elif self.mode != "isometry":
             fan_in, fan_out = axes.fans(shape)
             fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
             gain *= math.sqrt(max(taps * inputs, outputs) / fans[self.mode])
@@ -102,7 +108,7 @@ class Orthogonal(KernelInitializer):
 
     def to_keras(self) -> keras.Initializer:
         """Returns a Keras initializer, unseeded, of about the same variance."""
-        mode = "fan_avg" if self.mode == "isometry" else self.mode
+        mode = {"isometry": "fan_avg", "spectral": "fan_in"}.get(self.mode, self.mode)
         return keras.initializers.VarianceScaling(self.scale, mode, self.distribution)
 
     def get_config(self) -> dict[str, Any]:

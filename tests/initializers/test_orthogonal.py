@@ -123,6 +123,14 @@ def test_modes_give_the_variance_of_their_fan(shape, mode):
     assert values.max() / values.min() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(20, 60), (60, 20), (3, 5, 4, 30)])
+def test_spectral_mode_bounds_what_a_layer_does_to_a_unit(shape):
+    kernel = draw(Orthogonal(gain=1.5, seed=1, mode="spectral"), shape).reshape(-1, shape[-1])
+    expected = 1.5 * math.sqrt(kernel.shape[1] / kernel.shape[0])
+    values = np.linalg.svd(kernel, compute_uv=False)
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
 def test_a_widening_layer_keeps_the_size_of_units_in_fan_in_mode():
     x = np.random.default_rng(2).normal(size=(50, 16)).astype("float32")
     for mode, expected in (("isometry", 16 / 96), ("fan_in", 1.0)):
