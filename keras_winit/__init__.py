@@ -7,6 +7,7 @@ from keras_winit._compare.compare import compare
 from keras_winit._diagnose.diagnosis import diagnose
 from keras_winit._learning_rates.coordinates import coordinate_check
 from keras_winit._learning_rates.scale import scale_learning_rates
+from keras_winit._measure.record import record
 from keras_winit._network import Kernel, describe_layer
 from keras_winit._plan.builder import suggest_initializer
 from keras_winit._plan.initialize import initialize
@@ -26,6 +27,7 @@ from keras_winit.results import (
     Diagnosis,
     Initialization,
     Plan,
+    Recording,
     Suggestion,
 )
 
@@ -40,6 +42,7 @@ __all__ = [
     "Initialization",
     "Kernel",
     "Plan",
+    "Recording",
     "SignalMonitor",
     "SparsityMask",
     "Suggestion",
@@ -55,6 +58,7 @@ __all__ = [
     "gain",
     "initialize",
     "initializers",
+    "record",
     "register_aliases",
     "results",
     "scale_learning_rates",

@@ -64,6 +64,7 @@ MAKE = {
     "calibrate": lambda: keras_winit.calibrate(network(), X),
     "diagnose": lambda: keras_winit.diagnose(network(Mixer), X, Y),
     "fix": lambda: keras_winit.diagnose(network(), X, Y).fix(seed=1),
+    "record": lambda: keras_winit.record(network(), X, Y),
     "compare": compare,
     "coordinate_check": check,
     "catalogue": keras_winit.catalogue,

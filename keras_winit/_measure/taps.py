@@ -144,7 +144,7 @@ class Taps:
             output = call(*args, **kwargs)
             del self._open[layer]
             if tapped.tap is None:
-                output = _replace_first(output, lambda x: self._begin(tapped, x))
+                output = replace_first(output, lambda x: self._begin(tapped, x))
             return output
 
         return watched
@@ -270,7 +270,7 @@ def _is_float(x):
     return ops.is_tensor(x) and "float" in keras.backend.standardize_dtype(x.dtype)
 
 
-def _replace_first(output, function):
+def replace_first(output, function):
     """Applies a function to the first float tensor of a structure."""
     leaves = keras.tree.flatten(output)
     for number, each in enumerate(leaves):
