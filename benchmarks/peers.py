@@ -1,4 +1,4 @@
-"""What Keras, torch.nn.init and jax.nn.initializers do where the README says what they lack.
+"""What Keras, torch.nn.init and jax.nn.initializers do where docs/others.md says what they lack.
 
 Torch and JAX have to be installed beside the backend.
 
