@@ -162,7 +162,7 @@ def _of_gradient(rule, signal, found, direction, verb):
     if len(layers) < 3 or _starts_at_zero(signal):
         return
     hidden = [layer for layer in layers if not layer.is_output]
-    if any(map(_is_near_zero, signal.layers)):  # nor into the branches that end at zero
+    if any(map(is_near_zero, signal.layers)):  # nor into the branches that end at zero
         least = math.sqrt(_NEAR_ZERO) * max(map(_gradient, layers))
         hidden = [layer for layer in hidden if _gradient(layer) > least]
     hidden = hidden or layers[:1]
@@ -209,10 +209,11 @@ _NEAR_ZERO = 1e-6
 
 
 def _starts_at_zero(signal):
-    return any(layer.is_output and _is_near_zero(layer) for layer in signal.layers)
+    return any(layer.is_output and is_near_zero(layer) for layer in signal.layers)
 
 
-def _is_near_zero(layer):
+def is_near_zero(layer):
+    """Whether the kernels of a layer start at zero, or so near that it gives next to nothing."""
     sizes = [kernel.second_moment * kernel.fan_in for kernel in layer.kernels]
     return bool(sizes) and max(sizes) < _NEAR_ZERO
 

@@ -5,7 +5,7 @@ import statistics
 
 from keras_winit._diagnose.rules.finding import reported
 from keras_winit._diagnose.rules.rule import above, rule
-from keras_winit._diagnose.rules.size import is_explained
+from keras_winit._diagnose.rules.size import is_explained, is_near_zero
 from keras_winit._references import DEEP_LEARNING, SMITH
 
 # What makes gradients very small or very large at any rate.
@@ -14,6 +14,8 @@ _CAUSES = (
     *("vanishing_gradient", "exploding_gradient", "saturated_units", "softmax_over_one"),
     "labels_not_one_hot",
 )
+# Beside the largest gradient by a kernel.
+_NO_GRADIENT = 1e-4
 
 
 @rule(
@@ -55,16 +57,11 @@ def large_regularization(rule, signal, found):
     "more and less.",
 )
 def learning_rate(rule, signal, found):
-    updates = [
-        kernel.update
-        for layer in signal.layers
-        for kernel in layer.kernels
-        if kernel.update is not None and kernel.gradient is not None
-    ]
-    if not updates or signal.optimizer is None:
+    updates = _updates(signal)
+    if updates is None or signal.optimizer is None:
         return
-    step, rise = statistics.median(updates), _rise(signal.loss)
-    if is_explained(found, 1 if step > 1e-3 else -1) or reported(found, *_CAUSES):
+    step, rise = statistics.median(updates) if updates else math.nan, _rise(signal.loss)
+    if is_explained(found, -1 if step <= 1e-3 else 1) or reported(found, *_CAUSES):
         return
     name, rate = signal.optimizer
     what = f"The first step of {name} at {rate:g}"
@@ -73,7 +70,7 @@ def learning_rate(rule, signal, found):
         if rise > most:
             value, limit = rise, most
             message = f"{what} makes the loss {rise:.3g} times what it was; the limit is {most:g}."
-        elif not low <= step <= high:
+        elif step < low or step > high:
             value, limit = step, low if step < low else high
             message = f"{what} changes the weights by {step:.2g} of their size; the limit is "
             message += f"{limit:g}."
@@ -81,6 +78,28 @@ def learning_rate(rule, signal, found):
             continue
         yield rule.finding(severity, layer=None, value=value, limit=limit, message=message)
         return
+
+
+def _updates(signal):
+    """Returns how much the first step changes each kernel, `None` where that is not known.
+
+    Not those that start near zero, of which any step is many times, nor those behind them: what has
+    no gradient yet is not moved by any rate.
+    """
+    known = [
+        (layer, kernel)
+        for layer in signal.layers
+        for kernel in layer.kernels
+        if kernel.update is not None and kernel.gradient is not None
+    ]
+    least = _NO_GRADIENT * max((kernel.gradient for _, kernel in known), default=0.0)
+    if not known:
+        return None
+    return [
+        kernel.update
+        for layer, kernel in known
+        if kernel.gradient > least and not is_near_zero(layer)
+    ]
 
 
 def _rise(loss):

@@ -1079,6 +1079,30 @@ def test_weights_that_no_gradient_reaches_are_no_matter_of_the_rate():
     assert names(keras_winit.diagnose(cut, x, y)) == ["unreached_weights"]
 
 
+def of_branches(end, last="glorot_uniform", rate=1e-3):
+    """A residual network whose branches end at a scale, compiled with Adam."""
+    inputs = x = keras.Input((64,))
+    x = layers.Dense(32)(x)
+    for _ in range(3):
+        y = layers.Dense(32, "relu", kernel_initializer="he_normal")(x)
+        x = x + layers.Dense(32, kernel_initializer=normal(end))(y)
+    model = keras.Model(inputs, layers.Dense(10, kernel_initializer=last)(x))
+    model.compile(keras.optimizers.Adam(rate), logits_loss())
+    return model, *digits(), None
+
+
+@pytest.mark.parametrize("end", [0.0, 1e-5])
+@pytest.mark.parametrize("last", ["glorot_uniform", "zeros", normal(1e-5)])
+def test_a_rate_is_not_judged_by_weights_that_have_no_gradient_yet(end, last):
+    assert look(of_branches(end, last)).findings == ()
+
+
+@pytest.mark.parametrize(("rate", "severity"), [(1e-7, "error"), (1e-1, "warning")])
+def test_a_rate_is_judged_by_the_weights_beside_branches_that_end_at_zero(rate, severity):
+    findings = look(of_branches(0.0, rate=rate)).findings
+    assert [(each.rule, each.severity) for each in findings] == [("learning_rate", severity)]
+
+
 def test_one_unit_is_no_class_among_others():
     model, x, y, _ = ending("sigmoid", signs)
     found = names(keras_winit.diagnose(model, x, y, loss="categorical_crossentropy"))
