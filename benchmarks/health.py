@@ -2,10 +2,10 @@
 
 The backbones of KerasHub, as tiny as `tests/libraries/backbones.py` builds them and some less so,
 the smallest architecture of each family in keras.applications, and the models that
-`benchmarks/libraries.py` trains: each as its author starts it, and after `initialize`. Printed are the
-findings of either, errors with a mark, and, with `--steps`, what is left of the loss where the model
-is to keep apart the samples of one batch: 1 where it learns nothing, 0 where it knows them all.
-KerasHub has to be installed for its own.
+`benchmarks/libraries.py` trains: each as its author starts it, and after `initialize`. Printed are
+the findings of either, errors with a mark, and, with `--steps`, what is left of the loss where the
+model is to keep apart the samples of one batch: 1 where it learns nothing, 0 where it knows them
+all. KerasHub has to be installed for its own.
 
     KERAS_BACKEND=jax python benchmarks/health.py [--only hub/BERT ...] [--steps 60]
 """
@@ -118,7 +118,7 @@ def told(findings):
 
 
 def left(model, x, steps, rate=1e-3):
-    """Returns what is left of the loss after steps on one batch, whose samples have random labels."""
+    """Returns what is left of the loss after steps on one batch of random labels."""
     batch = take(Network(model), x)
     size = min(batch.size, 16)
     inputs = keras.tree.map_structure(lambda array: array[:size], batch.x)
@@ -143,7 +143,9 @@ class Head(keras.Model):
         parts = [each for each in keras.tree.flatten(outputs) if "float" in str(each.dtype)]
         parts = [keras.ops.cast(each, "float32") for each in parts]
         axes = [tuple(range(1, len(each.shape) - 1)) for each in parts]
-        parts = [keras.ops.mean(each, a) if a else each for each, a in zip(parts, axes, strict=True)]
+        parts = [
+            keras.ops.mean(each, a) if a else each for each, a in zip(parts, axes, strict=True)
+        ]
         parts = [each for each in parts if len(each.shape) == 2]
         return self.dense(self.normalize(keras.ops.concatenate(parts, -1)))
 

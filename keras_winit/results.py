@@ -7,7 +7,7 @@ from keras_winit._diagnose.diagnosis import Diagnosis
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
 from keras_winit._learning_rates.coordinates import CoordinateCheck, LayerByWidth
 from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
-from keras_winit._measure.loss import LossSignal
+from keras_winit._measure.output_loss import LossSignal
 from keras_winit._measure.record import RecordedLayer, Recording
 from keras_winit._measure.signal import (
     EndingSignal,

@@ -294,7 +294,7 @@ class Diagnosis(Result):
                 f"weights.{''.join(fixes)}{gap and f' ({gap})'}"
             )
         with progress("fix"), all_or_nothing() as changes:
-            fix.apply(changes, model, batch, self.signal, actions, seed)
+            fix.apply(changes, model, batch, self.signal, self.findings, actions, seed)
             after = _diagnose(Network(model), batch, loss)
             left = (*after.signal.coverage.left_alone, *restart.kept(model))
             for warning in left:

@@ -5,6 +5,7 @@ import numpy as np
 from keras_winit import _network
 from keras_winit._calibrate.calibrate import calibrate_within
 from keras_winit._diagnose.rules import Verb
+from keras_winit._diagnose.rules.loss import biased_layer
 from keras_winit._network.network import Network
 from keras_winit._plan.initialize import initialize_within
 from keras_winit._plan.plan import choices_of, make_plan
@@ -14,12 +15,12 @@ from keras_winit.initializers._class_prior import output_bias
 def applicable(model, signal, findings):
     """Returns the `Action`s of findings that the model has weights for."""
     actions = [finding.action for finding in findings if finding.action is not None]
-    has_bias = _output_bias(model, signal) is not None
+    has_bias = bool(_priors(model, signal, findings))
     return [action for action in actions if has_bias or action.verb is not Verb.PRIOR]
 
 
-def apply(changes, model, batch, signal, actions, seed):
-    """Applies actions: first kernels are drawn, then their sizes are set, then the last bias."""
+def apply(changes, model, batch, signal, findings, actions, seed):
+    """Applies actions: first kernels are drawn, then their sizes are set, then the last biases."""
     verbs = {action.verb for action in actions}
     drawn = [action for action in actions if action.verb in (Verb.INITIALIZE, Verb.UNBIAS)]
     if drawn:
@@ -37,9 +38,8 @@ def apply(changes, model, batch, signal, actions, seed):
         initialize_within(changes, model, plan, seed=seed, only=only)
     if Verb.CALIBRATE in verbs:
         calibrate_within(changes, Network(model), batch)
-    if Verb.PRIOR in verbs:
-        bias = _output_bias(model, signal)
-        changes.assign(bias, _prior(signal, bias.shape))
+    for bias, activation, loss in _priors(model, signal, findings):
+        changes.assign(bias, _prior(activation, loss, bias.shape))
 
 
 def _unbias(plan, signal):
@@ -53,19 +53,27 @@ def _unbias(plan, signal):
             plan[weight.path] = "zeros"
 
 
-def _output_bias(model, signal):
-    """Returns the bias of the last layer, `None` if there is none or more than one such layer."""
-    paths = {kernel.path for layer in signal.layers if layer.is_output for kernel in layer.kernels}
-    owners = {w.layer for w in _network.weights_of(model) if w.path in paths}
-    return getattr(*owners, "bias", None) if len(owners) == 1 else None
+def _priors(model, signal, findings):
+    """Returns the bias, activation and loss of each output that is to start at its prior."""
+    found = []
+    for finding in findings:
+        if finding.action is None or finding.action.verb is not Verb.PRIOR:
+            continue
+        layer = biased_layer(signal, finding.output)
+        losses = (signal.loss,) if finding.output is None else signal.losses
+        (loss,) = (each for each in losses if each and each.output == finding.output)
+        paths = {kernel.path for kernel in layer.kernels}
+        owners = {each.layer for each in _network.weights_of(model) if each.path in paths}
+        bias = getattr(*owners, "bias", None) if len(owners) == 1 else None
+        if bias is not None:
+            found.append((bias, layer.activation, loss))
+    return found
 
 
-def _prior(signal, shape):
+def _prior(activation, loss, shape):
     """Returns the bias at which the output is the frequencies of the classes, or the mean."""
-    (output,) = (layer for layer in signal.layers if layer.is_output)
-    loss = signal.loss
-    activation = "linear" if loss.from_logits is None else "softmax"
-    if output.activation == "sigmoid" or loss.name == "binary_crossentropy":
-        activation = "sigmoid"
+    kind = "linear" if loss.from_logits is None else "softmax"
+    if activation == "sigmoid" or loss.name == "binary_crossentropy":
+        kind = "sigmoid"
     least = 0.5 / loss.num_labels  # a class that is not in the batch may be in the next
-    return np.broadcast_to(output_bias(loss.prior, activation, least), shape).astype("float32")
+    return np.broadcast_to(output_bias(loss.prior, kind, least), shape).astype("float32")

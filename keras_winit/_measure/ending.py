@@ -6,9 +6,15 @@ from keras_winit import _network
 from keras_winit._measure.signal import EndingSignal
 
 
-def endings(network):
-    """Yields an `EndingSignal` for every output of a `Network`."""
-    for layer, operations in network.endings:
+def endings(network, names=()):
+    """Yields an `EndingSignal` for every output of a `Network`, with its name if there are several.
+
+    Args:
+        network: The `Network`.
+        names: Names of the outputs. Defaults to `()`, for none.
+    """
+    names = names if len(names) == len(network.endings) > 1 else [None] * len(network.endings)
+    for name, (layer, operations) in zip(names, network.endings, strict=True):
         activations = [_network.fused_activation(layer)] if layer is not None else []
         activations += map(_network.activation_of, operations)
         yield EndingSignal(
@@ -16,6 +22,7 @@ def endings(network):
             activations=tuple(each.name for each in activations if each is not None),
             dropout=max(map(_network.dropout_rate, operations), default=0.0),
             is_known=all(map(_is_known, operations)),
+            output=name,
         )
 
 

@@ -1,63 +1,15 @@
-"""What a backward pass starts from, and what a loss should be before training."""
+"""What a backward pass starts from: the loss, that of each output, or what takes its place."""
 
 import math
-from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 
 from keras_winit import _backends, _checks
-from keras_winit._network import snake_case
+from keras_winit._measure.output_loss import LossSignal, OutputLoss, is_of_keras, name_of
 from keras_winit._random import distributions
-from keras_winit._show.result import Part
 
 ops = keras.ops
-
-_CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy")
-_REGRESSION = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
-_MOST_TARGETS = 1024
-_MEAN = "sum_over_batch_size"
-# Samples for each class from which the frequencies of the classes can be read.
-_SAMPLES_PER_CLASS = 5
-# Labels of which it is neither chance nor a choice that all are the same.
-_FEWEST_LABELS = 32
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class LossSignal(Part):
-    """The loss before training, and what it would be at two constant outputs.
-
-    Attributes:
-        name: Of the loss.
-        value: On the batch, without regularization.
-        uniform: Where all classes are equally likely, or the output is zero; or `None`.
-        best: At the best constant output: the entropy of the labels, or their variance.
-        prior: That constant, a probability per class or a mean per output.
-        from_logits: Whether the loss takes logits, `None` where it takes no probabilities.
-        targets: Up to 1024 of the targets of a regression, or `None`.
-        repeated: Outputs that each label, a number of a class, is compared with.
-        num_labels: Number of samples whose labels were given: more than are run, it may be.
-        is_constant: Whether 32 or more labels were given and all are the same.
-        not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
-            the loss expects one.
-        regularization: What the layers add to the loss.
-        after_step: The loss after the first step of the compiled optimizer, on the same batch;
-            `None` where it is not known.
-    """
-
-    name: str
-    value: float
-    uniform: float | None = None
-    best: float | None = None
-    prior: tuple[float, ...] | None = field(default=None, repr=False)
-    from_logits: bool | None = None
-    targets: tuple[float, ...] | None = field(default=None, repr=False)
-    repeated: int = 1
-    num_labels: int = 0
-    is_constant: bool = False
-    not_one_hot: float = 0.0
-    regularization: float = 0.0
-    after_step: float | None = None
 
 
 class Objective:
@@ -65,14 +17,15 @@ class Objective:
 
     Args:
         model: The model.
-        loss: Loss, name or function; `None` for that of the compiled model, and where there are
-            no labels for a random projection of the outputs.
+        loss: Loss, name or function, or a list or dict of them for several outputs; `None` for
+            that of the compiled model, and where there are no labels for a random projection of
+            the outputs.
         batch: The `Batch`.
     """
 
     def __init__(self, model, loss, batch):
         self.model, self.batch, self.value, self.added = model, batch, None, 0.0
-        self.loss = None
+        self.loss, self._of_outputs = None, ()
         if batch.y is None:
             if loss is not None:
                 raise ValueError(
@@ -87,9 +40,11 @@ class Objective:
                 f"`y` should come with a loss, and model {model.name!r} is not compiled. "
                 "Give `loss`, or compile the model."
             )
-        if not self.is_compiled and not callable(self.loss):
+        is_given = callable(self.loss) or isinstance(self.loss, (list, tuple, dict))
+        if not self.is_compiled and not is_given:
             raise TypeError(
-                f"`loss` should be a loss, its name or a function. Received: loss={loss!r}."
+                "`loss` should be a loss, its name or a function, or a list or dict of them for "
+                f"several outputs. Received: loss={loss!r}."
             )
 
     def __call__(self, outputs):
@@ -103,7 +58,10 @@ class Objective:
         weight = self.batch.sample_weight
         if weight is not None:
             weight = keras.tree.map_structure(ops.convert_to_tensor, weight)
-        self._check_labels(outputs)
+        self._of_outputs = list(self._parts(outputs))
+        for part, output in zip(self._of_outputs, keras.tree.flatten(outputs), strict=True):
+            if part is not None:
+                part.check(output.shape)
         try:
             if self.is_compiled:
                 total = self.model.compute_loss(
@@ -112,8 +70,7 @@ class Objective:
                 self.added = sum(ops.sum(each) for each in self.model.losses)
                 self.value = total - self.added
                 return total
-            weights = {} if weight is None else {"sample_weight": weight}
-            self.value = ops.mean(self.loss(y, outputs, **weights))
+            self.value = self._total(y, outputs, weight)
             return self.value
         except _backends.errors_of_shapes() as error:
             shapes = keras.tree.map_structure(lambda each: tuple(each.shape), outputs)
@@ -128,15 +85,8 @@ class Objective:
         """Names of all losses; where there is none, what takes its place."""
         if self.batch.y is None:
             return "random projection of the outputs"
-        return ", ".join(map(_name, keras.tree.flatten(self.loss))) or "losses of the layers"
-
-    @property
-    def from_logits(self):
-        """Whether the loss takes logits; `None` where it takes no probabilities."""
-        if not self.name.endswith("crossentropy"):
-            return None
-        has_config = isinstance(self.loss, keras.losses.Loss)
-        return bool(has_config and self.loss.get_config().get("from_logits", False))
+        losses = [each for each in keras.tree.flatten(self.loss) if each is not None]
+        return ", ".join(map(name_of, losses)) or "losses of the layers"
 
     def _projection(self, outputs):
         total = 0.0
@@ -146,116 +96,120 @@ class Objective:
             total += ops.sum(ops.cast(output, "float32") * direction)
         return total / math.sqrt(self.batch.size)
 
-    def _check_labels(self, outputs):
-        y = self.batch.labels
-        if not isinstance(y, np.ndarray) or not ops.is_tensor(outputs):
-            return
-        if self.name == _CLASSIFICATION[0]:
-            most, y = outputs.shape[-1] - 1, self._classes(y)
-            expected = f"integers from 0 to {most}, as the model has {most + 1} outputs"
-        elif self.name == "binary_crossentropy":
-            most, expected = 1, "numbers from 0 to 1"
-        else:
-            return
-        wrong = y[(y < 0) | (y > most)] if y.dtype.kind in "biuf" else y
-        if wrong.size:
+    def _total(self, y, outputs, weight):
+        """Returns the loss that was given: of each output, or a function of all of them."""
+        flat = keras.tree.flatten(outputs)
+        if callable(self.loss) and (ops.is_tensor(outputs) or not is_of_keras(self.loss)):
+            return ops.mean(self.loss(y, outputs, **_weights(weight)))
+        names = output_names(self.model, outputs)
+        losses = self._losses(names)
+        labels = _labels(y, names, losses)
+        weights = [weight] * len(names) if ops.is_tensor(weight) else _labels(weight, names, losses)
+        parts = [
+            ops.mean(loss(labels[number], flat[number], **_weights(weights[number])))
+            for number, loss in enumerate(losses)
+            if loss is not None and labels[number] is not None
+        ]
+        if not parts:
             raise ValueError(
-                f"`y` should hold {expected}. "
-                f"Received: {wrong.ravel()[0].item()!r} among {y.size} labels."
+                f"`y` should have labels for outputs that `loss` has a loss for: {names}. "
+                f"Received: loss={self.loss!r}."
             )
+        return sum(parts)
 
-    def _classes(self, y):
-        """Returns the labels without those that the loss ignores."""
-        ignored = getattr(self.loss, "ignore_class", None)
-        return y if ignored is None else y[y != ignored]
+    def _parts(self, outputs):
+        """Yields an `OutputLoss` for each output, `None` where it has no loss or no labels."""
+        names = output_names(self.model, outputs)
+        losses = self._losses(names)
+        labels = _labels(self.batch.labels, names, losses)
+        is_weighted = self.batch.sample_weight is not None
+        for name, loss, y in zip(names, losses, labels, strict=True):
+            is_known = loss is not None and isinstance(y, np.ndarray)
+            name = name if len(names) > 1 else None
+            yield OutputLoss(loss, y, is_weighted, name) if is_known else None
+
+    def _losses(self, names):
+        """Returns the loss of each output, `None` where there is none, or one of all of them."""
+        if not callable(self.loss):
+            losses = [_single(each) for each in _by_output(self.loss, names)]
+        elif len(names) == 1 or self.is_compiled or is_of_keras(self.loss):
+            losses = [self.loss] * len(names)
+        else:
+            losses = [None] * len(names)
+        weights = _weights_of_losses(self.model) if self.is_compiled and len(names) > 1 else None
+        counts = [each != 0 for each in _by_output(weights, names)] if weights else losses
+        return [
+            loss if callable(loss) and count else None
+            for loss, count in zip(losses, counts, strict=True)
+        ]
 
     def signal(self, outputs, after_step=None):
         """Returns the `LossSignal`, `None` without labels; after a call, with concrete values."""
         if self.value is None:
             return None
-        value = float(ops.convert_to_numpy(ops.cast(self.value, "float32")))
-        expected, of_labels, labels = (None, None, None), {}, self.batch.labels
-        if isinstance(labels, np.ndarray) and ops.is_tensor(outputs):
-            expected = self._expected(labels, outputs.shape)
-            of_labels = self._of_labels(labels, outputs.shape)
-        uniform, best, prior = expected
-        added = float(ops.convert_to_numpy(ops.cast(self.added, "float32")))
-        return LossSignal(
-            name=self.name,
-            value=value,
-            uniform=uniform,
-            best=best,
-            prior=prior,
-            from_logits=self.from_logits,
-            regularization=added,
-            after_step=after_step,
-            **of_labels,
+        value, added = (
+            float(ops.convert_to_numpy(ops.cast(each, "float32")))
+            for each in (self.value, self.added)
         )
+        others = {"regularization": added, "after_step": after_step}
+        if len(self._of_outputs) == 1 and self._of_outputs[0] is not None:
+            shape = keras.tree.flatten(outputs)[0].shape
+            return self._of_outputs[0].signal(value, shape, **others)
+        return LossSignal(name=self.name, value=value, **others)
 
-    def _of_labels(self, y, shape):
-        """Returns what a `LossSignal` holds of labels alone."""
-        found = {
-            "num_labels": len(y),
-            "is_constant": len(y) >= _FEWEST_LABELS and not (y[1:] != y[:1]).any(),
-        }
-        if self.name == _CLASSIFICATION[1]:
-            found["not_one_hot"] = float((abs(y.sum(-1, dtype=float) - 1) > 0.01).mean())
-        if self.name in _REGRESSION:
-            flat = y.ravel()
-            places = np.linspace(0, flat.size - 1, min(flat.size, _MOST_TARGETS)).astype(int)
-            found["targets"] = tuple(flat[places].astype(float).tolist())
-            found["repeated"] = _repeated(y, shape)
-        return found
-
-    def _expected(self, y, shape):
-        """Returns the loss at even and at the best constant outputs, and the latter."""
-        is_mean = getattr(self.loss, "reduction", _MEAN) == _MEAN
-        if self.batch.sample_weight is not None or not is_mean:
-            return None, None, None
-        if self.name in _CLASSIFICATION:
-            classes = shape[-1]
-            if self.name == _CLASSIFICATION[0]:
-                counts = np.bincount(self._classes(y).astype(int).ravel(), minlength=classes)
-            else:
-                counts = y.reshape(-1, classes).sum(0, dtype=float)
-            even = math.log(classes)
-            if counts.sum() < _SAMPLES_PER_CLASS * classes:
-                return even, None, None
-            prior = counts / counts.sum()
-            return even, -float(_x_log_x(prior).sum()), tuple(prior.tolist())
-        if self.name == "binary_crossentropy":
-            prior = y.reshape(len(y), -1).mean(0, dtype=float)
-            if len(y) < 2 * _SAMPLES_PER_CLASS:
-                return math.log(2), None, None
-            entropy = -(_x_log_x(prior) + _x_log_x(1 - prior)).mean()
-            return math.log(2), float(entropy), tuple(prior.tolist())
-        if self.name == "mean_squared_error" and y.ndim <= 2 and len(y) > 1:
-            flat = y.reshape(len(y), -1).astype(float)
-            best = float(flat.var(0).mean())
-            return float((flat**2).mean()), best, tuple(flat.mean(0).tolist())
-        return None, None, None
+    def signals(self, outputs):
+        """Yields a `LossSignal` for each of several outputs, `None` where it has no loss."""
+        if len(self._of_outputs) < 2:
+            return
+        flat = keras.tree.flatten(outputs)
+        names = output_names(self.model, outputs)
+        losses = [part and part.loss for part in self._of_outputs]
+        labels = _labels(self.batch.y, names, losses)
+        for part, y, output in zip(self._of_outputs, labels, flat, strict=True):
+            yield part and part.signal(part.value(y, output), output.shape)
 
 
-def _repeated(y, shape):
-    """Returns how many outputs each label of one column is compared with, if it is a class.
-
-    One of 0 and 1 may be meant for all, as in an ensemble.
-    """
-    outputs = shape[-1]
-    if outputs < 2 or y.shape[1:] != (*shape[1:-1], 1):
-        return 1
-    are_classes = y.min() >= 0 and 1 < y.max() < outputs and (y == np.round(y)).all()
-    return outputs if are_classes else 1
+def output_names(model, outputs):
+    """Returns a name for each output: its key, the name of its layer, or its place."""
+    flat = keras.tree.flatten(outputs)
+    names = getattr(model, "output_names", None) or ()
+    if isinstance(outputs, dict) or len(names) != len(flat):
+        paths = [path for path, _ in keras.tree.flatten_with_path(outputs)]
+        names = ["/".join(map(str, path)) for path in paths]
+    return list(names)
 
 
-def _name(loss):
-    if isinstance(loss, keras.losses.Loss):
-        return snake_case(type(loss).__name__)
-    return getattr(loss, "__name__", None) or str(loss)
+def _by_output(structure, names):
+    """Returns what a list or dict holds for each output; `None` where it cannot be told."""
+    if isinstance(structure, dict):
+        return [structure.get(name) for name in names]
+    if isinstance(structure, (list, tuple)) and len(structure) == len(names):
+        return list(structure)
+    return [None] * len(names)
 
 
-def _x_log_x(p):
-    return p * np.log(np.where(p > 0, p, 1.0))
+def _labels(structure, names, losses):
+    """Returns the labels of each output; those of a list may be only for outputs with a loss."""
+    if isinstance(structure, dict):
+        return _by_output(structure, names)
+    flat = list(structure) if isinstance(structure, (list, tuple)) else [structure]
+    if len(flat) == len(names):
+        return flat
+    places = [number for number, loss in enumerate(losses) if loss is not None]
+    found = dict(zip(places, flat, strict=True)) if len(places) == len(flat) else {}
+    return [found.get(number) for number in range(len(names))]
+
+
+def _weights(weight):
+    return {} if weight is None else {"sample_weight": weight}
+
+
+def _weights_of_losses(model):
+    """Returns `loss_weights` as the model was compiled with, `None` where they are not told."""
+    try:
+        return (model.get_compile_config() or {}).get("loss_weights")
+    except Exception:  # of a loss, say, that cannot be serialized
+        return None
 
 
 def _single(loss):

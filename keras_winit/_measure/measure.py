@@ -10,7 +10,7 @@ from keras_winit._activations.activation import NOTHING
 from keras_winit._measure import statistics
 from keras_winit._measure.coverage import check_kernels, coverage
 from keras_winit._measure.ending import dropout_noise, endings, is_linear
-from keras_winit._measure.loss import Objective
+from keras_winit._measure.loss import Objective, output_names
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
@@ -20,8 +20,9 @@ from keras_winit.initializers._names import brief
 
 ops = keras.ops
 
-# Half precision cannot hold small gradients: they are taken of a larger loss, as in training.
-_FLOAT16_SCALE = 2.0**10
+# Half precision cannot hold small gradients: they are taken of a larger loss, as in training, and
+# as there of a smaller one where they then overflow.
+_FLOAT16_SCALES = (2.0**10, 1.0, 2.0**-6)
 
 
 @_backends.kept_random_state()
@@ -34,10 +35,25 @@ def measure(network, batch, loss=None, *, with_update=False):
         ValueError: If the model has no layer with a kernel, or does not take the batch.
     """
     check_kernels(network)
+    is_half = any(each.layer.compute_dtype == "float16" for each in network.kernels)
+    for scale in _FLOAT16_SCALES if is_half else (1.0,):
+        signal = _measure(network, batch, loss, with_update, scale)
+        if _has_finite_gradients(signal):
+            break
+    return signal
+
+
+def _has_finite_gradients(signal):
+    """Whether a smaller loss would change nothing: there is no gradient that is not finite."""
+    gradients = [layer.gradient for layer in signal.layers]
+    gradients += [kernel.gradient for layer in signal.layers for kernel in layer.kernels]
+    return all(each is None or math.isfinite(each) for each in gradients)
+
+
+def _measure(network, batch, loss, with_update, scale):
+    """Returns the `Signal`, with gradients taken of a loss times a scale."""
     model, reductions = network.model, Reductions()
     taps, objective = Taps(network, reductions), Objective(model, loss, batch)
-    is_half = any(each.layer.compute_dtype == "float16" for each in network.kernels)
-    scale = _FLOAT16_SCALE if is_half else 1.0
 
     def forward(tap):
         with taps.on(lambda _, x: tap(x)):
@@ -102,7 +118,8 @@ def measure(network, batch, loss=None, *, with_update=False):
         not_reached=tuple(dict.fromkeys(not_reached)),
         problem=network.problem,
         coverage=coverage(network.weights, seen),
-        endings=tuple(endings(network)),
+        losses=tuple(objective.signals(outputs)),
+        endings=tuple(endings(network, output_names(model, outputs))),
         dropout_noise=dropout_noise(network),
         is_linear=is_linear(network),
         num_trainable=len(variables),
@@ -174,6 +191,10 @@ def _layer_signal(tapped, network, numbers, gradient, kernels):
         activation=None if tapped.activation is None else tapped.activation.name,
         normalized=tapped.normalized,
         is_first=around.is_first,
+        is_first_map=around.is_first_map,
+        is_anew=around.is_anew,
+        is_normalized_later=around.is_normalized_later,
+        is_last=around.is_last,
         is_output=around.is_output,
         branch=around.branch,
         preactivation=_summary(numbers[tapped.preactivation]),

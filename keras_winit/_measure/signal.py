@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_winit._measure.coverage import Coverage
-from keras_winit._measure.loss import LossSignal
+from keras_winit._measure.output_loss import LossSignal
 from keras_winit._network.graph import Branch
 from keras_winit._show.result import Part
 
@@ -135,6 +135,10 @@ class LayerSignal(Part):
             over the keys; `None` elsewhere.
         num_keys: Number of those keys.
         token_cosine: Mean cosine between the tokens that come into that attention.
+        is_first_map: Whether no other kernel than those of embeddings comes before it.
+        is_anew: Whether all that it takes has been normalized, since the kernels before it.
+        is_normalized_later: Whether all of what it gives is normalized before a kernel takes it.
+        is_last: Whether no other kernel takes what comes of it, be it beside the output.
     """
 
     layer: str
@@ -155,6 +159,10 @@ class LayerSignal(Part):
     logit_std: float | None = None
     num_keys: int | None = None
     token_cosine: float | None = None
+    is_first_map: bool = False
+    is_anew: bool = False
+    is_normalized_later: bool = False
+    is_last: bool = False
 
     @property
     def relative_gradient(self) -> float | None:
@@ -197,12 +205,14 @@ class EndingSignal(Part):
         activations: Names of the activations that are applied, in their order.
         dropout: Fraction of the output, from 0 to 1, that dropout leaves out.
         is_known: Whether nothing else is applied.
+        output: Name of the output, `None` where it is the only one.
     """
 
     layer: str | None
     activations: tuple[str, ...]
     dropout: float
     is_known: bool
+    output: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -226,6 +236,7 @@ class Signal(Part):
         num_trainable: Number of weights, as arrays, that training changes.
         optimizer: Class of the compiled optimizer and its learning rate, if its first step is
             known: `KernelSignal.update`.
+        losses: A `LossSignal` for each of several outputs, `None` where it has no loss of its own.
     """
 
     model: str
@@ -243,3 +254,4 @@ class Signal(Part):
     is_linear: bool = field(default=False, repr=False)
     num_trainable: int = field(default=1, repr=False)
     optimizer: tuple[str, float] | None = field(default=None, repr=False)
+    losses: tuple[LossSignal | None, ...] = field(default=(), repr=False)

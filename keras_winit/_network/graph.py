@@ -63,6 +63,10 @@ class Surroundings:
         branch: The innermost `Branch` it lies in, or `None`.
         added: Whether an addition comes between the layer and that activation.
         fused: The `Activation` that the layer applies itself, `None` for linear.
+        is_first_map: Whether no other kernel than those of embeddings lies before it.
+        is_anew: Whether all that it takes has been normalized, since the kernels before it.
+        is_normalized_later: Whether all of what it gives is normalized before a kernel takes it.
+        is_last: Whether no other kernel takes what comes of it.
     """
 
     activation: Activation | None = None
@@ -72,6 +76,10 @@ class Surroundings:
     branch: Branch | None = None
     added: bool = False
     fused: Activation | None = None
+    is_first_map: bool = False
+    is_anew: bool = False
+    is_normalized_later: bool = False
+    is_last: bool = False
 
 
 class Graph:
@@ -120,9 +128,17 @@ class Graph:
         number = numbers[min(again, len(numbers) - 1)]
         call = self.calls[number]
         branch = self._branches.get(number)
-        is_first = self._count_kernels(self._ancestors[number]) == 1
+        before = {
+            "is_first": self._count_kernels(self._ancestors[number]) == 1,
+            "is_first_map": self._count_kernels(self._ancestors[number] & ~self._tables) == 1,
+            "is_anew": self._is_anew(number),
+            "is_normalized_later": self._is_normalized_later(number),
+            "is_last": not self._before_kernels >> number & 1,
+            "branch": branch,
+            "fused": fused,
+        }
         if not _network.is_last_kernel(call.operation, layer):
-            return Surroundings(fused, is_first=is_first, branch=branch, fused=fused)
+            return Surroundings(fused, **before)
         activation, normalized, is_output, added = fused, False, False, False
         waiting, seen = [(number, True, False)], set()
         while waiting:
@@ -143,7 +159,39 @@ class Graph:
                 is_added_here = is_added or _network.is_addition(operation)
                 is_alone_here = is_alone and consumer not in self._additions
                 waiting.append((consumer, is_alone_here, is_added_here))
-        return Surroundings(activation, normalized, is_first, is_output, branch, added, fused)
+        return Surroundings(activation, normalized, is_output=is_output, added=added, **before)
+
+    def _is_anew(self, number):
+        """Whether a call takes only what normalizations give, through nothing with a kernel."""
+        found, waiting = False, [*self.calls[number].inputs]
+        for each in waiting:
+            call = self.calls[each]
+            if _network.is_normalization(call.operation):
+                found = True
+                continue
+            if not call.inputs or not self._passes_on(each):
+                return False
+            waiting.extend(other for other in call.inputs if other not in waiting)
+        return found
+
+    def _is_normalized_later(self, number):
+        """Whether normalizations take all that a call gives, before an output or a kernel does."""
+        found, waiting = False, [number]
+        for each in waiting:
+            if each in self._outputs or (each != number and not self._passes_on(each)):
+                return False
+            for consumer in self.calls[each].consumers:
+                if _network.is_normalization(self.calls[consumer].operation):
+                    found = True
+                elif consumer not in waiting:
+                    waiting.append(consumer)
+        return found
+
+    def _passes_on(self, number):
+        """Whether a call has no kernel, and gives what it takes but for an activation."""
+        operation = self.calls[number].operation
+        passes = _network.is_transparent(operation) or self._applied[number] is not None
+        return passes and not self._kernels >> number & 1
 
     def fed_by(self, layer):
         """Returns for each call of a layer which one it has its inputs from, unit by unit.
@@ -259,24 +307,29 @@ class Graph:
         return found
 
     def _index_layers(self):
-        self._calls_of_layer, self._kernels = {}, 0
+        self._calls_of_layer, self._kernels, self._tables = {}, 0, 0
         for number, call in enumerate(self.calls):
             for previous in set(call.inputs):
                 self.calls[previous].consumers.append(number)
             if isinstance(call.operation, keras.Layer):
-                for layer in _network.walk(call.operation):
+                inside = list(_network.walk(call.operation))
+                for layer in inside:
                     self._calls_of_layer.setdefault(layer, []).append(number)
                     if _network.kernels_of(layer):
                         self._kernels |= 1 << number
+                if self._kernels >> number & 1 and all(map(_holds_tables, inside)):
+                    self._tables |= 1 << number
 
     def _index_paths(self):
         """Finds the calls that each call depends on, as the bits of a number, and the depth."""
-        self._ancestors, depths = [], []
+        self._ancestors, self._before_kernels, depths = [], 0, []
         for number, call in enumerate(self.calls):
             ancestors = 1 << number
             for previous in call.inputs:
                 ancestors |= self._ancestors[previous]
             self._ancestors.append(ancestors)
+            if self._kernels >> number & 1:
+                self._before_kernels |= ancestors & ~(1 << number)
             depths.append(
                 max((depths[previous] for previous in call.inputs), default=0)
                 + (self._kernels >> number & 1)
@@ -333,6 +386,11 @@ class Graph:
 
     def _count_kernels(self, calls):
         return (calls & self._kernels).bit_count()
+
+
+def _holds_tables(layer):
+    """Whether all kernels of a layer, if it has some, are tables of embeddings."""
+    return all(kernel.role == "embedding" for kernel in _network.kernels_of(layer) or ())
 
 
 def _numbers(bits):

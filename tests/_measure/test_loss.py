@@ -181,7 +181,7 @@ def test_without_labels_the_outputs_are_projected_on_a_fixed_direction():
     [
         (Y, None, r"`y` should come with a loss, and model '.*' is not compiled. Give `loss`"),
         (None, "mse", r"`loss` should come with labels. Received: loss='mse' and y=None"),
-        (Y, 3, r"`loss` should be a loss, its name or a function. Received: loss=3"),
+        (Y, 3, r"`loss` should be a loss, .* dict of them for several outputs. Received: loss=3"),
         (
             np.where(Y == 2, 3, Y),
             losses.SparseCategoricalCrossentropy(True),

@@ -635,6 +635,31 @@ def test_one_sample_does_not_overflow_in_float16():
     assert found.gradient == pytest.approx(np.linalg.norm(by_hand_direction(1, 64)), rel=1e-2)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16"])
+def test_gradients_that_overflow_in_float16_are_taken_of_a_smaller_loss(policy):
+    def build(dtype):
+        last = layers.Dense(4, dtype=dtype)
+        return keras.Sequential(
+            [keras.Input((4096, 2)), layers.Dense(8, "relu", dtype=dtype), last]
+        )
+
+    full, half = build("float32"), build(policy)
+    half.set_weights(full.get_weights())
+    x = 10 * normal(64, 4096, 2)
+    wanted, found = (measured(model, x).layers for model in (full, half))
+    # That by the kernel sums over all places: times 1024 it is beyond the largest number.
+    assert 1024 * wanted[-1].kernels[0].gradient / math.sqrt(8 * 4) > 65504
+    for old, new in zip(wanted, found, strict=True):
+        assert new.gradient == pytest.approx(old.gradient, rel=0.05)
+        assert new.kernels[0].gradient == pytest.approx(old.kernels[0].gradient, rel=0.05)
+
+
+def test_what_is_not_finite_at_any_scale_stays_so():
+    model = functional(layers.Dense(3, dtype="float16"))
+    model.layers[-1].kernel.assign(np.full((6, 3), np.inf))
+    assert not math.isfinite(measured(model, X).layers[0].preactivation.second_moment)
+
+
 def test_an_adapter_is_part_of_its_layer():
     layer = layers.Dense(5, "relu", name="it")
     model = functional(layer, layers.Dense(2))

@@ -328,6 +328,31 @@ def test_several_inputs_and_outputs():
     assert follows(output) is None
 
 
+def test_what_is_normalized_first_and_last_beside_a_shortcut():
+    tokens, places = keras.Input((4,), dtype="int32"), keras.Input((4, 3))
+    x = layers.Embedding(9, 6, name="table")(tokens) + layers.Dense(6, name="places")(places)
+    y = layers.LayerNormalization()(layers.Dense(6, name="stem")(x))
+    gate = layers.Dense(6, "softmax", name="gate")(y)
+    inner = layers.Dense(8, "relu", name="inner")(layers.Dropout(0.1)(y))
+    z = layers.Dense(6, name="end")(inner) * gate
+    model = keras.Model([tokens, places], layers.LayerNormalization()(y + z))
+    maps = ("places", "stem", "gate", "inner", "end")
+    found = {name: around(model, name) for name in maps}
+
+    def where(attribute):
+        return [name for name, each in found.items() if getattr(each, attribute)]
+
+    assert where("is_first") == ["places"]
+    assert where("is_first_map") == ["places"]
+    assert where("is_anew") == ["gate", "inner"]
+    assert where("is_normalized_later") == ["stem"]
+    assert where("is_last") == ["gate", "end"]
+    inputs = keras.Input((4,), dtype="int32")
+    model = keras.Model(inputs, layers.Dense(2, name="map")(layers.Embedding(9, 6)(inputs)))
+    first = around(model, "map")
+    assert (first.is_first, first.is_first_map) == (False, True)
+
+
 def test_a_shared_layer_is_judged_by_its_first_call_and_counts_in_each():
     inputs = keras.Input((4,))
     shared = layers.Dense(4, name="shared")

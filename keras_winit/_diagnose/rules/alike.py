@@ -77,13 +77,16 @@ def tokens_alike(rule, signal, found):
 )
 def samples_alike(rule, signal, found):
     layers = maps(signal)
-    hidden = [layer for layer in layers if not layer.is_output]
+    # Probabilities are alike before training, as those of a router.
+    hidden = [each for each in layers if not each.is_output and each.activation != "softmax"]
     start = layers[0].preactivation.cosine if layers else None
     if len(hidden) < 2 or start is None or start > 0.9:
         return
     # The last layer may be a gate on the side: the outputs have to be alike as well.
     last = hidden[-1]
     cosines = [each.preactivation.cosine for each in layers if each.is_output]
+    if not cosines:  # but additions to a shortcut
+        cosines = [each.cosine for each in signal.outputs]
     cosine = min(each for each in (last.output.cosine, *cosines, 1.0) if each is not None)
     severity, limit = above(cosine, rule.limits)
     if severity and last.output.cosine is not None:

@@ -48,6 +48,7 @@ class Finding(Part):
         reference: Paper and section.
         fix: What to do.
         action: What `Diagnosis.fix` does, or `None` where no change of the weights fixes it.
+        output: Name of the output that it is about, `None` where there is one, or for the model.
     """
 
     rule: str
@@ -60,6 +61,7 @@ class Finding(Part):
     reference: str = field(repr=False)
     fix: str = field(repr=False)
     action: Action | None = field(default=None, repr=False)
+    output: str | None = None
 
 
 INITIALIZE = Action(Verb.INITIALIZE)

@@ -2,6 +2,7 @@
 
 import math
 
+from keras_winit._diagnose.rules.end import ends
 from keras_winit._diagnose.rules.finding import CALIBRATE, PRIOR, reported
 from keras_winit._diagnose.rules.rule import above, log_noise, maps, rule
 from keras_winit._diagnose.rules.size import is_explained
@@ -28,28 +29,40 @@ PRIORS = (None, "sigmoid", "softmax")
     "of the targets.",
 )
 def class_prior(rule, signal, found):
-    loss = signal.loss
-    if loss is None or None in (loss.best, loss.uniform) or reported(found, *_CAUSES):
-        return
-    is_regression = loss.from_logits is None
-    if not is_regression and loss.best <= 0:  # of one class alone no frequencies are known
-        return
-    least = rule.limits["warning"] * (loss.uniform if is_regression else 1.0)
-    limit = loss.best + least
-    if loss.uniform - loss.best > least and loss.value > limit:
-        outputs = [layer for layer in signal.layers if layer.is_output]
-        is_known = len(outputs) == 1 and outputs[0].activation in PRIORS
-        is_far = is_regression and loss.value > rule.limits["error"] * loss.best
-        limit = rule.limits["error"] * loss.best if is_far else limit
-        yield rule.finding(
-            "error" if is_far else "warning",
-            layer=None,
-            value=loss.value,
-            limit=limit,
-            message=f"The loss is {loss.value:.3g} before training, and {loss.best:.3g} for the "
-            f"best constant output; the limit is {limit:.3g}.",
-            action=PRIOR if is_known else None,
-        )
+    for end in ends(signal):
+        loss = end.loss
+        if loss is None or None in (loss.best, loss.uniform):
+            continue
+        is_regression = loss.from_logits is None
+        # Of one class alone no frequencies are known.
+        is_one_class = not is_regression and loss.best <= 0
+        if is_one_class or reported(end.findings(found), *_CAUSES):
+            continue
+        least = rule.limits["warning"] * (loss.uniform if is_regression else 1.0)
+        limit = loss.best + least
+        if loss.uniform - loss.best > least and loss.value > limit:
+            is_far = is_regression and loss.value > rule.limits["error"] * loss.best
+            limit = rule.limits["error"] * loss.best if is_far else limit
+            yield rule.finding(
+                "error" if is_far else "warning",
+                layer=end.path,
+                output=end.output,
+                value=loss.value,
+                limit=limit,
+                message=f"The loss{end.of_output} is {loss.value:.3g} before training, and "
+                f"{loss.best:.3g} for the best constant output; the limit is {limit:.3g}.",
+                action=PRIOR if biased_layer(signal, end.output) is not None else None,
+            )
+
+
+def biased_layer(signal, output):
+    """Returns the layer whose bias can start an output at the prior, `None` if there is none."""
+    if output is None:
+        layers = [layer for layer in signal.layers if layer.is_output]
+    else:
+        layers = [end.layer for end in ends(signal) if end.output == output and end.layer]
+        layers = [layer for layer in layers if layer.is_output]
+    return layers[0] if len(layers) == 1 and layers[0].activation in PRIORS else None
 
 
 @rule(
@@ -64,23 +77,27 @@ def class_prior(rule, signal, found):
     fix="Smaller weights in the last layer: `calibrate(model, x)`.",
 )
 def initial_loss(rule, signal, found):
-    loss = signal.loss
-    if loss is None or loss.uniform is None or loss.from_logits is None:
+    if reported(found, "input_not_standardized") or is_explained(found, 1):
         return
-    if reported(found, *_CAUSES, "input_not_standardized") or is_explained(found, 1):
-        return
-    excess = max(loss.uniform, rule.limits["warning"])
-    # The logits of a deep network are as large as chance makes its signal.
-    noise = math.exp(log_noise(maps(signal)) / 2)
-    limits = {"error": loss.uniform + 10 * excess * noise, "warning": loss.uniform + excess}
-    severity, limit = above(loss.value, limits)
-    if severity:
-        yield rule.finding(
-            severity,
-            layer=None,
-            value=loss.value,
-            limit=limit,
-            message=f"The loss is {loss.value:.3g} before training, and {loss.uniform:.3g} for an "
-            f"output that knows nothing; the limit is {limit:.3g}.",
-            action=CALIBRATE,
-        )
+    for end in ends(signal):
+        loss = end.loss
+        if loss is None or loss.uniform is None or loss.from_logits is None:
+            continue
+        if reported(end.findings(found), *_CAUSES):
+            continue
+        excess = max(loss.uniform, rule.limits["warning"])
+        # The logits of a deep network are as large as chance makes its signal.
+        noise = math.exp(log_noise(maps(signal)) / 2)
+        limits = {"error": loss.uniform + 10 * excess * noise, "warning": loss.uniform + excess}
+        severity, limit = above(loss.value, limits)
+        if severity:
+            yield rule.finding(
+                severity,
+                layer=end.path,
+                output=end.output,
+                value=loss.value,
+                limit=limit,
+                message=f"The loss{end.of_output} is {loss.value:.3g} before training, and "
+                f"{loss.uniform:.3g} for an output that knows nothing; the limit is {limit:.3g}.",
+                action=CALIBRATE,
+            )

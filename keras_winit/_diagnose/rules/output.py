@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from keras_winit._activations.formulas import FORMULAS
+from keras_winit._diagnose.rules.end import ends
 from keras_winit._diagnose.rules.finding import reported
 from keras_winit._diagnose.rules.rule import above, rule
 from keras_winit._references import LECUN, SRIVASTAVA
@@ -27,30 +28,6 @@ _OUTLIERS = 0.05
 _PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 
 
-def _end(signal):
-    """Returns the last layer, and the activations behind its kernel, in their order.
-
-    `None` twice without a single one, or where something else is applied to its output.
-    """
-    outputs = [layer for layer in signal.layers if layer.is_output]
-    if len(outputs) != 1 or len(signal.outputs) != 1:
-        return None, None
-    (layer,) = outputs
-    if signal.endings:
-        (ending,) = signal.endings
-        is_known = ending.is_known and ending.layer is not None
-        return (layer, ending.activations) if is_known else (None, None)
-    ours, models = layer.output, signal.outputs[0]
-    is_same = np.allclose(  # a rescaling may follow
-        (ours.mean, ours.second_moment), (models.mean, models.second_moment), rtol=1e-4
-    )
-    return (layer, (layer.activation,) * bool(layer.activation)) if is_same else (None, None)
-
-
-def _last(activations):
-    return activations[-1] if activations else None
-
-
 @rule(
     limits={"error": 0, "warning": 0},
     limit="with `from_logits=False`, an output that is linear or of another activation of Keras "
@@ -62,25 +39,27 @@ def _last(activations):
     "sigmoid.",
 )
 def loss_mismatch(rule, signal, found):
-    loss, (layer, activations) = signal.loss, _end(signal)
-    if layer is None or loss is None or loss.from_logits is None:
-        return
-    last, severity = _last(activations), "error"
-    if last in _PROBABILITIES and loss.from_logits:
-        what, severity = "probabilities, and the loss takes logits", "warning"
-    elif last is None and not loss.from_logits:
-        what = "logits, and the loss takes probabilities"
-    elif last in FORMULAS and last not in _PROBABILITIES and not loss.from_logits:
-        what = f"a {last}, and the loss takes probabilities"
-    else:
-        return
-    yield rule.finding(
-        severity,
-        layer=layer.layer,
-        value=1,
-        limit=rule.limits["error"],
-        message=f"The output of {layer.layer} is {what}: 1 mismatch, limit 0.",
-    )
+    for end in ends(signal):
+        from_logits = None if end.loss is None else end.loss.from_logits
+        if end.layer is None or from_logits is None:
+            continue
+        severity = "error"
+        if end.last in _PROBABILITIES and from_logits:
+            what, severity = "probabilities, and the loss takes logits", "warning"
+        elif end.last is None and not from_logits:
+            what = "logits, and the loss takes probabilities"
+        elif end.last in FORMULAS and end.last not in _PROBABILITIES and not from_logits:
+            what = f"a {end.last}, and the loss takes probabilities"
+        else:
+            continue
+        yield rule.finding(
+            severity,
+            layer=end.layer.layer,
+            output=end.output,
+            value=1,
+            limit=rule.limits["error"],
+            message=f"The output of {end.layer.layer} is {what}: 1 mismatch, limit 0.",
+        )
 
 
 @rule(
@@ -92,35 +71,35 @@ def loss_mismatch(rule, signal, found):
     fix="Leave one of the two out.",
 )
 def activation_twice(rule, signal, found):
-    layer, activations = _end(signal)
-    if layer is None:
-        return
-    number = sum(each in _PROBABILITIES for each in activations)
-    if number > rule.limits["error"]:
-        yield rule.finding(
-            "warning" if _last(activations) == "softmax" else "error",
-            layer=layer.layer,
-            value=number,
-            limit=rule.limits["error"],
-            message=f"Behind {layer.layer} there are {number} of softmax and sigmoid, one after "
-            "another; the limit is 1.",
-        )
+    for end in ends(signal):
+        number = sum(each in _PROBABILITIES for each in end.activations)
+        if end.layer is not None and number > rule.limits["error"]:
+            yield rule.finding(
+                "warning" if end.last == "softmax" else "error",
+                layer=end.layer.layer,
+                output=end.output,
+                value=number,
+                limit=rule.limits["error"],
+                message=f"Behind {end.layer.layer} there are {number} of softmax and sigmoid, one "
+                "after another; the limit is 1.",
+            )
 
 
 @rule(
     limits={"warning": 0.0},
-    limit="a dropout layer behind the last kernel, whatever its rate",
+    limit="a dropout layer behind the last kernel, whatever its rate, of a model with labels",
     reason="In training it sets outputs to zero, whatever the targets: the loss then asks for what "
     "the weights cannot give.",
     reference=SRIVASTAVA.at("section 4"),
     fix="Move the dropout in front of the last layer.",
 )
 def dropout_at_output(rule, signal, found):
-    for each in signal.endings:
+    for each in signal.endings if signal.loss is not None else ():
         if each.dropout > rule.limits["warning"]:
             yield rule.finding(
                 "warning",
                 layer=each.layer,
+                output=each.output,
                 value=each.dropout,
                 limit=rule.limits["warning"],
                 message=f"{each.dropout:.0%} of the output of {each.layer or 'the model'} are "
@@ -137,17 +116,19 @@ def dropout_at_output(rule, signal, found):
     "unit for each.",
 )
 def softmax_over_one(rule, signal, found):
-    layer, activations = _end(signal)
-    # A softmax sums to one, so that its mean is one over the number of units.
-    if layer is not None and _last(activations) == "softmax" and signal.outputs[0].mean > 0.999:
-        yield rule.finding(
-            "error",
-            layer=layer.layer,
-            value=1,
-            limit=rule.limits["error"],
-            message=f"The softmax of {layer.layer} is over 1 unit; the limit is 1, and more are "
-            "right.",
-        )
+    for end in ends(signal):
+        # A softmax sums to one, so that its mean is one over the number of units.
+        is_one = end.last == "softmax" and end.summary.mean > 0.999
+        if end.layer is not None and is_one:
+            yield rule.finding(
+                "error",
+                layer=end.layer.layer,
+                output=end.output,
+                value=1,
+                limit=rule.limits["error"],
+                message=f"The softmax of {end.layer.layer} is over 1 unit; the limit is 1, and "
+                "more are right.",
+            )
 
 
 @rule(
@@ -161,16 +142,17 @@ def softmax_over_one(rule, signal, found):
     "`y = keras.utils.to_categorical(y)`.",
 )
 def broadcast_labels(rule, signal, found):
-    loss = signal.loss
-    if loss is not None and loss.repeated > rule.limits["error"]:
-        yield rule.finding(
-            "error",
-            layer=None,
-            value=loss.repeated,
-            limit=rule.limits["error"],
-            message=f"Each label is compared with {loss.repeated} outputs by {loss.name}; the "
-            "limit is 1.",
-        )
+    for end in ends(signal):
+        if end.loss is not None and end.loss.repeated > rule.limits["error"]:
+            yield rule.finding(
+                "error",
+                layer=end.path,
+                output=end.output,
+                value=end.loss.repeated,
+                limit=rule.limits["error"],
+                message=f"Each label{end.of_output} is compared with {end.loss.repeated} outputs "
+                f"by {end.loss.name}; the limit is 1.",
+            )
 
 
 @rule(
@@ -186,32 +168,33 @@ def broadcast_labels(rule, signal, found):
     fix="`Dense(units)` without an activation, or targets scaled into its range.",
 )
 def unreachable_targets(rule, signal, found):
-    loss, (layer, activations) = signal.loss, _end(signal)
-    last = _last(activations or ())
-    if (
-        loss is None
-        or not loss.targets
-        or last not in _REACH
-        or reported(found, "broadcast_labels")
-    ):
-        return
-    targets = np.asarray(loss.targets)
-    low, high = _REACH[last]
-    missed = targets - np.clip(targets, low, high)
-    if not targets.var() > 0 or (missed != 0).mean() < _OUTLIERS:
-        return
-    value = (missed**2).mean() / targets.var()
-    severity, limit = above(value, rule.limits)
-    if severity:
-        yield rule.finding(
-            severity,
-            layer=layer.layer,
-            value=value,
-            limit=limit,
-            message=f"The {last} of {layer.layer} cannot reach targets from "
-            f"{targets.min():.3g} to {targets.max():.3g}: at best an error of {value:.2g} of "
-            f"their variance is left; the limit is {limit:g}.",
-        )
+    for end in ends(signal):
+        if (
+            end.layer is None
+            or end.loss is None
+            or not end.loss.targets
+            or end.last not in _REACH
+            or reported(end.findings(found), "broadcast_labels")
+        ):
+            continue
+        targets = np.asarray(end.loss.targets)
+        low, high = _REACH[end.last]
+        missed = targets - np.clip(targets, low, high)
+        if not targets.var() > 0 or (missed != 0).mean() < _OUTLIERS:
+            continue
+        value = (missed**2).mean() / targets.var()
+        severity, limit = above(value, rule.limits)
+        if severity:
+            yield rule.finding(
+                severity,
+                layer=end.layer.layer,
+                output=end.output,
+                value=value,
+                limit=limit,
+                message=f"The {end.last} of {end.layer.layer} cannot reach targets from "
+                f"{targets.min():.3g} to {targets.max():.3g}: at best an error of {value:.2g} of "
+                f"their variance is left; the limit is {limit:g}.",
+            )
 
 
 @rule(
@@ -223,16 +206,17 @@ def unreachable_targets(rule, signal, found):
     fix="Look at how the labels are read; shuffle a data set that is sorted by class.",
 )
 def constant_labels(rule, signal, found):
-    loss = signal.loss
-    if loss is not None and loss.is_constant:
-        yield rule.finding(
-            "error",
-            layer=None,
-            value=0,
-            limit=rule.limits["error"],
-            message=f"All {loss.num_labels} labels are the same: they differ by 0, and more than "
-            "the limit of 0 is right.",
-        )
+    for end in ends(signal):
+        if end.loss is not None and end.loss.is_constant:
+            yield rule.finding(
+                "error",
+                layer=end.path,
+                output=end.output,
+                value=0,
+                limit=rule.limits["error"],
+                message=f"All {end.loss.num_labels} labels{end.of_output} are the same: they "
+                "differ by 0, and more than the limit of 0 is right.",
+            )
 
 
 @rule(
@@ -244,16 +228,17 @@ def constant_labels(rule, signal, found):
     fix='`Dense(units, "sigmoid")` with `loss="binary_crossentropy"`.',
 )
 def labels_not_one_hot(rule, signal, found):
-    loss = signal.loss
-    if loss is not None and loss.not_one_hot > rule.limits["error"]:
-        yield rule.finding(
-            "error",
-            layer=None,
-            value=loss.not_one_hot,
-            limit=rule.limits["error"],
-            message=f"{loss.not_one_hot:.0%} of the labels are of no class or of several; the "
-            f"limit is {rule.limits['error']:.0%}.",
-        )
+    for end in ends(signal):
+        if end.loss is not None and end.loss.not_one_hot > rule.limits["error"]:
+            yield rule.finding(
+                "error",
+                layer=end.path,
+                output=end.output,
+                value=end.loss.not_one_hot,
+                limit=rule.limits["error"],
+                message=f"{end.loss.not_one_hot:.0%} of the labels{end.of_output} are of no class "
+                f"or of several; the limit is {rule.limits['error']:.0%}.",
+            )
 
 
 @rule(
@@ -267,19 +252,18 @@ def labels_not_one_hot(rule, signal, found):
     fix="Standardize the targets, `y = (y - y.mean(0)) / y.std(0)`, and scale predictions back.",
 )
 def targets_not_scaled(rule, signal, found):
-    loss = signal.loss
-    if loss is None or not loss.targets:
-        return
-    size = float(np.std(loss.targets))
-    for severity, (low, high) in rule.limits.items():
-        if size > 0 and not low <= size <= high:
-            limit = low if size < low else high
-            yield rule.finding(
-                severity,
-                layer=None,
-                value=size,
-                limit=limit,
-                message=f"The targets have a standard deviation of {size:.3g}; the limit is "
-                f"{limit:g}, and about 1 is right.",
-            )
-            break
+    for end in ends(signal):
+        size = float(np.std(end.loss.targets)) if end.loss and end.loss.targets else 0.0
+        for severity, (low, high) in rule.limits.items():
+            if size > 0 and not low <= size <= high:
+                limit = low if size < low else high
+                yield rule.finding(
+                    severity,
+                    layer=end.path,
+                    output=end.output,
+                    value=size,
+                    limit=limit,
+                    message=f"The targets{end.of_output} have a standard deviation of {size:.3g}; "
+                    f"the limit is {limit:g}, and about 1 is right.",
+                )
+                break

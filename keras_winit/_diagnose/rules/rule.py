@@ -39,7 +39,7 @@ class Rule:
         """Yields the `Finding`s of this rule that those before do not explain."""
         return self.check(self, signal, found)
 
-    def finding(self, severity, *, layer, value, limit, message, action=None):
+    def finding(self, severity, *, layer, value, limit, message, action=None, output=None):
         """Returns a `Finding` of this rule."""
         return Finding(
             rule=self.name,
@@ -52,6 +52,7 @@ class Rule:
             reference=self.reference,
             fix=self.fix,
             action=action,
+            output=output,
         )
 
 

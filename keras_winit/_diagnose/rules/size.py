@@ -81,40 +81,86 @@ def drift(signal, direction, found=()):
     ]
     if len(layers) < 2 or not layers[0].output.second_moment > 0:
         return None
-    noises = itertools.accumulate(map(variance_by_chance, layers))
-    explained = itertools.accumulate(_explained(layers, found))
-    steps = list(enumerate(zip(noises, explained, layers[1:], strict=False), start=2))
+    steps = list(_steps(layers, direction, found))
     for severity, limit in _limits(layers, _SIGNAL).items():
-        for number, (noise, known, layer) in steps:
-            if direction < 0 and layer.branch is not None:  # the shortcut passes the signal on
+        for step in steps:
+            layer = layers[step.number - 1]
+            if direction < 0 and step.passes_by:
                 continue
-            ratio = layer.output.second_moment / layers[0].output.second_moment
-            change = direction * ((math.log(ratio) if ratio > 0 else -math.inf) - known)
-            if change > math.log(limit) + 3 * math.sqrt(noise):
+            if severity == "warning" and layer.is_normalized_later:
+                continue
+            change = direction * (step.log_ratio - step.known)
+            if change > math.log(limit) + 3 * math.sqrt(step.noise):
                 return Drift(
                     severity=severity,
-                    first=layers[0].layer,
+                    first=step.first,
                     layer=layer.layer,
-                    number=number,
+                    number=step.number,
                     depth=len(layers),
-                    ratio=ratio,
+                    ratio=math.exp(step.log_ratio),
                     limit=limit**direction,
                 )
     return None
 
 
-def _explained(layers, found):
-    """Yields, from the second layer on, the log of what is known to have changed the signal."""
-    by_layer = {}
-    for each in found:
-        by_layer.setdefault(each.layer, []).append(each)
-    for before, layer in itertools.pairwise(layers):
-        here = by_layer.get(layer.layer, ())
-        old, new = before.output.second_moment, layer.output.second_moment
-        if reported(here, "identical_units", severity="error") and min(old, new) > 0:
-            yield math.log(new / old)  # all that the layer does comes of it
-        else:
-            yield sum(math.log(each.value) for each in here if each.rule == "wrong_fan")
+@dataclass(kw_only=True)
+class _Step:
+    """What has become of the signal at a layer: the log of its size over that of the `first`.
+
+    `known` is what findings explain of it, `noise` its variance by chance. `passes_by` says that a
+    shortcut passes on what may vanish here.
+    """
+
+    number: int
+    first: str
+    log_ratio: float
+    known: float
+    noise: float
+    passes_by: bool
+
+
+def _steps(layers, direction, found):
+    """Yields a `_Step` for each layer but the first one.
+
+    Not for those that take another input, or embeddings, as the first one does. A normalization
+    starts the signal anew: what it gives is of unit size, and what comes behind it is compared with
+    the layer that takes that, or with unit size where that is nearer.
+    """
+    first, known, noise = layers[0], 0.0, 0.0
+    for number, (before, layer) in enumerate(itertools.pairwise(layers), start=2):
+        noise += variance_by_chance(before)
+        known += _explained(before, layer, found)
+        if layer.is_first_map:
+            continue
+        name, size = first.layer, first.output.second_moment
+        if first.is_anew:
+            size = max(size, 1.0) if direction > 0 else min(size, 1.0)
+        passes_by = layer.branch is not None
+        if layer.is_anew:
+            # Too little is made up for where it is normalized again, or added to something.
+            name, size, passes_by = "what a normalization gives", 1.0, True
+            known, noise = 0.0, variance_by_chance(layer)
+        moment = layer.output.second_moment
+        log_ratio = math.log(moment / size) if moment > 0 and size > 0 else -math.inf
+        yield _Step(
+            number=number,
+            first=name,
+            log_ratio=log_ratio,
+            known=known,
+            noise=noise,
+            passes_by=passes_by,
+        )
+        if layer.is_anew:
+            first, noise = layer, 0.0
+
+
+def _explained(before, layer, found):
+    """Returns the log of what is known to have changed the signal from one layer to the next."""
+    here = [each for each in found if each.layer == layer.layer]
+    old, new = before.output.second_moment, layer.output.second_moment
+    if reported(here, "identical_units", severity="error") and min(old, new) > 0:
+        return math.log(new / old)  # all that the layer does comes of it
+    return sum(math.log(each.value) for each in here if each.rule == "wrong_fan")
 
 
 def _limits(layers, limits):
@@ -157,7 +203,11 @@ def _of_gradient(rule, signal, found, direction, verb):
 
     Of several inputs or outputs it is the one with the largest gradient.
     """
-    layers = [layer for layer in maps(signal) if layer.gradient is not None]
+    layers = [
+        layer
+        for layer in maps(signal)
+        if layer.gradient is not None and (layer.is_output or layer.activation != "softmax")
+    ]
     # Where the output starts at zero, or near it, nothing flows back in the first step, by design.
     if len(layers) < 3 or _starts_at_zero(signal):
         return
@@ -166,8 +216,10 @@ def _of_gradient(rule, signal, found, direction, verb):
         least = math.sqrt(_NEAR_ZERO) * max(map(_gradient, layers))
         hidden = [layer for layer in hidden if _gradient(layer) > least]
     hidden = hidden or layers[:1]
-    first = max([layer for layer in hidden if layer.is_first] or hidden[:1], key=_gradient)
-    last = max([layer for layer in layers if layer.is_output] or layers[-1:], key=_gradient)
+    first = max([layer for layer in hidden if layer.is_first_map] or hidden[:1], key=_gradient)
+    ends = [layer for layer in layers if layer.is_output]
+    ends = ends or [layer for layer in layers if layer.is_last]  # in branches, or gates
+    last = max(ends or layers[-1:], key=_gradient)
     if not _gradient(last) > 0:
         return
     ratio, noise = _gradient(first) / _gradient(last), math.exp(log_noise(layers[1:]) / 2)

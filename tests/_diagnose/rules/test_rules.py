@@ -688,7 +688,7 @@ def two_outputs():
     model = keras.Model(inputs, [layers.Dense(10, "softmax")(x), layers.Dense(1)(x)])
     model.compile(loss=["sparse_categorical_crossentropy", "mse"])
     x, y = digits()
-    return model, x, [y, 1000.0 * y[:, None]], None
+    return model, x, [y, (y[:, None] - y.mean()) / y.std()], None
 
 
 def mixture():
@@ -1103,6 +1103,180 @@ def test_a_rate_is_judged_by_the_weights_beside_branches_that_end_at_zero(rate, 
     assert [(each.rule, each.severity) for each in findings] == [("learning_rate", severity)]
 
 
+def attending():
+    """Two blocks of attention and of a gated layer, with the small weights of language models."""
+
+    def small():
+        return {"kernel_initializer": normal(0.02)}
+
+    tokens = keras.Input((32,), dtype="int32")
+    x = layers.Embedding(50, 64, normal(0.02))(tokens)
+    for _ in range(2):
+        y = layers.RMSNormalization()(x)
+        x = x + layers.MultiHeadAttention(2, 32, **small())(y, y, use_causal_mask=True)
+        y = layers.RMSNormalization()(x)
+        y = layers.Dense(128, "silu", **small())(y) * layers.Dense(128, **small())(y)
+        x = x + layers.Dense(64, **small())(y)
+    return keras.Model(tokens, layers.RMSNormalization()(x))
+
+
+def of_depth(depth):
+    return lambda: dense("relu", depth, "he_normal", width=64)[0]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16"])
+@pytest.mark.parametrize(
+    "build", [of_depth(2), of_depth(20), attending], ids=["small", "deep", "attention"]
+)
+def test_half_precision_is_no_fault(policy, build):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras_winit.diagnose(model).findings == ()
+
+
+# Several outputs: each is judged beside its own labels and loss.
+
+
+def heads(as_dict=False, classes=(10, "softmax"), number=(1, None), behind=(), **compiled):
+    """Two heads, one of classes and one of numbers, in a list or in a dict."""
+    inputs = keras.Input((64,))
+    x = layers.Dense(32, "relu")(inputs)
+    last = layers.Dense(*number, name="last" if behind else "number")(x)
+    for make in behind:
+        last = make(name="number")(last)
+    outputs = [layers.Dense(*classes, name="classes")(x), last]
+    if as_dict:
+        outputs = {"number": outputs[1], "classes": outputs[0]}
+    model = keras.Model(inputs, outputs)
+    losses = ["sparse_categorical_crossentropy", "mse"]
+    if as_dict:
+        losses = dict(zip(("classes", "number"), losses, strict=True))
+    model.compile(**{"loss": losses, **compiled})
+    return model
+
+
+def numbers(scale=1.0):
+    return scale * noise(96, 1, seed=2)
+
+
+CROSSENTROPY = "sparse_categorical_crossentropy"
+LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+SEVERAL = {
+    "targets_not_scaled": ("number", {}, {}, numbers(1000.0), numbers()),
+    "constant_labels": ("number", {}, {}, numbers(0.0) + 1, numbers()),
+    "unreachable_targets": ("number", {"number": (1, "relu")}, {}, numbers(), abs(numbers())),
+    "loss_mismatch": ("classes", {"classes": (10,)}, {"classes": (10, "softmax")}, None, None),
+    "softmax_over_one": ("number", {"number": (1, "softmax")}, {}, None, None),
+    "dropout_at_output": ("number", {"behind": [with_(layers.Dropout, 0.5)]}, {}, None, None),
+    "activation_twice": (
+        "number",
+        {"number": (1, "sigmoid"), "behind": [with_(layers.Activation, "sigmoid")]},
+        {"number": (1, "sigmoid")},
+        abs(np.tanh(numbers())),
+        abs(np.tanh(numbers())),
+    ),
+    "broadcast_labels": (
+        "number",
+        {"number": (10,)},
+        {},
+        np.arange(96)[:, None] % 10.0,
+        numbers(),
+    ),
+    "class_prior": ("number", {}, {}, numbers() + 5, numbers()),
+}
+
+
+def of_heads(arguments, y, as_dict=False, **compiled):
+    x, classes = digits()
+    y = numbers() if y is None else y
+    given = {"number": y, "classes": classes} if as_dict else [classes, y]
+    keras.utils.set_random_seed(0)
+    return keras_winit.diagnose(heads(as_dict, **arguments, **compiled), x, given)
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+@pytest.mark.parametrize("rule", SEVERAL)
+def test_each_of_several_outputs_is_judged_beside_its_own_labels(rule, as_dict):
+    output, sick, healthy, y_sick, y_healthy = SEVERAL[rule]
+    found = [each for each in of_heads(sick, y_sick, as_dict).findings if each.rule == rule]
+    assert [each.output for each in found] == [output]
+    assert found[0].layer == ("last" if "behind" in sick else output)
+    assert rule not in names(of_heads(healthy, y_healthy, as_dict))
+
+
+def test_the_bias_of_one_of_several_outputs_starts_at_its_prior():
+    report = of_heads({}, numbers() + 5)
+    fixed = report.fix(seed=0)
+    assert (names(report), names(fixed)) == (["class_prior"], [])
+    (number,) = (each for each in fixed.signal.losses if each.output == "number")
+    assert number.value < 5 < 25 < report.signal.losses[1].value
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        {"loss": {"classes": CROSSENTROPY, "number": "mse"}},
+        {"loss": [CROSSENTROPY, "mse"], "loss_weights": [1.0, 0.1]},
+        {"loss": {"classes": CROSSENTROPY, "number": "mse"}, "loss_weights": {"number": 0.5}},
+    ],
+)
+def test_losses_by_name_and_their_weights_leave_each_output_its_own_loss(compiled):
+    if "number" in compiled.get("loss_weights", ()):
+        compiled = {**compiled, "loss_weights": {"classes": 1.0, "number": 0.5}}
+    report = of_heads({}, numbers(1000.0), **compiled)
+    assert {each.output for each in report.findings} == {"number"}
+    assert "targets_not_scaled" in names(report)
+    values = [each.value for each in report.signal.losses]
+    assert values[0] == pytest.approx(math.log(10), abs=1.5)
+    assert values[1] == pytest.approx(np.square(numbers(1000.0)).mean(), rel=0.01)
+
+
+def test_an_output_without_a_loss_or_of_no_weight_is_not_judged():
+    assert of_heads({}, numbers(1000.0), loss_weights=[1.0, 0.0]).signal.losses[1] is None
+    x, y = digits()
+    model = heads(loss=[CROSSENTROPY, None])
+    report = keras_winit.diagnose(model, x, [y])
+    assert [each and each.output for each in report.signal.losses] == ["classes", None]
+    assert {each.output for each in report.findings} <= {None}  # no gradient reaches its weights
+
+
+@pytest.mark.parametrize(
+    "loss", [[CROSSENTROPY, "mse"], {"number": "mse", "classes": CROSSENTROPY}]
+)
+def test_losses_may_be_given_for_each_output(loss):
+    model, (x, y) = heads(), digits()
+    given = keras_winit.diagnose(model, x, [y, numbers()], loss=loss).signal
+    compiled = keras_winit.diagnose(model, x, [y, numbers()]).signal
+    assert given.loss.value == pytest.approx(compiled.loss.value, rel=1e-5)
+    assert given.loss.value == pytest.approx(sum(each.value for each in given.losses), rel=1e-5)
+
+
+def test_labels_that_an_output_has_no_place_for_are_refused_by_its_name():
+    x, y = digits()
+    with pytest.raises(ValueError, match="integers from 0 to 9, .* for output 'classes'"):
+        keras_winit.diagnose(heads(), x, [y + 5, numbers()])
+
+
+def test_a_single_output_in_a_dict_is_judged():
+    model, x, y, _ = regression(1000.0)
+    named = keras.Model(model.inputs, {"price": model.layers[-1].output})
+    report = keras_winit.diagnose(named, x, {"price": y}, loss="mse")
+    (finding,) = report.findings
+    assert (finding.rule, finding.output) == ("targets_not_scaled", None)
+
+
+def test_labels_may_be_constant_where_a_loss_of_the_users_own_asks_for_nothing_of_them():
+    model, x, *_ = regression(1.0)
+    ignoring = keras_winit.diagnose(
+        model, x, np.zeros((96, 1)), loss=lambda y, output: keras.ops.mean(output**2)
+    )
+    assert names(ignoring) == []
+
+
 def test_one_unit_is_no_class_among_others():
     model, x, y, _ = ending("sigmoid", signs)
     found = names(keras_winit.diagnose(model, x, y, loss="categorical_crossentropy"))
@@ -1193,6 +1367,103 @@ def test_signal_vanishes_in_no_branch_beside_a_shortcut():
     assert severity("vanishing_signal", changed(signal, 2, branch=branch)) is None
     signal = changed(with_signal(signal_of(False), 1e9), 2, branch=branch)
     assert severity("exploding_signal", signal) == "error"
+
+
+def patches(stddev, stem=0.02):
+    """A transformer without labels, whose first layer gives little: a normalization follows."""
+    inputs = keras.Input((16, 48))
+    x = layers.Dense(64, kernel_initializer=normal(stem))(inputs)
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = x + layers.MultiHeadAttention(2, 32)(y, y)
+        y = layers.LayerNormalization()(x)
+        y = layers.Dense(128, "gelu", kernel_initializer=normal(stddev))(y)
+        x = x + layers.Dense(64, kernel_initializer=normal(0.02))(y)
+    return keras.Model(inputs, layers.LayerNormalization()(x)), None, None, None
+
+
+@pytest.mark.parametrize(("stddev", "expected"), [(0.125, []), (100.0, ["exploding_signal"])])
+def test_a_normalization_starts_the_signal_anew(stddev, expected):
+    assert names(look(patches(stddev))) == expected
+
+
+def test_what_a_normalization_gives_is_of_unit_size():
+    anew = changed(with_signal(signal_of(False), 1e3), 2, is_anew=True)
+    moment = anew.layers[2].output.second_moment
+    assert severity("exploding_signal", anew) == "warning"
+    large = {"second_moment": 1e6 * moment}
+    larger = changed(changed(anew, 0, output=large), 1, output=large)
+    assert severity("exploding_signal", larger) == "warning"
+    assert severity("vanishing_signal", larger) is None
+    assert severity("vanishing_signal", changed(larger, 2, is_anew=False)) == "error"
+
+
+def test_what_is_behind_a_normalization_is_compared_with_unit_size_or_what_takes_it():
+    for taken, then, rule in (
+        (1e-3, 1.0, None),
+        (1e-3, 1e3, "exploding_signal"),
+        (1e3, 1.0, None),
+        (1.0, 1e-3, "vanishing_signal"),
+        (1e-3, 1e-3, None),
+    ):
+        signal = changed(signal_of(False), 0, output={"second_moment": 1e-2})
+        signal = changed(signal, 1, is_anew=True, output={"second_moment": taken})
+        signal = changed(signal, 2, output={"second_moment": then})
+        behind = [each for each in judge(signal) if each.layer == signal.layers[2].layer]
+        assert [each.rule for each in behind] == ([rule] if rule else [])
+
+
+def test_what_is_normalized_before_a_kernel_takes_it_may_be_small_but_not_nothing():
+    for ratio, expected in ((1e-3, None), (1e-7, "error")):
+        signal = with_signal(signal_of(False), ratio)
+        assert severity("vanishing_signal", signal) is not None
+        later = changed(signal, 2, is_normalized_later=True)
+        assert severity("vanishing_signal", later) == expected
+
+
+def test_layers_that_take_another_input_are_not_compared_with_the_first():
+    signal = with_signal(signal_of(False), 1e3)
+    assert severity("exploding_signal", signal) == "warning"
+    assert severity("exploding_signal", changed(signal, 2, is_first_map=True)) is None
+
+
+def test_gradient_is_that_of_the_largest_of_all_that_take_embeddings():
+    signal = changed(with_gradient(signal_of(False), 1e-6), 0, is_first=False, is_first_map=True)
+    assert severity("vanishing_gradient", signal) == "error"
+    assert severity("vanishing_gradient", changed(signal, 1, is_first_map=True)) is None
+
+
+def test_gradient_of_branches_is_beside_that_of_all_that_nothing_comes_behind():
+    """As of a router, and of the experts that it chooses among."""
+    signal = changed(with_gradient(signal_of(False), 1e3), 3, is_output=False, is_last=True)
+    assert severity("exploding_gradient", signal) == "warning"
+    large = {"gradient": signal.layers[0].gradient, "is_last": True}
+    both = changed(signal, 2, **large)
+    assert severity("exploding_gradient", both) is None
+    router = changed(both, 3, activation="softmax", gradient=1e-9)
+    assert severity("exploding_gradient", router) is None
+
+
+def test_probabilities_are_alike_without_the_samples_being_so():
+    signal = with_cosine(signal_of(False), 1.0)
+    assert severity("samples_alike", signal) == "error"
+    assert severity("samples_alike", changed(signal, 2, activation="softmax")) is None
+
+
+def test_samples_of_a_network_of_branches_are_alike_where_its_outputs_are():
+    signal = with_cosine(signal_of(False), 1.0)
+    (output,) = signal.outputs
+    for common, expected in ((0.1, None), (1.0, "error")):
+        outputs = (replace(output, second_moment=1.0, common=common),)
+        branches = replace(changed(signal, 3, is_output=False), outputs=outputs)
+        kept = replace(branches, layers=branches.layers[:3])
+        assert severity("samples_alike", kept) == expected
+
+
+def test_dropout_behind_features_is_no_fault():
+    model, x, y, loss = followed(with_(layers.Dropout, 0.1))
+    assert names(keras_winit.diagnose(model, x, y, loss=loss)) == ["dropout_at_output"]
+    assert keras_winit.diagnose(model, x).findings == ()
 
 
 def test_gradient_is_that_of_the_largest_of_several_outputs():
