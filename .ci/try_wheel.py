@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -30,6 +31,11 @@ packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" no
 expected = files(checkout / "keras_winit") | files(checkout / "_keras_winit_command")
 assert packed == expected, packed ^ expected
 assert "keras_winit/py.typed" in packed
+
+# On PyPI nothing lies beside the README.
+links = re.findall(r"\]\(([^)\s]+)\)", metadata.metadata("keras-winit").get_payload())
+assert len(links) > 20
+assert not [link for link in links if not link.startswith("https://")]
 
 # What is tried is what was installed.
 assert Path(keras_winit.__file__).is_relative_to(sys.prefix), keras_winit.__file__

@@ -11,7 +11,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 PICTURES = tuple(sorted(path.name for path in (ROOT / "examples").glob("*.png")))
-COLAB = "https://colab.research.google.com/github/keras-winit/keras-winit/blob/main/notebooks"
+NOTEBOOKS = "github{}/keras-winit/keras-winit/blob/main/notebooks"
+COLAB = "https://colab.research.google.com/" + NOTEBOOKS.format("")
+GITHUB = "https://" + NOTEBOOKS.format(".com")
 
 
 def on_files(files, config):
@@ -114,13 +116,14 @@ def changelog():
 
 
 def notebooks():
-    """Returns a section for each notebook: its title, its first words, and where it opens."""
+    """Returns a section for each notebook: its title, its first words, and where it is."""
     parts = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         first = json.loads(path.read_text("utf-8"))["cells"][0]
         title, _, rest = "".join(first["source"]).partition("\n\n")
         about = rest.partition("\n\n")[0]
-        parts.append(f"#{title}\n\n{about}\n\n[Open in Colab]({COLAB}/{path.name})")
+        links = f"[Read it]({GITHUB}/{path.name}) · [Open in Colab]({COLAB}/{path.name})"
+        parts.append(f"#{title}\n\n{about}\n\n{links}")
     return "\n\n".join(parts)
 
 

@@ -36,7 +36,7 @@ def sizes(measured, variances, last, siren, features):
 
 def singular_values(spread, stretch, gates):
     assert spread["lecun_normal"][0] / spread["lecun_normal"][-1] > 1e6
-    assert all(abs(spread[name] - 1).max() < 1e-4 for name in ("Orthogonal", "Rotation"))
+    assert all(abs(spread[name] - 1).max() < 1e-4 for name in ("orthogonal", "Rotation"))
     held, fades = spread["NormalizedPositiveDefinite"][:2]
     assert abs(held - 1) < 1e-4
     assert fades < 0.5
@@ -44,8 +44,8 @@ def singular_values(spread, stretch, gates):
     assert stretch["glorot_uniform"].min() < 0.1 < 1.3 < stretch["glorot_uniform"].max()
     assert stretch["convolution_orthogonal"].max() < 1 + 1e-5
     assert stretch["convolution_orthogonal"].min() < 0.5
-    assert abs(gates['PerGate("orthogonal")'] - 1).max() < 1e-5
-    assert abs(np.sqrt(np.mean(gates["Keras's orthogonal"] ** 2)) - 0.5) < 0.05
+    assert abs(gates["PerGate"] - 1).max() < 1e-5
+    assert abs(np.sqrt(np.mean(gates["orthogonal"] ** 2)) - 0.5) < 0.05
 
 
 def images(handed_on, digit, angle, rough):

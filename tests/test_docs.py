@@ -97,7 +97,13 @@ def test_the_start_does_not_repeat_the_readme():
 
 def test_the_notebooks_are_listed_with_where_they_open():
     titles = re.findall(r"^## (.*)$", WRITTEN["notebooks.md"], re.MULTILINE)
-    opened = re.findall(r"^\[Open in Colab\]\(.*/(\S+)\)$", WRITTEN["notebooks.md"], re.MULTILINE)
+    links = re.findall(
+        r"^\[Read it\]\(https://github\.com/\S+/(\S+)\) · "
+        r"\[Open in Colab\]\(https://colab\S+/(\S+)\)$",
+        WRITTEN["notebooks.md"],
+        re.MULTILINE,
+    )
+    opened = [path for path, again in links if path == again]
     assert len(titles) == len(opened)
     assert opened == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 

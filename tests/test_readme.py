@@ -15,7 +15,8 @@ import keras_winit
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = SETTINGS["project"]
 
 
 def table(page, header):
@@ -75,7 +76,22 @@ def test_each_notebook_has_a_badge_and_opens_in_colab():
     assert found == [(owner, path) for path in paths]
     for path in paths:  # where the package may be missing
         cells = [c for c in nbformat.read(ROOT / path, as_version=4).cells if c.cell_type == "code"]
-        assert '"pip", "install", "-q", "keras-winit"' in cells[0].source
+        assert f'"{PROJECT["urls"]["Homepage"]}/archive/main.zip"' in cells[0].source
+
+
+def test_on_pypi_links_and_pictures_lead_to_github():
+    text = README
+    hook = SETTINGS["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for each in hook["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    before = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", README)
+    after = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", text)
+    home = PROJECT["urls"]["Homepage"]
+    raw = home.replace("https://github.com", "https://raw.githubusercontent.com")
+    assert any(mark and not link.startswith("https://") for mark, link in before)
+    for (mark, link), (_, absolute) in zip(before, after, strict=True):
+        at = f"{raw}/main/" if mark else f"{home}/blob/main/"
+        assert absolute == (link if link.startswith("https://") else at + link)
 
 
 def test_initializers_that_are_named_by_need_exist():
