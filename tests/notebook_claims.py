@@ -149,6 +149,16 @@ def saving(same, loaded, num_zeros, thin, results, digests, installed, equal):
     assert equal
 
 
+def one_learning_rate(factors, best, kept, checks):
+    assert [*factors.values()] == [1, 1, *[1 / 8, 1] * 3]
+    assert best["suggested", 512] <= best["suggested", 64] / 2
+    assert best["mup", 64] <= best["mup", 512] <= 4 * best["mup", 64]
+    assert kept["mup"][1] < kept["mup"][0]
+    assert kept["mup"][1] < kept["suggested"][1]
+    assert checks["mup"].ok
+    assert not checks["suggested"].ok
+
+
 CLAIMS = {
     "1_initializers": (trained_units, sizes, singular_values, images, biases),
     "2_suggest": (suggestions, seeds_and_what_is_left_alone),
@@ -156,4 +166,5 @@ CLAIMS = {
     "4_depth": (depth,),
     "5_memory": (memory,),
     "6_saving": (saving,),
+    "7_learning_rates": (one_learning_rate,),
 }

@@ -7,6 +7,8 @@ import re
 # elsewhere could steer a terminal with them, or look like others.
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+_SHORT = 24  # letters of a cell that stay in one line of HTML
+
 
 def text(header, rows, title=""):
     """Returns a table with aligned columns; numbers are aligned to the right."""
@@ -32,15 +34,28 @@ def printable(text):
 
 
 def to_html(header, rows, title=""):
-    """Returns the same table as HTML, with all its text escaped."""
+    """Returns the same table as HTML, with all its text escaped.
+
+    Notebooks align to the right and break lines where they can: words are on the left, and what is
+    short is in one line.
+    """
+    numeric = [is_numeric(column) for column in zip(*rows, strict=True)] or [False] * len(header)
 
     def row(tag, values):
-        inner = "".join(f"<{tag}>{html.escape(cell(value))}</{tag}>" for value in values)
+        inner = "".join(
+            f"<{tag}{_style(value, right)}>{html.escape(value)}</{tag}>"
+            for value, right in zip(map(cell, values), numeric, strict=True)
+        )
         return f"<tr>{inner}</tr>"
 
     caption = f"<caption>{html.escape(title)}</caption>" if title else ""
     body = "".join(row("td", values) for values in rows)
     return f"<table>{caption}<thead>{row('th', header)}</thead><tbody>{body}</tbody></table>"
+
+
+def _style(value, is_right):
+    style = f"text-align: {'right' if is_right else 'left'}"
+    return f' style="{style}{"; white-space: nowrap" if len(value) <= _SHORT else ""}"'
 
 
 def cell(value):

@@ -52,10 +52,10 @@ def test_html_is_the_same_table_escaped():
     outputs = layers.Dense(2, name="<i>'kernel'")(inputs)
     page = keras_winit.suggest(keras.Model(inputs, outputs, name="<b>&"))._repr_html_()
     assert "Plan for model &#x27;&lt;b&gt;&amp;&#x27;" in page
-    assert "<td>&lt;i&gt;&#x27;kernel&#x27;/kernel</td>" in page
+    assert ">&lt;i&gt;&#x27;kernel&#x27;/kernel</td>" in page
     assert "<b>" not in page
     assert "<i>" not in page
-    assert "<td>GlorotUniform()</td>" in page
+    assert ">GlorotUniform()</td>" in page
     assert page.endswith("<p>Others (1): what their layer gives them.</p>")
 
 

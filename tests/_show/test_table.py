@@ -1,3 +1,5 @@
+import re
+
 from keras_winit._show import table
 
 HEADER = ["weight", "fan", "std", "why"]
@@ -31,17 +33,30 @@ def test_a_column_with_any_text_is_text():
 
 def test_a_table_without_rows_is_its_header():
     assert table.text(["a", "bc"], [], "None") == "None\na  bc\n-  --"
-    assert table.to_html(["a"], []) == (
+    assert without_style(table.to_html(["a"], [])) == (
         "<table><thead><tr><th>a</th></tr></thead><tbody></tbody></table>"
     )
 
 
+def without_style(page):
+    return re.sub(' style="[^"]*"', "", page)
+
+
 def test_html_has_the_same_cells():
-    assert table.to_html(["a", "b"], [["x", None], ["y", 0.5]], "Title") == (
+    page = table.to_html(["a", "b"], [["x", None], ["y", 0.5]], "Title")
+    assert without_style(page) == (
         "<table><caption>Title</caption>"
         "<thead><tr><th>a</th><th>b</th></tr></thead>"
         "<tbody><tr><td>x</td><td>-</td></tr><tr><td>y</td><td>0.5</td></tr></tbody></table>"
     )
+
+
+def test_html_has_words_left_and_numbers_right_and_short_cells_in_one_line():
+    long = "many words that take up more than a line"
+    page = table.to_html(["a", "b"], [[long, 0.5]])
+    assert f'<td style="text-align: left">{long}</td>' in page
+    assert '<td style="text-align: right; white-space: nowrap">0.5</td>' in page
+    assert '<th style="text-align: left; white-space: nowrap">a</th>' in page
 
 
 def test_html_is_escaped_everywhere():
