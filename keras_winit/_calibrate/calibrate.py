@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_winit import _backends, _checks
 from keras_winit._calibrate import equalize
+from keras_winit._calibrate.shrink import shrink
 from keras_winit._calibrate.sweep import CalibratedLayer, Sweep, left_alone
 from keras_winit._measure.batch import take
 from keras_winit._measure.coverage import check_kernels, coverage
@@ -121,7 +122,8 @@ def calibrate(
               of sigmoid and softplus, `"tensor"` elsewhere; with the target of the critical
               point where the biases are drawn for it and in plain networks of more than 20
               layers of tanh and other odd activations, and 1 / branches for the last layer of a
-              residual branch without normalization.
+              residual branch without normalization. At the end the first of a few dense layers is
+              made smaller, as `initialize` has it, so that features are learned first.
 
             Defaults to `"auto"`.
         only: Name, path or pattern of layers or weights, or a list of them, as in `initialize`.
@@ -152,6 +154,7 @@ def calibrate(
     Reference:
 
     - [Mishkin and Matas, 2016](https://arxiv.org/abs/1511.06422), section 3, for `"tensor"`
+    - [Kunin et al., 2024](https://arxiv.org/abs/2406.06158), for the first of a few layers
     - [Krähenbühl et al., 2016](https://arxiv.org/abs/1511.06856), sections 3.1 and 3.2, for
       `"unit"` and `"equalized"`
     """
@@ -187,6 +190,10 @@ def calibrate_within(changes, network, batch, *, mode="auto", only=None, frozen=
         changes.assign(variable, value)
     if mode == "equalized":
         rows = equalize.equalize(network, batch, rows, changes)
+    if mode == "auto" and rows != (smaller := shrink(network, rows, changes)):
+        with _backends.without_gradient():
+            after = sweep.look(both)
+        rows = [dataclasses.replace(each, after=after.get(each.layer)) for each in smaller]
     rows.extend(_not_called(network, sweep.called, sweep.hidden))
     return Calibration(
         model=model.name,

@@ -28,7 +28,7 @@ class CalibratedLayer(Part):
         layer: Its path, with a number from the second call on.
         mode: How it was calibrated: a mode, `"output"` or `"left alone"`.
         target: Second moment that its preactivations should have, `None` if left alone or
-            equalized.
+            equalized, or behind a first layer that was made smaller at the end.
         factor: What its kernel was multiplied by; of many units the root mean square.
         before: Second moment of its preactivations before, on held-out samples.
         after: The same now.

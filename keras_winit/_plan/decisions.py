@@ -7,13 +7,13 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keras_winit._activations.activation import NOTHING
 from keras_winit._activations.criticality import (
     critical_point,
     point_of_small_signal,
     signal_slope,
 )
 from keras_winit._activations.gating import gate
+from keras_winit._network.upstream import is_upstream, upstream_share
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
 from keras_winit.initializers._for_weight import standard_deviation
@@ -21,10 +21,6 @@ from keras_winit.initializers._for_weight import standard_deviation
 # How many times too large or small a second moment may be for a plain network to train: tanh and
 # gelu, of which it drifts by 1.18 and 1.14 in a layer, train up to some 20 layers.
 _TOLERABLE = 20
-# How large the first of a few dense layers is, as a share of what keeps the size of the signal, by
-# measurement: networks that are smooth at the start learn features first. Relu bears more of it, as
-# it is no more linear for a small signal.
-UPSTREAM, UPSTREAM_RELU = 0.3, 0.2
 
 
 class Case:
@@ -73,22 +69,12 @@ class Case:
     @property
     def is_upstream(self):
         """Whether it is the first of a few dense layers, and relu, tanh and the like follow."""
-        return (
-            self.around.is_first
-            and not self.around.is_output
-            and not self.weight.is_in_cell
-            and self.network.is_plain
-            and not self.network.is_deep
-            and not self.network.has_taps
-            and self.activation is not NOTHING
-            and not self.activation.is_mostly_mean
-        )
+        return is_upstream(self.network, self.weight)
 
     @property
     def upstream(self):
         """How large such a first kernel is, as a share of what keeps the size of the signal."""
-        keeps_shape = abs(signal_slope(self.activation) - 1) < 1e-3  # f(2z) is 2 f(z)
-        return UPSTREAM_RELU if self.is_rectifier and keeps_shape else UPSTREAM
+        return upstream_share(self.activation)
 
     @property
     def reach(self):

@@ -8,6 +8,7 @@ import pytest
 import keras_winit
 from keras_winit._activations.criticality import critical_point
 from keras_winit._measure import statistics
+from keras_winit._network.upstream import UPSTREAM, UPSTREAM_PAIRS, UPSTREAM_RELU
 from keras_winit.initializers import ActivationScaling
 
 layers = keras.layers
@@ -357,7 +358,8 @@ def test_auto_keeps_the_critical_point_where_biases_were_drawn_for_it(activation
     assert {row.target for row in keras_winit.calibrate(model, x).layers[:4]} != {1.0}
     for layer in model.layers:
         layer.bias.assign(np.zeros(layer.bias.shape))
-    assert {row.target for row in keras_winit.calibrate(model, x).layers} == {1.0}
+    targets = [row.target for row in keras_winit.calibrate(model, x).layers]
+    assert targets == [pytest.approx(UPSTREAM**2), None, None, None, None]
     keras_winit.initialize(model, "critical", seed=0)
     result = keras_winit.calibrate(model, x)
     target = critical_point(activation).signal
@@ -365,6 +367,40 @@ def test_auto_keeps_the_critical_point_where_biases_were_drawn_for_it(activation
     for z, row in zip(preactivations(model, x).values(), result.layers[:4], strict=False):
         assert row.target == target
         assert np.square(z[::2]).mean() == pytest.approx(target, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("activation", "depth", "share"),
+    [("relu", 3, UPSTREAM_RELU), ("tanh", 4, UPSTREAM), ("relu", 8, UPSTREAM_PAIRS)],
+)
+def test_auto_makes_the_first_of_a_few_dense_layers_small_at_the_end(activation, depth, share):
+    model, x = sequential((16,), *[dense(24, activation)] * depth, dense(3)), batch(16)
+    keras_winit.initialize(model, seed=0)
+    whole = keras.models.clone_model(model)
+    whole.set_weights(model.get_weights())
+    keras_winit.calibrate(whole, x, mode="tensor")
+    for _ in range(2):  # the second time changes nothing
+        result = keras_winit.calibrate(model, x)
+        for number, (layer, other) in enumerate(zip(model.layers, whole.layers, strict=True)):
+            expected = other.kernel.numpy() * (share if number == 0 else 1.0)
+            np.testing.assert_allclose(layer.kernel.numpy(), expected, rtol=1e-3, atol=1e-6)
+        first, *others = result.layers
+        assert first.target == pytest.approx(share**2)
+        assert first.reason.endswith("so that features are learned first")
+        assert {row.target for row in others} == {None}
+        held_out = preactivations(model, x)
+        for row, z in zip(result.layers, held_out.values(), strict=True):
+            assert row.after == pytest.approx(np.square(z[1::2]).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["deep", "normalized", "sigmoid"])
+def test_auto_leaves_other_first_layers_their_size(kind):
+    activation = {"deep": "relu", "normalized": "relu", "sigmoid": "sigmoid"}[kind]
+    hidden = [dense(12, activation)] * (25 if kind == "deep" else 3)
+    if kind == "normalized":
+        hidden.insert(2, layers.LayerNormalization)
+    result = keras_winit.calibrate(sequential((16,), *hidden, dense(3)), batch(16))
+    assert result.layers[0].target == 1.0
 
 
 def test_auto_gives_the_ends_of_residual_branches_their_share():
@@ -779,12 +815,13 @@ def test_data_of_any_scale(scale, mode):
     model = sequential((6,), dense(20, "relu"), dense(3))
     model.layers[0].bias.assign(np.zeros(20))
     result = keras_winit.calibrate(model, scale * batch(6), mode=mode)
-    assert result.layers[0].after == pytest.approx(1, abs=0.5) or mode == "equalized"
+    target = UPSTREAM_RELU**2 if mode == "auto" else 1.0
+    assert result.layers[0].after == pytest.approx(target, rel=0.5) or mode == "equalized"
     assert all(np.isfinite(each).all() for each in model.get_weights())
     z = preactivation(model.layers[0], scale * batch(6)[::2])
     if mode != "equalized":
         size = z.var(0).mean() if mode != "auto" else np.square(z).mean()
-        assert size == pytest.approx(1, abs=TOLERANCE)
+        assert size == pytest.approx(target, rel=TOLERANCE)
 
 
 def test_an_exploding_network_is_brought_back():
@@ -989,7 +1026,8 @@ def test_result_prints_as_a_table():
         "samples",
         "layer mode target times before after why",
         re.sub(" +", " ", rows[2]),
-        "first tensor 1 0.3333 9 1 relu follows",
+        "first tensor 0.04 0.06667 9 0.04 relu follows; first and plain: 0.2 times that, so that "
+        "features are learned first",
         "cells left alone - - 0 0 runs its kernels in a loop, out of sight",
         "last left alone - - 0 0 its kernel gives nothing",
     ]

@@ -4,6 +4,7 @@ import keras
 
 from keras_winit._activations.criticality import signal_slope
 from keras_winit._network.network import DEEP
+from keras_winit._network.upstream import UPSTREAM_PAIRS
 from keras_winit._plan.by_activation import scaled
 from keras_winit._plan.decisions import Line, decide, group
 from keras_winit._plan.keeping import kept
@@ -30,8 +31,6 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
-# What pairs begin with, as a share of what keeps the size, in networks of a few dense layers.
-UPSTREAM_PAIRS = 0.5
 
 
 def _glorot(name, fits, reason):

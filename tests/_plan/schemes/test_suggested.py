@@ -10,7 +10,8 @@ import scipy
 import keras_winit
 from keras_winit._network import snake_case
 from keras_winit._network.network import DEEP, Network
-from keras_winit._plan.decisions import UPSTREAM, UPSTREAM_RELU, Case, line_for
+from keras_winit._network.upstream import UPSTREAM, UPSTREAM_RELU
+from keras_winit._plan.decisions import Case, line_for
 from keras_winit._plan.plan import brief, make_plan
 from keras_winit._plan.schemes.in_pairs import (
     SHALLOW,
