@@ -10,9 +10,9 @@ scikit-learn or generated.
 
 On JAX all runs of a network are compiled as one, which is the fastest but for convolutions: those
 take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, `.02` for normal numbers of
-that size, `anyinit` for what AnyInit gives (PyPI `anyinit`), or `lsuv`: orthogonal, then scaled on
-a batch. A number behind it multiplies the kernel of the output, one before it that of the first
-layer: `"5*suggested"`.
+that size, `anyinit` for what AnyInit gives (PyPI `anyinit`), `calibrated` for `suggested` and then
+`calibrate`, or `lsuv`: orthogonal, then scaled on a batch. A number behind it multiplies the kernel
+of the output, one before it that of the first layer: `"5*suggested"`.
 """
 
 import argparse
@@ -338,14 +338,15 @@ def start(model, scheme, seed, x):
     keras.utils.set_random_seed(seed)
     first, scheme, last = re.fullmatch(r"(?:([\d.]+)\*)?([^*]+)(?:\*([\d.]+))?", scheme).groups()
     scheme = keras.initializers.RandomNormal(stddev=0.02) if scheme == ".02" else scheme
-    given = {"anyinit": "keras", "lsuv": "orthogonal"}.get(scheme, scheme)
+    of = {"anyinit": "keras", "calibrated": "suggested", "lsuv": "orthogonal"}
+    given = of.get(scheme, scheme)
     keras_winit.initialize(model, given, seed=seed, optimizer=model.compiled)
     if scheme == "anyinit":
         import anyinit
 
         anyinit.initialize(model, seed=seed)
-    if scheme == "lsuv":
-        keras_winit.calibrate(model, x[:256], mode="tensor")
+    if scheme in ("calibrated", "lsuv"):
+        keras_winit.calibrate(model, x[:256], mode="auto" if scheme == "calibrated" else "tensor")
     with_kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
     for layer, factor in ((with_kernels[0], first), (model.layers[-1], last)):
         if factor:
