@@ -52,6 +52,27 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Completion(argparse.Action):
+    """Prints the script by which a shell completes commands, options and names of files."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        try:
+            import shtab
+        except ImportError:
+            parser.exit(2, f"{NAME}: error: {option_string} needs shtab: `pip install shtab`.\n")
+        for action in (each for inner in _parsers(parser) for each in inner._actions):
+            if action.type is Path:
+                action.complete = shtab.FILE
+        print(shtab.complete(parser, values))
+        parser.exit()
+
+
+def _parsers(parser):
+    """Returns the parsers of the commands."""
+    (commands,) = (each for each in parser._actions if each.dest == "command")
+    return commands.choices.values()
+
+
 def _backend():
     """Returns the backend that Keras will take: by the environment, its file, or its default."""
     folder = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
@@ -74,6 +95,9 @@ def parser():
     )
     text = "show the versions of keras_winit and Keras, and the backend, and exit"
     result.add_argument("-V", "--version", action=_Version, nargs=0, help=text)
+    text = "print the script by which a shell completes this command, and exit"
+    shells = ("bash", "zsh", "tcsh")
+    result.add_argument("--print-completion", action=_Completion, choices=shells, help=text)
     commands = result.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (summary, *arguments) in _COMMANDS.items():
         command = commands.add_parser(

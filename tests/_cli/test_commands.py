@@ -798,6 +798,8 @@ WITHOUT_BACKEND = {
     "--help": 0,
     "diagnose --help": 0,
     "--version": 0,
+    "--print-completion zsh": 0,
+    "--print-completion fish": 2,
     "diagnos ill.keras": 2,
     "diagnose none.keras": 2,
     "diagnose text.keras": 2,
@@ -865,6 +867,38 @@ os.write(2, b"E0000 00:00:1795955235.245342    5394 port.cc:153] An error.\n")
 
 def test_a_typo_gets_the_nearest_command(run):
     assert "Did you mean 'diagnose'?" in run("diagnos ill.keras")[2]
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["di"], "diagnose"),
+        (["calibrate", "--mo"], "--mode"),
+        (["initialize", "--ke"], "--keep"),
+        (["diagnose", "ill.k"], "ill.keras"),
+    ],
+)
+def test_bash_completes_commands_options_and_files(run, folder, typed, completed):
+    code, script, _ = run("--print-completion bash")
+    assert code == 0
+    words = ["keras-winit", *typed]
+    script += f"""
+COMP_WORDS=({" ".join(words)})
+COMP_CWORD={len(typed)}
+_shtab_keras_winit keras-winit {words[-1]} {words[-2]}
+echo "${{COMPREPLY[@]}}"
+"""
+    process = subprocess.run(
+        ["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.split() == [completed]
+
+
+def test_completion_says_what_it_needs(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    code, _, errors = run("--print-completion bash")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "--print-completion needs shtab: `pip install shtab`" in errors
 
 
 def test_the_version_tells_the_backend_that_keras_takes(run, tmp_path, monkeypatch):
