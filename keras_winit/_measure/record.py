@@ -141,7 +141,8 @@ def record(
         model: Built Keras model, or layer that is a network by itself.
         x: Batch, as for `diagnose`. Defaults to `None`, for noise.
         y: Labels, where `x` does not bring them. Defaults to `None`, for outputs alone.
-        loss: Loss, its name or a function. Defaults to `None`, for that of the compiled model.
+        loss: Loss, its name or a function, or a list or dict of them for several outputs. Defaults
+            to `None`, for that of the compiled model.
         layers: Name, path or pattern (`"encoder/*"`) of layers, or a list of them. Defaults to
             `None`, for all. Arrays of all of them are in memory at once.
         training: Whether layers run as in training, with dropout and the statistics of the batch.

@@ -163,27 +163,31 @@ class Graph:
 
     def _is_anew(self, number):
         """Whether a call takes only what normalizations give, through nothing with a kernel."""
-        found, waiting = False, [*self.calls[number].inputs]
-        for each in waiting:
+        found, waiting, seen = False, [*self.calls[number].inputs], set()
+        while waiting:
+            each = waiting.pop()
             call = self.calls[each]
             if _network.is_normalization(call.operation):
                 found = True
                 continue
             if not call.inputs or not self._passes_on(each):
                 return False
-            waiting.extend(other for other in call.inputs if other not in waiting)
+            waiting.extend(other for other in call.inputs if other not in seen)
+            seen.update(call.inputs)
         return found
 
     def _is_normalized_later(self, number):
         """Whether normalizations take all that a call gives, before an output or a kernel does."""
-        found, waiting = False, [number]
-        for each in waiting:
+        found, waiting, seen = False, [number], set()
+        while waiting:
+            each = waiting.pop()
             if each in self._outputs or (each != number and not self._passes_on(each)):
                 return False
             for consumer in self.calls[each].consumers:
                 if _network.is_normalization(self.calls[consumer].operation):
                     found = True
-                elif consumer not in waiting:
+                elif consumer not in seen:
+                    seen.add(consumer)
                     waiting.append(consumer)
         return found
 
