@@ -59,4 +59,4 @@ Data: TypeAlias = Iterable[Any] | keras.utils.PyDataset
 """A batch or more: an array, a list, tuple or dict of arrays, a data set, a loader."""
 
 Verbose: TypeAlias = Literal["auto", 0, 1]
-"""Whether a line tells how far a verb is: `"auto"` for one where standard error is a terminal."""
+"""Whether a line tells how far a verb is: `"auto"` for one in terminals and notebooks."""

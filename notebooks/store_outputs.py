@@ -58,9 +58,14 @@ def tidy(notebook):
 
 
 def joined(outputs):
-    """Returns outputs in which a stream that came in several parts is one."""
+    """Returns outputs in which a stream that came in several parts is one.
+
+    The line that tells how far a verb is, on standard error, differs from run to run.
+    """
     together = []
     for output in outputs:
+        if output.get("name") == "stderr" and output.text.startswith("\r"):
+            continue
         last = together[-1] if together else {}
         if output.output_type == "stream" and output.name == last.get("name"):
             last.text += output.text

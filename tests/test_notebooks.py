@@ -125,11 +125,15 @@ def test_a_notebook_is_written_as_the_script_writes_it(path):
 
 def test_what_is_stored_is_tidied():
     parts = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
+    parts += [
+        nbformat.v4.new_output("stream", name="stderr", text=text)
+        for text in ("\rdiagnose: judges, 3 s", "Warning")
+    ]
     cell = nbformat.v4.new_code_cell("print()", outputs=parts)
     notebook = nbformat.v4.new_notebook(cells=[cell])
     notebook.metadata["language_info"] = {"name": "python", "version": "3.11.9"}
     store_outputs.tidy(notebook)
-    assert [output.text for output in notebook.cells[0].outputs] == ["a\nb\n"]
+    assert [output.text for output in notebook.cells[0].outputs] == ["a\nb\n", "Warning"]
     assert "version" not in json.dumps(notebook)
 
 

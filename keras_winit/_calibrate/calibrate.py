@@ -130,7 +130,7 @@ def calibrate(
             Defaults to `None`, for all.
         frozen: Whether layers that are not trainable are calibrated as well. Defaults to `False`.
         verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
-            for none. Defaults to `"auto"`, for one where standard error is a terminal.
+            for none. Defaults to `"auto"`, for one in terminals and notebooks.
 
     Returns:
         `Calibration`, with every layer before and after on the held-out samples, and what was

@@ -2,10 +2,10 @@
 
 import hashlib
 import inspect
+import math
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,9 +16,10 @@ from keras_winit._compare.comparison import Comparison, Run
 from keras_winit._plan.initialize import initialize
 from keras_winit._plan.plan import Plan
 from keras_winit._plan.schemes import SCHEMES
+from keras_winit._show.progress import progress, tell, within
 from keras_winit.initializers._equivalents import with_gain
 from keras_winit.initializers._names import as_initializer, brief
-from keras_winit.typing import Data, Scheme, Seed
+from keras_winit.typing import Data, Scheme, Seed, Verbose
 
 _OWN = "own"
 _KERAS = "glorot_uniform"  # Keras's default for kernels
@@ -38,7 +39,7 @@ def compare(
     metric: Any = None,
     directory: str | os.PathLike[str] | None = None,
     name: str = "comparison",
-    verbose: Literal[0, 1] = 1,
+    verbose: Verbose = "auto",
 ) -> Comparison | Any:  # `None` on a worker, which few write code for
     """Trains a model from several starting weights and says which are best, if any are.
 
@@ -49,20 +50,22 @@ def compare(
     model with its own.
 
     The verdict calls one initializer better than another if its worst run is better than the
-    best of the other. With three or four seeds, the gap between these two has to be wider than the
-    range of either one's runs as well; with fewer seeds there is no verdict. This is a
-    convention, made to be wrong seldom: of initializers that are equal, with values from a
-    normal distribution, the best is called better than some other in 1 % of studies of two,
-    in 2 % of three, in 5 % of five of them, with three or with five seeds. A learning rate that
-    suits one initializer may not suit another: that is not found out here.
+    best of the other. With three seeds, the gap between these two has to be wider than the
+    range of either one's runs as well, with four wider than a quarter of it; with fewer seeds
+    there is no verdict. This is a convention, made to be wrong seldom: of initializers that are
+    equal, with values from a normal distribution, the best is called better than some other in 1 %
+    of studies of two, in 2 % of three, in 5 % of five of them, with three, four or five seeds. By
+    how much it is better is the median of the differences seed by seed, since runs of one seed
+    saw the samples in one order. A learning rate that suits one initializer may not suit another:
+    that is not found out here.
 
-    It is a study of KerasTuner, with a trial for each run. With a `directory`, a study
-    that was interrupted goes on where it was, and one that is done is read; only runs with equal
-    arguments and data are taken from it (what `build_model` does, and the data in a data set, it
-    cannot know: give it another name if you change these). A run that fails ends the study,
-    and is repeated when it goes on.
+    The runs follow each other in memory. With a `directory` they are the trials of a study of
+    KerasTuner: one that was interrupted goes on where it was, and one that is done is read; only
+    runs with equal arguments and data are taken from it (what `build_model` does, and the data in a
+    data set, it cannot know: give it another name if you change these). A run that fails ends the
+    study, and is repeated when it goes on.
 
-    To spread it over machines, start the same script on each, with KerasTuner's environment
+    To spread a study over machines, start the same script on each, with KerasTuner's environment
     variables `KERASTUNER_TUNER_ID` (`"chief"` for one, any other name for each worker),
     `KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (of the chief). The chief assigns
     the runs and collects the curves. A worker that was lost goes on under its old name.
@@ -85,12 +88,14 @@ def compare(
         validation_split: Fraction of the samples that is kept for validation, the last ones, if
             there is no `validation_data`. Defaults to `0.2`.
         metric: What is compared, after the last epoch: a name in the history of `fit`, as
-            `"val_loss"`, or a `keras_tuner.Objective`, which says also whether more is better.
-            Defaults to `None`, for the accuracy, and the loss if there is none or more than one;
-            on the validation data if there are any.
-        directory: Folder for studies. Defaults to `None`, for none that stays.
+            `"val_loss"`, or a pair of one and of `"max"` or `"min"`, what is better, as
+            `("val_dice", "max")`; a `keras_tuner.Objective` will do. Defaults to `None`, for the
+            accuracy, and the loss if there is none or more than one; on the validation data if
+            there are any.
+        directory: Folder for studies, which are KerasTuner's. Defaults to `None`, for none.
         name: Of the study, a folder in `directory`. Defaults to `"comparison"`.
-        verbose: `1` for a progress bar, `0` for none. Defaults to `1`.
+        verbose: `1` for a line on standard error that tells the runs that are done, the epoch and
+            the batch, `0` for none. Defaults to `"auto"`, for one in terminals and notebooks.
 
     Returns:
         `Comparison`, which prints as a table with a verdict, and plots the learning curves.
@@ -100,7 +105,7 @@ def compare(
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range, a label is twice, or the metric is unknown.
         RuntimeError: If a run fails; says which.
-        ImportError: If KerasTuner is not installed.
+        ImportError: If there is a `directory`, or a chief, and KerasTuner is not installed.
 
     Example:
 
@@ -129,8 +134,6 @@ def compare(
     metric, higher_is_better = _metric(metric)
     if not isinstance(name, str) or not name:
         raise TypeError(f"`name` should be a text that is not empty. Received: name={name!r}.")
-    if verbose not in (0, 1):
-        raise ValueError(f"`verbose` should be 0 or 1. Received: verbose={verbose!r}.")
 
     fit = {"x": x, "y": y, "epochs": epochs, "batch_size": batch_size}
     fit |= {"validation_data": validation_data, "validation_split": split}
@@ -151,7 +154,11 @@ def compare(
         label, seed = values["initializer"], values["seed"]
         check = _CheckEpoch(metric)
         try:
-            history = _train(build_model, candidates[label], takes_initializer, seed, fit, check)
+            with within():
+                tell(f"{label!r} with seed {seed}")
+                with within():
+                    scheme = candidates[label]
+                    history = _train(build_model, scheme, takes_initializer, seed, fit, check)
         except Exception as error:
             raise RuntimeError(
                 f"Initializer {label!r} failed with seed {seed}: "
@@ -159,17 +166,13 @@ def compare(
             ) from error
         if check.error is not None:
             raise check.error
-        return history
+        return _curves(history)
 
-    try:
-        from keras_winit._compare.study import run
-    except ImportError as error:
-        raise ImportError(
-            '`compare` needs KerasTuner, which is not installed: pip install "keras-winit[tune]"'
-        ) from error
-    with tempfile.TemporaryDirectory() as temporary, _backends.kept_random_state():
-        folder = temporary if directory is None else directory
-        curves = run(wanted, train, folder, name, verbose)
+    with progress("compare", verbose), _backends.kept_random_state():
+        if directory is None and not _has_chief():
+            curves = _run(wanted, train)
+        else:
+            curves = _study().run(wanted, train, directory, name)
     if curves is None:
         return None
     if metric is None:
@@ -190,6 +193,44 @@ def compare(
     )
 
 
+def _has_chief():
+    """Whether this process is one of several that KerasTuner connects."""
+    return "KERASTUNER_ORACLE_IP" in os.environ
+
+
+def _study():
+    """Returns the module that needs KerasTuner, or raises."""
+    try:
+        from keras_winit._compare import study
+    except ImportError as error:
+        raise ImportError(
+            "`compare` needs KerasTuner where a `directory` is given, or KERASTUNER_ORACLE_IP is "
+            'set: it is not installed. pip install "keras-winit[tune]", or leave these out to have '
+            "the runs follow each other in memory."
+        ) from error
+    return study
+
+
+def _run(wanted, train):
+    """Does one run after the other, and returns their curves."""
+    curves = []
+    for values in wanted:
+        tell(f"{len(curves)} of {len(wanted)} runs done")
+        curves.append(train(values))
+    return curves
+
+
+def _curves(history):
+    """Returns what a run is known by, wherever it ran: a worker sends single precision.
+
+    What is not finite is no number.
+    """
+    return {
+        name: [float(np.float32(value)) if np.isfinite(value) else math.nan for value in values]
+        for name, values in sorted(history.items())
+    }
+
+
 def _train(build_model, scheme, takes_initializer, seed, fit, check):
     """Returns the history of one training."""
     keras.utils.set_random_seed(seed)
@@ -200,12 +241,21 @@ def _train(build_model, scheme, takes_initializer, seed, fit, check):
 
 
 class _CheckEpoch(keras.callbacks.Callback):
-    """Ends a run that has diverged, and one that has no such metric."""
+    """Tells how far a run is, and ends one that has diverged or has no such metric."""
 
     def __init__(self, metric):
         super().__init__()
         self.metric = metric
         self.error = None
+        self._told = ""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._told = f"epoch {epoch + 1} of {self.params['epochs']}"
+        tell(self._told)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        number = self.params["steps"]
+        tell(f"{self._told}, batch {batch + 1}" + (f" of {number}" if number else ""))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.metric is not None:
@@ -337,21 +387,24 @@ def _split(x, validation_data, validation_split):
 
 def _metric(metric):
     """Returns the name of a metric and whether more of it is better."""
-    direction = getattr(metric, "direction", None)
     if metric is None:
         return None, None
-    if direction in ("min", "max") and isinstance(getattr(metric, "name", None), str):
-        return metric.name, direction == "max"
+    # An objective of KerasTuner has the two as attributes.
+    pair = getattr(metric, "name", None), getattr(metric, "direction", None)
+    if isinstance(metric, (tuple, list)) and len(metric) == 2:
+        pair = tuple(metric)
+    if isinstance(pair[0], str) and pair[1] in ("min", "max"):
+        return pair[0], pair[1] == "max"
     if not isinstance(metric, str):
         raise TypeError(
-            "`metric` should be the name of a metric, or a `keras_tuner.Objective`. "
+            '`metric` should be the name of a metric, or a pair of it and of "max" or "min". '
             f"Received: metric={metric!r}."
         )
     higher_is_better = comparison.is_higher_better(metric)
     if higher_is_better is None:
         raise ValueError(
             f"`metric` should say whether more of it is better. Received: metric={metric!r}. Give "
-            f'`keras_tuner.Objective("{metric}", "max")`, or "min".'
+            f'metric=("{metric}", "max"), or "min".'
         )
     return metric, higher_is_better
 
@@ -366,7 +419,7 @@ def _build(build_model, scheme, takes_initializer, seed):
     if not model.compiled:
         raise ValueError("`build_model` should return a model that is compiled.")
     if not takes_initializer:
-        initialize(model, scheme, seed=seed)
+        initialize(model, scheme, seed=seed, verbose=0)
     return model
 
 

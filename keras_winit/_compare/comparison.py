@@ -11,8 +11,10 @@ from keras_winit import _checks
 from keras_winit._show.plot import Axes, learning_curves, panels
 from keras_winit._show.result import Part, Result, plain
 
-_FEWEST_SEEDS = 3  # below, two seeds of equal initializers are too often apart by chance
-_ENOUGH_SEEDS = 5  # from here on, all runs of equal initializers are hardly ever apart
+# By number of seeds, how wide a gap has to be, in ranges of the runs: of equal initializers it is
+# equally seldom. Fewer seeds are too often apart by chance, the runs of more hardly ever.
+_GAPS = {3: 1.0, 4: 0.25}
+_FEWEST_SEEDS = min(_GAPS)
 
 _HIGHER = (
     "acc accuracy auc precision recall sensitivity specificity f1_score fbeta_score r2_score io_u "
@@ -54,6 +56,9 @@ class ComparedInitializer(Part):
         lowest: The lowest value, `None` where all have diverged.
         highest: The highest one.
         diverged: Number of runs that have diverged.
+        difference: What its value is more than that of the baseline: the median of the differences
+            seed by seed, `None` where it is not finite.
+        better: Number of seeds with which it is better than the baseline.
         epochs_to_baseline: After how many epochs its median run is as good as that of the baseline
             at the end; `None` if it never is.
     """
@@ -63,6 +68,8 @@ class ComparedInitializer(Part):
     lowest: float | None
     highest: float | None
     diverged: int
+    difference: float | None
+    better: int
     epochs_to_baseline: float | None
 
 
@@ -134,6 +141,10 @@ class Comparison(Result):
             return f"No difference beyond the spread between seeds ({num_seeds} seeds)."
         same = [label for label in others if label not in worse]
         told = f"{best!r} is better than {_listed(worse)} beyond the spread between seeds"
+        gains = [abs(statistics.median(self._differences(best, label))) for label in worse]
+        if all(map(math.isfinite, gains)):
+            numbers = _joined([f"{gain:.3g}" for gain in gains])
+            told += f", by {numbers} (median of the differences seed by seed)"
         return f"{told}; it cannot be distinguished from {_listed(same)}." if same else f"{told}."
 
     @property
@@ -155,6 +166,8 @@ class Comparison(Result):
             "lowest": "lowest",
             "highest": "highest",
             "diverged": "diverged",
+            f"minus {self.baseline!r}": "difference",
+            "seeds better": "better",
             f"epochs to {self.baseline!r}": "epochs_to_baseline",
         }
 
@@ -226,15 +239,29 @@ class Comparison(Result):
     def _costs(self, label):
         return [self._cost(run) for run in self.runs if run.initializer == label]
 
+    def _differences(self, label, other):
+        """Returns by how much the runs of one cost more than those of another, seed by seed."""
+        costs = {(run.initializer, run.seed): self._cost(run) for run in self.runs}
+        pairs = [
+            (costs[label, run.seed], costs[other, run.seed])
+            for run in self.runs
+            if run.initializer == label
+        ]
+        # Two runs that diverged are equally bad.
+        return [0.0 if mine == theirs else mine - theirs for mine, theirs in pairs]
+
     def _row(self, label):
         costs = self._costs(label)
         values = sorted(self._sign * cost for cost in costs if math.isfinite(cost))
+        differences = self._differences(label, self.baseline)
         return ComparedInitializer(
             initializer=label,
             median=plain(self._sign * statistics.median(costs)),
             lowest=values[0] if values else None,
             highest=values[-1] if values else None,
             diverged=len(costs) - len(values),
+            difference=plain(self._sign * statistics.median(differences) + 0.0),  # no -0.0
+            better=sum(difference < 0 for difference in differences),
             epochs_to_baseline=self._epochs_to_baseline(label),
         )
 
@@ -259,9 +286,8 @@ def is_better(costs, others):
     """
     gap = min(others) - max(costs) if math.isfinite(max(costs)) else -math.inf
     fewest = min(len(costs), len(others))
-    if fewest >= _ENOUGH_SEEDS:
-        return gap > 0
-    return fewest >= _FEWEST_SEEDS and gap > max(_spread(others), _spread(costs))
+    needed = _GAPS.get(fewest, 0.0) * max(_spread(others), _spread(costs))
+    return fewest >= _FEWEST_SEEDS and gap > needed
 
 
 def _spread(costs):
@@ -307,4 +333,8 @@ def default_metric(names):
 
 
 def _listed(labels):
-    return " and ".join(filter(None, [", ".join(map(repr, labels[:-1])), repr(labels[-1])]))
+    return _joined([repr(label) for label in labels])
+
+
+def _joined(texts):
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))

@@ -1,23 +1,25 @@
 """Runs as the trials of a KerasTuner study, which resumes and spreads over machines."""
 
+import contextvars
 import json
 import math
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
 
-import keras
 import keras_tuner
-import numpy as np
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
+
+from keras_winit._show.progress import tell
 
 _IDLE_SECONDS = 0.02
 _OBJECTIVE = "last_loss"
 
 
-def run(wanted, train, directory, name, verbose):
+def run(wanted, train, directory, name):
     """Does the runs that a study lacks and returns the curves of all, or `None` on a worker.
 
     KerasTuner's environment variables decide whether this process runs them one after the other,
@@ -28,20 +30,22 @@ def run(wanted, train, directory, name, verbose):
         wanted: Dicts of strings and integers, each a run.
         train: Function of such a dict; returns a dict with lists of floats, one for each epoch,
             `"loss"` among them.
-        directory: Folder of studies.
+        directory: Folder of studies, or `None` for one that does not stay.
         name: Of this one, a folder in it.
-        verbose: Whether there is a progress bar.
 
     Raises:
         ValueError: If a file of the study is none.
         RuntimeError: If a run failed on a worker. What `train` raises here is raised.
     """
+    if directory is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return run(wanted, train, folder, name)
     with warnings.catch_warnings():
         # KerasTuner 1.4 asks for the name of a thread in a way deprecated since Python 3.10.
         warnings.filterwarnings(
             "ignore", r"(currentThread|getName)\(\) is deprecated", DeprecationWarning
         )
-        oracle = _Oracle(wanted, verbose)
+        oracle = _Oracle(wanted)
         tuner = _Tuner(oracle, train, directory=str(directory), project_name=name)
         is_worker = tuner.oracle is not oracle
         if not is_worker:
@@ -63,12 +67,13 @@ def run(wanted, train, directory, name, verbose):
 class _Oracle(keras_tuner.Oracle):
     """Assigns the runs, to this process or to workers."""
 
-    def __init__(self, wanted, verbose):
+    def __init__(self, wanted):
         objective = keras_tuner.Objective(_OBJECTIVE, "min")
         super().__init__(objective, max_consecutive_failed_trials=sys.maxsize)
-        self.wanted, self.shows_progress = wanted, verbose
+        self.wanted = wanted
         self.verbose = 0
-        self.progress = None
+        # A chief hears of its workers in other threads, which do not know its line.
+        self._context = contextvars.copy_context()
 
     @property
     def failed(self):
@@ -97,12 +102,12 @@ class _Oracle(keras_tuner.Oracle):
         for number in range(max(numbers, default=0)):
             trial_id = f"{number:04d}"
             self.trials.setdefault(trial_id, _invalid(trial_id))
-        missing = len(self.missing)
-        if missing:
-            self.progress = keras.utils.Progbar(
-                missing, unit_name="run", verbose=self.shows_progress
-            )
-            self.progress.update(0)
+        self._tell()
+
+    def _tell(self):
+        number = len(self.wanted)
+        text = f"{number - len(self.missing)} of {number} runs done"
+        self._context.run(tell, text)
 
     def populate_space(self, trial_id):
         if self.failed:
@@ -117,7 +122,7 @@ class _Oracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def end_trial(self, trial):
         super().end_trial(trial)
-        self.progress.update(self.progress.target - len(self.missing))
+        self._tell()
 
 
 class _Tuner(BaseTuner):
@@ -190,10 +195,10 @@ def _no_trial(path, error):
 def _as_metrics(curves):
     """Returns curves as the numbers with names that KerasTuner sends and saves.
 
-    It has no place for no number, which becomes infinite, and sends single precision.
+    It has no place for no number, which becomes infinite.
     """
     metrics = {
-        f"{name}/{epoch}": float(np.float32(value)) if math.isfinite(value) else math.inf
+        f"{name}/{epoch}": value if math.isfinite(value) else math.inf
         for name, values in curves.items()
         for epoch, value in enumerate(values, 1)
     }

@@ -340,7 +340,7 @@ def diagnose(
             of a random projection of the outputs.
         loss: Loss, its name or a function. Defaults to `None`, for that of the compiled model.
         verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
-            for none. Defaults to `"auto"`, for one where standard error is a terminal.
+            for none. Defaults to `"auto"`, for one in terminals and notebooks.
 
     Returns:
         `Diagnosis`, which prints as a table.

@@ -173,7 +173,7 @@ def initialize(
         base_model: For `"mup"` alone, and needed there: the model of the width that the learning
             rate was tuned at, built by the same code; for that model, itself. Defaults to `None`.
         verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
-            for none. Defaults to `"auto"`, for one where standard error is a terminal.
+            for none. Defaults to `"auto"`, for one in terminals and notebooks.
 
     Returns:
         `Initialization`, which lists every weight and what was left alone for what reason.

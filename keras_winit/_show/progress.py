@@ -51,7 +51,26 @@ class _Line:
         self._width = len(text)
 
 
-_line: ContextVar[_Line | None] = ContextVar("line", default=None)
+class _Added:
+    """What is told within a part of the work, behind what was told of the whole."""
+
+    def __init__(self, line):
+        self._line = line._line if isinstance(line, _Added) else line
+        self._before = line.text
+
+    @property
+    def text(self):
+        return self._line.text
+
+    @text.setter
+    def text(self, text):
+        self._line.text = ", ".join(filter(None, (self._before, text)))
+
+    def end(self):
+        self._line.text = self._before
+
+
+_line: ContextVar[_Line | _Added | None] = ContextVar("line", default=None)
 
 
 @contextlib.contextmanager
@@ -62,26 +81,50 @@ def progress(what: str, verbose: Verbose = "auto") -> Iterator[None]:
 
     Args:
         what: What is done, in a word or two.
-        verbose: `1` for a line, `0` for none, `"auto"` for one where standard error is a terminal.
+        verbose: `1` for a line, `0` for none, `"auto"` for one in terminals and notebooks.
 
     Raises:
         ValueError: If `verbose` is none of these.
     """
     if verbose not in ("auto", 0, 1):
         raise ValueError(f"`verbose` should be 'auto', 0 or 1. Received: verbose={verbose!r}.")
+    if _line.get() is not None:  # a verb within a verb
+        with within():
+            yield
+        return
     stream = sys.stderr
-    is_shown = stream is not None and (stream.isatty() if verbose == "auto" else verbose)
-    if not is_shown or _line.get() is not None:  # a verb within a verb
+    is_shown = stream is not None and (_is_seen(stream) if verbose == "auto" else verbose)
+    if not is_shown:
         yield
         return
     # A stream that escapes what steers a terminal has the one behind it as `stream`.
-    line = _Line(what, getattr(stream, "stream", stream))
+    with _telling(_Line(what, getattr(stream, "stream", stream))):
+        yield
+
+
+@contextlib.contextmanager
+def within() -> Iterator[None]:
+    """A context in which `tell` adds to what was told before it."""
+    line = _line.get()
+    if line is None:
+        yield
+        return
+    with _telling(_Added(line)):
+        yield
+
+
+@contextlib.contextmanager
+def _telling(line):
     token = _line.set(line)
     try:
         yield
     finally:
         _line.reset(token)
         line.end()
+
+
+def _is_seen(stream):
+    return stream.isatty() or type(stream).__module__.startswith("ipykernel.")
 
 
 def tell(text: str) -> None:

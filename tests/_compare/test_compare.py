@@ -1,5 +1,6 @@
 import contextlib
 import json
+import math
 import os
 import random
 import socket
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit._compare.compare import _fingerprint
+from keras_winit._compare.compare import _curves, _fingerprint
+from keras_winit._show import progress
 
 ROOT = Path(keras_winit.__file__).parents[1]
 
@@ -69,9 +71,9 @@ def test_initializers_that_matter_are_told_apart():
     found = compare(deep, ["suggested"], seeds=3, epochs=4, x=x, y=(x[:, :1] > 0).astype("float32"))
     assert (found.metric, found.higher_is_better, found.baseline) == ("val_accuracy", True, "own")
     assert found.initializers == ["suggested", "own"]
-    assert found.verdict == (
-        "'suggested' is better than 'own' beyond the spread between seeds."
-    )  # fmt: skip
+    assert found.verdict.startswith(
+        "'suggested' is better than 'own' beyond the spread between seeds, by 0."
+    )
     assert found.to_dict()["initializers"][0]["lowest"] > 0.75
     assert {len(run.curve("val_loss")) for run in found.runs} == {4}
 
@@ -174,8 +176,8 @@ def test_the_metric_that_is_asked_for_is_compared():
     assert compare(build_model, metric="val_auc", seeds=2).higher_is_better
     found = compare(build_model, metric="mae", validation_split=0)
     assert (found.metric, found.higher_is_better) == ("mae", False)
-    objective = keras_tuner.Objective("loss", "max")
-    assert compare(build_model, metric=objective).higher_is_better
+    for metric in (("loss", "max"), keras_tuner.Objective("loss", "max")):
+        assert compare(build_model, metric=metric).higher_is_better
 
 
 def test_data_sets_are_taken_with_data_for_validation():
@@ -320,15 +322,16 @@ def test_arguments_that_do_not_fit_are_refused():
     fails("`epochs` should be an integer of at least 1", epochs=0)
     fails("`batch_size` should be an integer of at least 1", batch_size=0)
     fails("`validation_split` should be at least 0 and less than 1", validation_split=1)
-    fails("`verbose` should be 0 or 1. Received: verbose=2", verbose=2)
+    fails("`verbose` should be 'auto', 0 or 1. Received: verbose=2", verbose=2)
     fails("`name` should be a text", TypeError, name="")
     fails("which can be read once only", TypeError, x=iter([(X, Y)]), y=None)
     fails("`build_model` should be a function", TypeError, build_model=linear())
     fails("which needs 'a', 'b'", TypeError, build_model=lambda a, b: None)
     fails("Received: 'fixup', which is for whole models",
           build_model=lambda initializer: None, initializers=["fixup"])  # fmt: skip
-    fails("should say whether more of it is better.*keras_tuner.Objective", metric="val_mine")
-    fails("`metric` should be the name of a metric", TypeError, metric=3)
+    fails(r'whether more of it is better.*metric=\("val_mine", "max"\)', metric="val_mine")
+    for metric in (3, ("loss", "more"), ("loss",)):
+        fails("`metric` should be the name of a metric", TypeError, metric=metric)
 
 
 def test_an_unknown_metric_is_refused_after_one_epoch_with_those_that_are_known():
@@ -384,8 +387,48 @@ def test_random_numbers_go_on_as_without_it():
     assert (np.random.rand(), random.random()) == expected  # noqa: NPY002
 
 
-def test_without_keras_tuner_the_error_says_how_to_install_it(monkeypatch):
+@pytest.fixture
+def no_keras_tuner(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
     monkeypatch.delitem(sys.modules, "keras_winit._compare.study", raising=False)
-    with pytest.raises(ImportError, match=r'pip install "keras-winit\[tune\]"'):
-        compare()
+    monkeypatch.delattr(keras_winit._compare, "study", raising=False)
+
+
+@pytest.mark.usefixtures("no_keras_tuner")
+def test_one_machine_needs_no_keras_tuner():
+    assert set(compare(seeds=2).initializers) == {"own", "zeros"}
+
+
+@pytest.mark.usefixtures("no_keras_tuner")
+def test_a_folder_and_a_chief_need_it_and_the_error_says_so(tmp_path, monkeypatch):
+    message = r"`compare` needs KerasTuner where .*pip install \"keras-winit\[tune\]\".*in memory"
+    fails(message, ImportError, directory=tmp_path)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    fails(message, ImportError)
+
+
+def test_the_line_tells_the_runs_the_epoch_and_the_batch(monkeypatch):
+    class Line:
+        def __init__(self, *_):
+            lines.append("")
+
+        text = property(lambda self: lines[-1], lambda self, text: lines.append(text))
+
+        def end(self):
+            pass
+
+    lines = []
+    monkeypatch.setattr(progress, "_Line", Line)
+    compare(epochs=2, verbose=1)
+    batch = "0 of 2 runs done, 'own' with seed 0, epoch 2 of 2, batch 4 of 4"
+    assert lines.index(batch) < lines.index("1 of 2 runs done")
+    assert lines.index("1 of 2 runs done, 'zeros' with seed 0") < len(lines)
+    assert lines.index(batch) == lines.index(batch.replace("4 of", "3 of")) + 1
+    lines.clear()
+    compare()
+    assert lines == []
+
+
+def test_curves_are_what_a_worker_would_send():
+    found = _curves({"loss": [1 / 3, math.inf], "acc": [math.nan, 1]})
+    assert repr(found) == repr({"acc": [math.nan, 1.0], "loss": [0.3333333432674408, math.nan]})

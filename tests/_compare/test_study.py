@@ -1,12 +1,16 @@
+import contextvars
 import json
 import math
 import re
 import shutil
+import threading
+import types
 
 import keras_tuner
 import pytest
 
 from keras_winit._compare import study
+from keras_winit._show import progress
 
 WANTED = [{"initializer": label, "seed": seed} for seed in range(2) for label in ("a", "b", "c")]
 
@@ -16,13 +20,13 @@ def runner(tmp_path):
     """Returns a function that runs a study, and the runs that it has done so far."""
     done = []
 
-    def run(wanted=WANTED, train=None, directory=tmp_path, verbose=0):
+    def run(wanted=WANTED, train=None, directory=tmp_path):
         def record(values):
             curves = curves_of(values) if train is None else train(values)
             done.append(values)
             return curves
 
-        return study.run(wanted, record, directory, "study", verbose)
+        return study.run(wanted, record, directory, "study")
 
     return run, done
 
@@ -177,10 +181,12 @@ def test_values_that_are_not_finite_are_kept_as_nan(runner):
     assert repr(found) == repr({"acc": [math.nan, 2.0], "loss": [1.0, math.nan]})
 
 
-def test_a_single_process_keeps_what_a_worker_would_send(runner):
-    run, _ = runner
-    (found,) = run(WANTED[:1], lambda values: {"loss": [1 / 3]})
-    assert found == {"loss": [0.3333333432674408]}
+def test_a_study_without_a_folder_leaves_nothing(runner, tmp_path):
+    run, done = runner
+    assert equal(run(directory=None))
+    assert equal(run(directory=None))
+    assert done == WANTED * 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_curves_of_more_than_nine_epochs_are_in_order(runner):
@@ -204,13 +210,27 @@ def test_the_folder_is_a_study_of_keras_tuner(runner, tmp_path):
     assert [each.values for each in tuner.get_best_hyperparameters(1)] == [WANTED[0]]
 
 
-def test_progress_counts_the_runs_that_were_missing(runner, capsys):
+def test_progress_counts_the_runs_that_are_done_in_whatever_thread(runner, monkeypatch):
     run, _ = runner
-    run(WANTED[:2])
-    assert capsys.readouterr().out == ""
-    run(verbose=1)
-    printed = capsys.readouterr().out
-    assert "0/4" in printed
-    assert "4/4" in printed
-    run(verbose=1)
-    assert capsys.readouterr().out == ""
+    line = types.SimpleNamespace(text="")
+    monkeypatch.setattr(progress, "_line", contextvars.ContextVar("line", default=None))
+    token = progress._line.set(line)
+    told = []
+
+    def train(values):
+        told.append(line.text)
+        return curves_of(values)
+
+    run(WANTED[:2], train)
+    run(train=train)
+    assert told == [
+        f"{done} of {all} runs done"
+        for done, all in [(0, 2), (1, 2), (2, 6), (3, 6), (4, 6), (5, 6)]
+    ]
+    assert line.text == "6 of 6 runs done"
+    oracle = study._Oracle(WANTED)
+    thread = threading.Thread(target=oracle._tell)
+    thread.start()
+    thread.join()
+    assert line.text == "0 of 6 runs done"
+    progress._line.reset(token)

@@ -51,6 +51,27 @@ def test_a_line_tells_how_far_it_is_and_is_gone_at_the_end(terminal):
     assert (cleared.strip(), end) == ("", "")
 
 
+def test_a_part_tells_behind_the_whole_and_is_forgotten(terminal):
+    with progress.progress("draw"):
+        progress.tell("run 1 of 2")
+        with progress.within():
+            progress.tell("epoch 3 of 4")
+            with progress.progress("a verb within"):
+                progress.tell("weight 5 of 6")
+                wait(terminal, "\rdraw: run 1 of 2, epoch 3 of 4, weight 5 of 6, 0 s")
+            progress.tell("epoch 4 of 4")
+            wait(terminal, "\rdraw: run 1 of 2, epoch 4 of 4, 0 s")
+        wait(terminal, "\rdraw: run 1 of 2, 0 s")
+    with progress.within():
+        progress.tell("that nobody sees")
+
+
+def test_a_notebook_is_seen():
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    assert progress._is_seen(stream)
+    assert not progress._is_seen(io.StringIO())
+
+
 def test_what_is_quick_says_nothing(monkeypatch):
     stream = be_terminal(monkeypatch)
     with progress.progress("draw"):
