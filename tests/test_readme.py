@@ -119,8 +119,10 @@ def test_verbs_return_what_the_table_says():
         hint = typing.get_type_hints(function)["return"]
         cls, *_ = typing.get_args(hint) or [hint]
         assert returned.startswith(f"`{cls.__name__}`")
-        parameters = [*inspect.signature(function).parameters]
-        assert parameters[: arguments.count(",") + 1] == arguments.split(", ")
+        parameters = inspect.signature(function).parameters
+        given = arguments.split(", ")
+        assert [*parameters][: len(given)] == given
+        assert {n for n, each in parameters.items() if each.default is each.empty} <= {*given}
         for method in re.findall(r"`\.(\w+)\(", returned):
             assert callable(getattr(cls, method))
 
