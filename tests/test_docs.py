@@ -48,6 +48,13 @@ def test_the_navigation_names_every_page():
     assert re.search(r"^ +- Source: https://", navigation, re.MULTILINE)
 
 
+def test_the_search_runs_in_pages_opened_as_files_and_fetches_nothing():
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert re.search(r"^  - offline\b", settings, re.MULTILINE)
+    name = re.search(r"^  polyfills: \[(\S+)\]", settings, re.MULTILINE)[1]
+    assert 'location.protocol==="file:"' in (DOCS / name).read_text("utf-8")
+
+
 def without_code(text):
     return re.sub(r"^```.*?^```$|`[^`\n]*`", "`code`", text, flags=re.MULTILINE | re.DOTALL)
 
