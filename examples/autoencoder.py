@@ -9,6 +9,7 @@ import side_by_side  # isort: skip
 
 import keras
 import numpy as np
+import pictures
 
 UNITS = (64, 64, 64, 8, 64, 64, 64)
 RATES = (1e-2, 3e-3)
@@ -46,7 +47,7 @@ def main():
     right.imshow(grid.transpose(0, 2, 1, 3).reshape(10 * len(rows), 10 * SHOWN), cmap="gray")
     right.set(title=f"Test images, seed {options.seed}", xticks=[])
     right.set_yticks(np.arange(5, 10 * len(rows), 10), rows)
-    side_by_side.save(figure, options.output_dir / "autoencoder.png")
+    pictures.save(figure, options.output_dir / "autoencoder.png")
 
 
 if __name__ == "__main__":

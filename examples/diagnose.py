@@ -12,6 +12,7 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks on missing GPUs
 
 import keras
+import pictures
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -63,10 +64,15 @@ def main():
     before, after = figure.subplots(3, 2, sharex="col").T
     report.plot(before)
     fixed.plot(after)
-    figure.savefig(options.output_dir / "diagnosis.png", dpi=100)
+    for pair in zip(before, after, strict=True):  # on the same scale
+        limits = [ax.get_ylim() for ax in pair]
+        low, high = min(low for low, _ in limits), max(high for _, high in limits)
+        for ax in pair:
+            ax.set_ylim(low, high)
+    pictures.save(figure, options.output_dir / "diagnosis.png")
     fixed.save(options.output_dir / "diagnosis.html")
     print(f"Trained after the fix: {train(model, data, options.epochs):.1%} of the test images")
-    print(f"Wrote {options.output_dir}/diagnosis.png and diagnosis.html")
+    print(f"Wrote {options.output_dir}/diagnosis.html")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import side_by_side  # isort: skip
 
 import keras
 import numpy as np
+import pictures
 
 import keras_winit
 
@@ -47,15 +48,16 @@ def main():
 
     title = f"Digit recognition, {DEPTH} relu convolutions"
     figure, right = side_by_side.picture(title, best, "accuracy on validation images")
-    for (name, build_start), style in zip(STARTS.items(), side_by_side.STYLES, strict=False):
+    for name, build_start in STARTS.items():
+        look = side_by_side.style(name, STARTS)
         keras.utils.set_random_seed(options.seed)
         sizes = signal(build_start(), data[2][0])
         print(f"signal behind layer {DEPTH}: {sizes[-1]:.1e}  {name}")
-        right.semilogy(range(1, DEPTH + 1), sizes, **style, markersize=4, label=name)
+        right.semilogy(range(1, DEPTH + 1), sizes, **look, markersize=4, label=name)
     right.set(title="Before training", xlabel="layer", ylabel="root mean square of outputs")
     right.xaxis.get_major_locator().set_params(integer=True)
     right.grid(alpha=0.3)
-    side_by_side.save(figure, options.output_dir / "digit_recognition.png")
+    pictures.save(figure, options.output_dir / "digit_recognition.png")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import side_by_side  # isort: skip
 
 import keras
 import numpy as np
+import pictures
 
 import keras_winit
 
@@ -55,14 +56,15 @@ def main():
 
     title = f"Transformer of {BLOCKS} blocks without normalization, digits row by row"
     figure, right = side_by_side.picture(title, best, "accuracy on validation images")
-    for (name, build_start), style in zip(STARTS.items(), side_by_side.STYLES, strict=False):
+    for name, build_start in STARTS.items():
+        look = side_by_side.style(name, STARTS)
         keras.utils.set_random_seed(options.seed)
         sizes = stream(build_start(), data[2][0])
         print(f"stream behind block {BLOCKS}: {sizes[-1]:6.1f}  {name}")
-        right.semilogy(range(1, BLOCKS + 1), sizes, **style, markersize=4, label=name)
+        right.semilogy(range(1, BLOCKS + 1), sizes, **look, markersize=4, label=name)
     right.set(title="Before training", xlabel="block", ylabel="root mean square of the stream")
     right.grid(alpha=0.3)
-    side_by_side.save(figure, options.output_dir / "plain_transformer.png")
+    pictures.save(figure, options.output_dir / "plain_transformer.png")
 
 
 if __name__ == "__main__":

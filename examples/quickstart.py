@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks on mi
 
 import keras
 import numpy as np
+import pictures
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -26,12 +27,12 @@ SuggestedDense = keras_winit.suggest_initializer(Dense)
 
 WHOLE = "initialize(model)"
 
-# What builds the layers, what the hidden ones are told, and their color in the picture.
+# What builds the layers, and what the hidden ones are told.
 NETWORKS = {
-    "Keras default": (Dense, {}, "tab:red"),
-    '"activation_scaling"': (Dense, {"kernel_initializer": "activation_scaling"}, "tab:blue"),
-    "suggest_initializer": (SuggestedDense, {}, "tab:orange"),
-    WHOLE: (Dense, {}, "tab:green"),
+    "Keras default": (Dense, {}),
+    '"activation_scaling"': (Dense, {"kernel_initializer": "activation_scaling"}),
+    "suggest_initializer": (SuggestedDense, {}),
+    WHOLE: (Dense, {}),
 }
 
 
@@ -65,22 +66,22 @@ def train(model, images, labels, epochs):
 def draw(signals, accuracies, path):
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-    colors = [color for _, _, color in NETWORKS.values()]
-    for (name, values), color in zip(signals.items(), colors, strict=True):
-        left.semilogy(values, ".-", color=color, label=name)
+    colors = [pictures.COLORS[name] for name in NETWORKS]
+    for name, values in signals.items():
+        left.semilogy(values, ".-", color=pictures.COLORS[name], label=name)
     left.set(title="Signal before training", ylabel="root mean square of outputs")
     left.set_xlabel("layer (0: the images)")
     left.grid(alpha=0.3)
     left.legend(loc="lower left")
     bars = right.barh(list(accuracies), list(accuracies.values()), color=colors)
     right.bar_label(bars, fmt="{:.1%}", padding=3)
-    right.axvline(0.1, color="black", linestyle="--", label="guessing")
+    right.axvline(0.1, color=pictures.GRAY, linestyle="--", label="guessing")
     right.set(title="After training", xlabel="accuracy on test images", xlim=(0, 1.2))
     right.set_xticks(np.arange(0, 1.1, 0.2))
     right.xaxis.set_major_formatter("{x:.0%}")
     right.invert_yaxis()
     right.legend(loc="upper right")
-    figure.savefig(path, dpi=120)
+    pictures.save(figure, path)
 
 
 def main():
@@ -97,7 +98,7 @@ def main():
         images, labels, test_size=0.25, stratify=labels, random_state=0
     )
     models, signals, accuracies = {}, {}, {}
-    for name, (builder, arguments, _) in NETWORKS.items():
+    for name, (builder, arguments) in NETWORKS.items():
         print(f"{name}: {DEPTH} layers of {UNITS} units, {options.epochs} epochs")
         keras.utils.set_random_seed(options.seed)
         models[name] = build(builder, arguments)
@@ -113,13 +114,13 @@ def main():
         print(f"{name:22}{signals[name][-1]:20.1e}{accuracies[name]:15.1%}")
 
     picture, saved = options.output_dir / "quickstart.png", options.output_dir / "quickstart.keras"
+    print()
     draw(signals, accuracies, picture)
     model = models['"activation_scaling"']
     model.save(saved)
     loaded = keras.saving.load_model(saved)
     equal = np.array_equal(predict(loaded, test_images), predict(model, test_images))
-    print(f"\nwrote {picture}")
-    print(f"wrote {saved}; loaded again, its predictions are {'equal' if equal else 'DIFFERENT'}")
+    print(f"Wrote {saved}; loaded again, its predictions are {'equal' if equal else 'DIFFERENT'}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import side_by_side  # isort: skip
 
 import keras
 import numpy as np
+import pictures
 
 WORDS, BANDS, FRAMES, UNITS = 10, 16, 60, 64
 SPOKEN = 6  # frames of a word
@@ -56,16 +57,17 @@ def main():
 
     title = f"One of {WORDS} words, named {FRAMES - SPOKEN} frames later from memory"
     figure, right = side_by_side.picture(title, best, "accuracy on validation sounds")
-    for (name, start), style in zip(STARTS.items(), side_by_side.STYLES, strict=False):
+    for name, start in STARTS.items():
+        look = side_by_side.style(name, STARTS)
         keras.utils.set_random_seed(options.seed)
         left = memory(start())
         print(f"left of the words after {FRAMES} frames: {left[-1] / left[SPOKEN - 1]:.1e}  {name}")
-        right.semilogy(range(1, FRAMES + 1), left, **style, markersize=3, label=name)
-    right.axvspan(1, SPOKEN, color="black", alpha=0.1)
+        right.semilogy(range(1, FRAMES + 1), left, **look, markersize=3, label=name)
+    right.axvspan(1, SPOKEN, color=pictures.GRAY, alpha=0.1)
     right.set(title="Before training", xlabel="frame (shaded: the word)")
     right.set_ylabel("distance of the words in the state,\nwhere it is smallest (singular value)")
     right.grid(alpha=0.3)
-    side_by_side.save(figure, options.output_dir / "sequence_memory.png")
+    pictures.save(figure, options.output_dir / "sequence_memory.png")
 
 
 if __name__ == "__main__":

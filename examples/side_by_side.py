@@ -16,16 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks on mi
 import keras
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from pictures import COLORS
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-# Colors of Okabe and Ito, which color-blind people can tell apart; dashes and marks differ too.
-STYLES = (
-    {"color": "#0072b2", "linestyle": "-", "marker": "o"},
-    {"color": "#d55e00", "linestyle": "--", "marker": "s"},
-    {"color": "#009e73", "linestyle": ":", "marker": "^"},
-)
 CLASSES = "sparse_categorical_crossentropy"
 
 
@@ -68,7 +62,7 @@ def predict(model, x):
 
 
 def compare(starts, data, rates, options, loss, same=True):
-    """Trains every start at every rate from every seed with Adam, and prints the results.
+    """Trains every start at every rate from every seed with Adam, with a bar, and prints results.
 
     Args:
         starts: For each name a function that returns a network with its starting weights.
@@ -82,8 +76,9 @@ def compare(starts, data, rates, options, loss, same=True):
         For each start the runs at its best rate, one for each seed.
     """
     form, best = (".1%" if loss == CLASSES else ".3f"), {}
+    tried, compiled = [], None
     lines = [f"{'starting weights':24}  test, median and range of {options.seeds}      rate"]
-    compiled = None
+    bar = keras.utils.Progbar(len(starts) * options.seeds * len(rates), unit_name="training")
     for name, build in starts.items():
         by_rate = {rate: [] for rate in rates}
         for seed in range(options.seed, options.seed + options.seeds):
@@ -99,8 +94,9 @@ def compare(starts, data, rates, options, loss, same=True):
                 keras.utils.set_random_seed(seed)  # the same batches for all
                 restart(compiled, weights, rate)
                 runs.append(train(compiled, data, options.epochs))
+                bar.add(1)
         for rate, runs in by_rate.items():
-            print(f"{name:24}  rate {rate:<6g}  validation {middle(runs):{form}}", flush=True)
+            tried.append(f"{name:24}  rate {rate:<6g}  validation {middle(runs):{form}}")
         choose = max if loss == CLASSES else min
         rate = choose(rates, key=lambda rate: middle(by_rate[rate]))
         best[name] = by_rate[rate]
@@ -109,7 +105,7 @@ def compare(starts, data, rates, options, loss, same=True):
         lines.append(
             f"{name:24}  {cells[0]:>8}  ({cells[1]} to {cells[2]})".ljust(56) + f"{rate:g}"
         )
-    print("\n" + "\n".join(lines))
+    print("\n".join([*tried, "", *lines]))
     return best
 
 
@@ -137,33 +133,41 @@ def train(model, data, epochs):
     return Run(errors[:-1], errors[-1], model.get_weights())
 
 
+def style(name, names):
+    """Returns how a start is drawn: color by its name, dashes and mark by its place."""
+    place = [*names].index(name)
+    return {"color": COLORS[name], "linestyle": ("-", "--", ":")[place], "marker": "os^"[place]}
+
+
 def picture(title, best, ylabel):
-    """Returns a figure with the courses of training drawn at its left, and its right half."""
+    """Returns a figure with the courses of training drawn at its left, and its right half.
+
+    Accuracies go from none to all, and errors from none on: what differs little looks so.
+    """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
-    for (name, runs), style in zip(best.items(), STYLES, strict=False):
+    for name, runs in best.items():
+        look = style(name, best)
         courses = np.array([run.course for run in runs])
         epochs = np.arange(1, courses.shape[1] + 1)
-        left.plot(epochs, np.median(courses, axis=0), **style, markersize=4, label=name)
+        left.plot(epochs, np.median(courses, axis=0), **look, markersize=4, label=name)
         if np.isfinite(courses).all():
             left.fill_between(
-                epochs, courses.min(axis=0), courses.max(axis=0), color=style["color"], alpha=0.15
+                epochs,
+                courses.min(axis=0),
+                courses.max(axis=0),
+                color=look["color"],
+                alpha=0.15,
+                linewidth=0,
             )
     left.set(title="While training: median and range", xlabel="epoch", ylabel=ylabel)
     left.xaxis.get_major_locator().set_params(integer=True)
     if "accuracy" in ylabel:
         left.set_ylim(0, 1.02)
         left.yaxis.set_major_formatter("{x:.0%}")
+    else:
+        left.set_ylim(bottom=0)
     left.grid(alpha=0.3)
     left.legend(fontsize="small")
     return figure, right
-
-
-def save(figure, path):
-    """Writes a figure with 128 colors, which make a small file."""
-    figure.savefig(path, dpi=100)
-    with Image.open(path) as image:
-        few = image.convert("RGB").quantize(128)
-    few.save(path, optimize=True)
-    print(f"Wrote {path}")

@@ -12,6 +12,7 @@ import random
 
 import keras
 import numpy as np
+import pictures
 
 import keras_winit
 
@@ -96,14 +97,13 @@ def main():
 
     title = "Digits on a small device: networks of two relu layers"
     figure, right = side_by_side.picture(title, best, "accuracy on validation images")
-    figure.axes[0].set(ylim=(0.8, 1), yticks=np.linspace(0.8, 1, 5))
-    colors = [style["color"] for style in side_by_side.STYLES]
+    colors = [pictures.COLORS[name] for name in sizes]
     bars = right.barh(list(sizes), list(sizes.values()), color=colors)
     right.bar_label(bars, fmt="{:.0f} kB", padding=3)
     right.set(title="What must be stored", xlabel="size of the arrays in kB")
     right.set_xlim(0, 1.3 * max(sizes.values()))
     right.invert_yaxis()
-    side_by_side.save(figure, options.output_dir / "sparse_edge.png")
+    pictures.save(figure, options.output_dir / "sparse_edge.png")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import keras
+import matplotlib
 import nbclient
 import nbformat
 import notebook_claims
@@ -23,14 +24,16 @@ EXECUTED = [
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-def load_store_outputs():
-    spec = importlib.util.spec_from_file_location("store_outputs", FOLDER / "store_outputs.py")
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-store_outputs = load_store_outputs()
+store_outputs = load(FOLDER / "store_outputs.py")
+with matplotlib.rc_context():
+    PICTURES = load(FOLDER.parent / "examples/pictures.py")
 
 
 def code_cells(path):
@@ -138,16 +141,10 @@ def test_what_is_stored_is_tidied():
 
 
 @each_notebook
-def test_an_initializer_has_one_color_in_all_notebooks(path):
-    colors = {}
-    for other in NOTEBOOKS:
-        for name, color in colors_of(other).items():
-            assert colors.setdefault(name, color) == color, name
+def test_an_initializer_has_the_color_that_it_has_in_all_pictures(path):
     own = colors_of(path)
+    assert own == {name: PICTURES.COLORS[name] for name in own}
     assert own or path.stem == "6_saving"
-    keras_own = colors["Keras's default"]
-    theirs = {"glorot", "glorot_uniform", "keras", "Keras's default", "as Keras starts it"}
-    assert all((color == keras_own) == (name in theirs) for name, color in own.items())
 
 
 def colors_of(path):

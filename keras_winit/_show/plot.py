@@ -155,7 +155,7 @@ def histograms(ax, samples):
     ax.pcolormesh(
         np.arange(len(samples) + 1) + 0.5,
         edges,
-        np.transpose(columns),
+        np.ma.masked_equal(np.transpose(columns), 0),  # where nothing is, the page shows
         cmap="Blues",
         norm=PowerNorm(0.5, 0, 0.4, clip=True),
         rasterized=True,
