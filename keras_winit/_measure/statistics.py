@@ -1,4 +1,4 @@
-"""Reductions of signals and kernels, on the device."""
+"""Reductions of signals and kernels: of small ones by NumPy, of large ones on the device."""
 
 import functools
 import math
@@ -17,14 +17,14 @@ _NUM_NUMBERS = 7
 _NUM_PROJECTIONS = 3
 # Two units are the same if their weights, projected, differ by less than this.
 _SAME = 1e-5
-# Up to so many numbers are fetched whole, where each is reduced by itself.
+# Up to so many numbers are fetched whole: NumPy has reduced them before a backend has begun.
 _SMALL = 1 << 17
 # So many numbers are reduced at a time.
 _MOST_TOGETHER = 1 << 20
 
 
 class Reductions:
-    """Numbers of many tensors, reduced on the device and fetched at the end.
+    """Numbers of many tensors, reduced and fetched at the end.
 
     Tensors of one shape wait for each other: a call costs more than a small tensor does.
     """
@@ -36,7 +36,7 @@ class Reductions:
         """Returns the place of the numbers that `reduce` gives of these tensors.
 
         Args:
-            reduce: Function of stacks of such tensors and of the constants to a stack of numbers.
+            reduce: What `reduction` has made.
             *tensors: Tensors, of which no gradient is taken.
             **constants: Hashable.
         """
@@ -63,14 +63,37 @@ class Reductions:
     def _reduce(self, key):
         reduce, _, constants = key
         places, tensors = zip(*self._waiting.pop(key), strict=True)
-        stacks = [
-            ops.cast(ops.expand_dims(each[0], 0) if len(each) == 1 else ops.stack(each), "float32")
-            for each in zip(*tensors, strict=True)
-        ]
+        stacks = [_stacked(each) for each in zip(*tensors, strict=True)]
         self._reduced.append((places, reduce(*stacks, **dict(constants))))
 
 
-def _by_unit(x, unit_axis):
+def _stacked(tensors):
+    """Returns tensors of one shape as a stack of float32: if they are small, an array."""
+    if math.prod(tensors[0].shape) <= _SMALL:
+        return np.stack([np.float32(ops.convert_to_numpy(each)) for each in tensors])
+    stack = ops.expand_dims(tensors[0], 0) if len(tensors) == 1 else ops.stack(tensors)
+    return ops.cast(stack, "float32")
+
+
+def reduction(function):
+    """Makes a reduction of a function of `ops`, of stacks and of constants.
+
+    It takes stacks of tensors, reduced on the device with `keras.ops`, or stacks of arrays,
+    reduced with `numpy`, which has the same names; returns a stack of numbers.
+    """
+    on_device = _backends.compiled(functools.partial(function, ops))
+
+    @functools.wraps(function)
+    def reduce(*stacks, **constants):
+        if all(isinstance(each, np.ndarray) for each in stacks):
+            with np.errstate(all="ignore"):
+                return function(np, *stacks, **constants)
+        return on_device(*stacks, **constants)
+
+    return reduce
+
+
+def _by_unit(ops, x, unit_axis):
     """Returns a stack of signals as (stack, samples, positions, units)."""
     unit_axis = unit_axis % (len(x.shape) - 1) + 1
     if unit_axis not in (1, len(x.shape) - 1):
@@ -96,17 +119,14 @@ def unit_moments(x, num_samples, unit_axis, unit_rank):
         unit_rank: Of units along several axes, the last ones, their number.
     """
     constants = {"num_samples": num_samples, "unit_axis": unit_axis, "unit_rank": unit_rank}
-    if isinstance(x, np.ndarray):
-        with np.errstate(invalid="ignore", over="ignore"):
-            return _unit_moments(np, x, **constants)
-    return np.float64(ops.convert_to_numpy(_unit_moments_on_device(x, **constants)))
+    return np.float64(ops.convert_to_numpy(_unit_moments(_precise(x), **constants)))
 
 
-@_backends.compiled
-def _unit_moments_on_device(x, **constants):
-    return _unit_moments(ops, ops.cast(x, "float32"), **constants)
+def _precise(x):
+    return x if isinstance(x, np.ndarray) else ops.cast(x, "float32")
 
 
+@reduction
 def _unit_moments(ops, x, num_samples, unit_axis, unit_rank):
     x = x[:num_samples]
     if unit_rank > 1:
@@ -128,19 +148,16 @@ def _unit_moments(ops, x, num_samples, unit_axis, unit_rank):
 
 def second_moment(x, start):
     """Returns the second moment of a signal, a tensor or an array, from a sample on."""
-    if isinstance(x, np.ndarray):
-        with np.errstate(invalid="ignore", over="ignore"):
-            return float(np.square(x[start:]).mean())
-    return float(ops.convert_to_numpy(_second_moment(x, start=start)))
+    return float(ops.convert_to_numpy(_second_moment(_precise(x), start=start)))
 
 
-@_backends.compiled
-def _second_moment(x, start):
-    return ops.mean(ops.square(ops.cast(x[start:], "float32")))
+@reduction
+def _second_moment(ops, x, start):
+    return ops.mean(ops.square(x[start:]))
 
 
-@_backends.compiled
-def signal(x, unit_axis):
+@reduction
+def signal(ops, x, unit_axis):
     """Returns seven numbers, and up to 256 values, of each signal of a stack.
 
     Number of samples; the largest magnitude; of the signal over that: mean, second moment, second
@@ -149,7 +166,7 @@ def signal(x, unit_axis):
     """
     flat = ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
     sample = ops.take(flat, _places(flat.shape[1]), axis=1)
-    x = _by_unit(x, unit_axis)
+    x = _by_unit(ops, x, unit_axis)
     magnitude = ops.maximum(ops.max(x, axis=(1, 2)), -ops.min(x, axis=(1, 2)))
     largest = ops.max(magnitude, axis=1, keepdims=True)
     x = x / ops.where(largest > 0, largest, 1.0)[:, None, None]
@@ -161,8 +178,8 @@ def signal(x, unit_axis):
         ops.mean(common, axis=(1, 2)),
         ops.mean(ops.square(x), axis=(1, 2, 3)),
         ops.mean(ops.square(common), axis=(1, 2)),
-        ops.mean(ops.cast(magnitude <= DEAD * largest[:, None], "float32"), axis=1),
-        ops.mean(ops.cast(ops.equal(x, 0.0), "float32"), axis=(1, 2, 3)),
+        ops.mean(magnitude <= DEAD * largest[:, None], axis=1),
+        ops.mean(ops.equal(x, 0.0), axis=(1, 2, 3)),
     ]
     return ops.concatenate([ops.stack(numbers, axis=1), sample], axis=1)
 
@@ -180,15 +197,14 @@ def _places(size):
     return (parts * (size / number)).astype("int32")
 
 
-@_backends.compiled
-def beyond(x, low, high):
+@reduction
+def beyond(ops, x, low, high):
     """Returns the fraction of the values of each of a stack that are beyond either limit."""
-    is_beyond = ops.cast((x < low) | (x > high), "float32")
-    return ops.mean(ops.reshape(is_beyond, (x.shape[0], -1)), axis=1)
+    return ops.mean(ops.reshape((x < low) | (x > high), (x.shape[0], -1)), axis=1)
 
 
-@_backends.compiled
-def size(x):
+@reduction
+def size(ops, x):
     """Returns for each of a stack the largest magnitude, and the sum of squares of the rest."""
     x = ops.reshape(x, (x.shape[0], -1))
     largest = ops.max(ops.abs(x), axis=1, keepdims=True)
@@ -201,8 +217,8 @@ def norm(largest, squares):
     return float(largest) * math.sqrt(float(squares))
 
 
-@_backends.compiled
-def token_cosine(x):
+@reduction
+def token_cosine(ops, x):
     """Returns the mean cosine between the tokens of a sample, for (stack, samples, tokens, units).
 
     As mean inner product over mean square.
@@ -215,8 +231,8 @@ def token_cosine(x):
     return ops.mean(cosine, axis=1)
 
 
-@_backends.compiled
-def logit_std(query, key):
+@reduction
+def logit_std(ops, query, key):
     """Returns the standard deviation over the keys of attention's logits.
 
     By the covariance of the keys: the logits themselves may be too many to hold.
@@ -235,8 +251,8 @@ def logit_std(query, key):
     return ops.sqrt(ops.maximum(variance, 0.0))
 
 
-@_backends.compiled
-def kernel(x, shape, order, blocks, outputs):
+@reduction
+def kernel(ops, x, shape, order, blocks, outputs):
     """Returns the numbers of each of a stack of kernels; `split_kernel` reads them.
 
     Args:
@@ -253,7 +269,7 @@ def kernel(x, shape, order, blocks, outputs):
     largest = ops.maximum(high, -low)
     x = x / ops.where(largest > 0, largest, 1.0)[:, None, None, None]
     moments = [ops.mean(each, axis=(1, 2, 3)) for each in (x, ops.square(x))]
-    projections = ops.matmul(ops.convert_to_tensor(_probe(x.shape[2])), x)
+    projections = ops.matmul(_probe(x.shape[2]), x)
     projections = ops.reshape(projections, (x.shape[0], -1))
     return ops.concatenate([ops.stack([low, high, *moments], axis=1), projections], axis=1)
 

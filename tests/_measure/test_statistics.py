@@ -8,6 +8,13 @@ from keras_winit._measure.statistics import Reductions
 ops = keras.ops
 
 
+@pytest.fixture(autouse=True, params=["NumPy", "device"])
+def place_of_reduction(request, monkeypatch):
+    """Small tensors are reduced by NumPy, and here on the device as well."""
+    if request.param == "device":
+        monkeypatch.setattr(statistics, "_SMALL", -1)
+
+
 def reduced(reduce, *arrays, **constants):
     reductions = Reductions()
     place = reductions.add(reduce, *map(ops.convert_to_tensor, arrays), **constants)
