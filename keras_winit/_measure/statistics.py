@@ -56,7 +56,7 @@ class Reductions:
             self._reduce(key)
         numbers = [None] * self._count
         for places, reduced in self._reduced:
-            for place, each in zip(places, ops.convert_to_numpy(reduced), strict=True):
+            for place, each in zip(places, np.float32(ops.convert_to_numpy(reduced)), strict=True):
                 numbers[place] = each
         return numbers
 
