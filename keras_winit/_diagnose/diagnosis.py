@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-import itertools
 import math
 import os
 import textwrap
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_winit._diagnose import fix, page, rules
-from keras_winit._diagnose.rules.finding import Finding
+from keras_winit._diagnose.rules.finding import Finding, by_cause
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
 from keras_winit._measure.signal import LayerSignal, Signal
@@ -104,9 +103,8 @@ class Diagnosis(Result):
         >>> keras_winit.diagnose(model).raise_if_errors().findings
         ()
         """
-        errors = [finding for finding in self.findings if finding.severity == "error"]
-        if errors:
-            told = "\n".join(_texts(errors))
+        if self.ok is False:
+            told = "\n".join(_texts(self.findings, "error"))
             raise ValueError(f"Model {self.signal.model!r} should learn. Received:\n{told}")
         return self
 
@@ -379,16 +377,16 @@ def _diagnose(network, batch, loss):
     return Diagnosis(signal=signal, findings=findings, _again=(network.model, batch, loss))
 
 
-def _texts(findings):
-    """Yields a text for all findings of one rule that follow each other."""
-    for (severity, _), group in itertools.groupby(
-        findings, lambda each: (each.severity, each.rule)
-    ):
-        first, *others = group
-        parts = [f"{severity.upper()}: {first.rule}. {first.message}"]
+def _texts(findings, *severities):
+    """Yields a text for each cause, if severities are given of those."""
+    for (first, *others), company in by_cause(findings):
+        if severities and first.severity not in severities:
+            continue
+        parts = [f"{first.severity.upper()}: {first.rule}. {first.message}"]
         parts.extend(f"  And: {other.message}" for other in others[: _MOST_SHOWN - 1])
         if len(others) >= _MOST_SHOWN:
             parts.append(f"  And {len(others) + 1 - _MOST_SHOWN} more.")
+        parts.extend(f"  {each.relation}: {each.rule}. {each.message}" for each in company)
         parts.append(f"  Why: {first.reason}")
         parts.append(f"  Fix: {first.fix}")
         parts.append(f"  See: {first.reference}")

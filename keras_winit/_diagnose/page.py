@@ -5,12 +5,11 @@ and a wide screen, light and dark.
 """
 
 import html
-import itertools
 import math
-import operator
 import re
 from dataclasses import dataclass
 
+from keras_winit._diagnose.rules.finding import by_cause
 from keras_winit._show import chart, plot
 
 # Findings of a card that are seen at once.
@@ -67,9 +66,9 @@ def page(sections):
 
 
 def verdict(findings, coverage):
-    """Returns how many errors and warnings there are, in words."""
+    """Returns how many errors and warnings there are, of one cause only one, in words."""
     counts = [
-        (sum(finding.severity == severity for finding in findings), severity)
+        (sum(each.severity == severity and not each.told_with for each in findings), severity)
         for severity in _SEVERITIES
     ]
     words = [f"{count} {severity}{'s' * (count > 1)}" for count, severity in counts if count]
@@ -152,23 +151,32 @@ def _facts(signal):
 
 
 def _cards(findings, names, anchor):
-    """Yields a card for all findings of one rule that follow each other."""
+    """Yields a card for each cause."""
     places = {name: place for place, name in enumerate(names)}
-    of_rule = operator.attrgetter("severity", "rule", "reason", "fix", "reference")
-    for (severity, rule, reason, fix, reference), group in itertools.groupby(findings, of_rule):
-        items = [_item(finding, places, anchor) for finding in group]
+    for found, company in by_cause(findings):
+        first = found[0]
+        items = [_item(finding, places, anchor) for finding in found]
+        with_it = "".join(
+            f"<p><b>{each.relation}:</b> {_title(each)}. {_prose(each.message)}</p>"
+            for each in company
+        )
         shown, rest = "".join(items[:_MOST_SHOWN]), "".join(items[_MOST_SHOWN:])
         if rest:
             more = f"{len(items) - _MOST_SHOWN} more"
             rest = f"<details><summary>{more}</summary>{rest}</details>"
-        yield f"""<article class="card {html.escape(severity)}">
-<h4><span class="badge">{html.escape(severity)}</span> {html.escape(rule.replace("_", " "))}</h4>
-{shown}{rest}
-<p><b>Why:</b> {_prose(reason)}</p>
-<p><b>Fix:</b> {_prose(fix)}</p>
-<p class="muted">{_prose(reference)}</p>
+        severity = html.escape(first.severity)
+        yield f"""<article class="card {severity}">
+<h4><span class="badge">{severity}</span> {_title(first)}</h4>
+{shown}{rest}{with_it}
+<p><b>Why:</b> {_prose(first.reason)}</p>
+<p><b>Fix:</b> {_prose(first.fix)}</p>
+<p class="muted">{_prose(first.reference)}</p>
 </article>
 """
+
+
+def _title(finding):
+    return html.escape(finding.rule.replace("_", " "))
 
 
 def _item(finding, places, anchor):

@@ -225,6 +225,17 @@ def test_findings_of_one_rule_share_a_card_and_none_is_left_out():
     assert "17 more" in page.text
 
 
+def test_the_company_of_a_finding_is_on_its_card():
+    company = {"rule": "dead_units", "severity": "warning", "message": "Half of them are dead."}
+    cause = dataclasses.replace(FINDING, **company, causes=FINDING.rule)
+    other = dataclasses.replace(FINDING, **company, comes_with=FINDING.rule)
+    page = read(section([FINDING, cause, other]))
+    assert page.all("article") == [{"class": "card error"}]
+    assert "Cause: dead units. Half of them are dead. With it: dead units. Half" in page.text
+    assert "1 error" in page.text
+    assert "warning" not in page.text
+
+
 @pytest.mark.parametrize(
     ("text", "address", "shown"),
     [

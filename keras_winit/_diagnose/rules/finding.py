@@ -1,6 +1,7 @@
-"""What a rule finds, and what fixes it."""
+"""What a rule finds, what fixes it, and which findings have one cause."""
 
 import enum
+import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,6 +50,8 @@ class Finding(Part):
         fix: What to do.
         action: What `Diagnosis.fix` does, or `None` where no change of the weights fixes it.
         output: Name of the output that it is about, `None` where there is one, or for the model.
+        causes: Name of the rule that has found what comes of this, or `None`.
+        comes_with: Name of the rule that has found what comes of the same cause, or `None`.
     """
 
     rule: str
@@ -62,6 +65,18 @@ class Finding(Part):
     fix: str = field(repr=False)
     action: Action | None = field(default=None, repr=False)
     output: str | None = None
+    causes: str | None = None
+    comes_with: str | None = None
+
+    @property
+    def told_with(self) -> str | None:
+        """Name of the rule with whose findings it is told, or `None` where it stands alone."""
+        return self.causes or self.comes_with
+
+    @property
+    def relation(self) -> str:
+        """What it is to those findings, in a word or two."""
+        return "Cause" if self.causes else "With it"
 
 
 INITIALIZE = Action(Verb.INITIALIZE)
@@ -78,3 +93,16 @@ def draw(path):
 def reported(found, *rules, severity="warning"):
     """Whether one of these rules has found something of this severity, or worse."""
     return any(each.rule in rules and each.severity in (severity, "error") for each in found)
+
+
+def by_cause(findings):
+    """Yields the findings of one rule that follow each other, with lists of their company.
+
+    That is what explains them, and what comes of the same cause.
+    """
+    rest = [each for each in findings if each.told_with]
+    heads = [each for each in findings if not each.told_with]
+    for (_, name), group in itertools.groupby(heads, lambda each: (each.severity, each.rule)):
+        company = [each for each in rest if each.told_with == name]
+        rest = [each for each in rest if each.told_with != name]
+        yield list(group), company

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from keras_winit._diagnose.rules.finding import Finding
+from keras_winit._diagnose.rules.finding import Finding, reported
 
 # E f⁴ / (E f²)² - 1 of relu, the largest among common activations.
 _KURTOSIS = 5.0
@@ -24,6 +24,8 @@ class Rule:
         reference: Paper and section.
         fix: What to do.
         is_last: Whether nothing else can be judged where it finds something.
+        causes: Names of rules whose findings come of those of this one.
+        comes_with: Names of rules whose findings come of the same cause.
     """
 
     name: str
@@ -34,10 +36,19 @@ class Rule:
     reference: str
     fix: str
     is_last: bool = False
+    causes: tuple[str, ...] = ()
+    comes_with: tuple[str, ...] = ()
 
     def __call__(self, signal, found=()):
         """Yields the `Finding`s of this rule that those before do not explain."""
-        return self.check(self, signal, found)
+        for each in self.check(self, signal, found):
+            related = {
+                relation: next(
+                    (name for name in names if reported(found, name, severity=each.severity)), None
+                )
+                for relation, names in (("causes", self.causes), ("comes_with", self.comes_with))
+            }
+            yield replace(each, **related)
 
     def finding(self, severity, *, layer, value, limit, message, action=None, output=None):
         """Returns a `Finding` of this rule."""

@@ -180,6 +180,7 @@ def _limits(layers, limits):
     reference=f"{GLOROT.at('section 4.2')}; limit: {AUTOTRAINER}",
     fix="`initialize(model)`; in deep networks of bounded activations also a normalization layer "
     "or shortcuts.",
+    comes_with=("samples_alike",),
 )
 def vanishing_gradient(rule, signal, found):
     yield from _of_gradient(rule, signal, found, -1, "vanishes")
@@ -193,6 +194,7 @@ def vanishing_gradient(rule, signal, found):
     "learning rate is too large for them or too small for the rest.",
     reference=f"{PASCANU.at('section 2')}; limit: {AUTOTRAINER}",
     fix="`initialize(model)`; clip the gradient if it stays large.",
+    comes_with=("saturated_units",),
 )
 def exploding_gradient(rule, signal, found):
     yield from _of_gradient(rule, signal, found, 1, "explodes")
@@ -279,6 +281,7 @@ def is_near_zero(layer):
     "1 / fan_in.",
     reference=f"{HE.at('section 2.2')}; {SELU}, for selu",
     fix="`initialize(model)`, or `suggest_initializer` where the layers are made.",
+    causes=("vanishing_signal", "exploding_signal"),
 )
 def mismatched_activation(rule, signal, found):
     for direction, name in ((-1, "vanishing_signal"), (1, "exploding_signal")):

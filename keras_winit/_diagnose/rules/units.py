@@ -60,6 +60,7 @@ def _dead_beyond_chance(layer):
     reason="At its bounds an activation is flat: no gradient passes.",
     reference=f"{GLOROT.at('section 3')}; limit: {DEEP_CHECKER}",
     fix="`initialize(model)`, with biases at zero; standardize the input.",
+    comes_with=("input_not_standardized",),
 )
 def saturated_units(rule, signal, found):
     hidden = [each for each in maps(signal) if each.saturated is not None and not each.is_output]

@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import keras_winit
-from keras_winit._diagnose.rules import RULES, Action, judge
+from keras_winit._diagnose.rules import RULES, Action, Finding, judge
 from keras_winit._network.graph import Branch
 
 layers = keras.layers
@@ -538,6 +538,21 @@ ONE_CAUSE = {
 def test_one_cause_is_told_once(name):
     keras.utils.set_random_seed(0)
     assert set(names(look(SICK[name][0]()))) == ONE_CAUSE[name]
+
+
+def test_company_is_never_worse_than_what_it_is_told_with():
+    signal = signal_of(False)
+    rule = next(each for each in RULES if each.name == "vanishing_gradient")
+    alike = Finding(
+        **dict.fromkeys(("message", "reason", "reference", "fix"), ""),
+        **{"rule": "samples_alike", "severity": "warning", "layer": None, "value": 1, "limit": 1},
+    )
+    shrunk = replace(signal.layers[0], gradient=1e-6 * signal.layers[-1].gradient)
+    signal = replace(signal, layers=(shrunk, *signal.layers[1:]))
+    for severity, told_with in (("warning", None), ("error", "samples_alike")):
+        (found,) = rule(signal, [replace(alike, severity=severity)])
+        assert found.severity == "error"
+        assert (found.comes_with, found.told_with) == (told_with, told_with)
 
 
 @pytest.mark.parametrize("from_logits", [False, True])
