@@ -17,7 +17,7 @@ _STYLES = (
     (r"^-+(?:  -+)*$", "dim"),
     (r"^ERROR: \w+\.", "bold red"),
     (r"^WARNING: \w+\.", "bold yellow"),
-    (r"^  ((?:Why|Fix|See|And):)", "dim"),
+    (r"^  ((?:Why|Fix|See|And|Cause|With it):)", "dim"),
 )
 _VERDICTS = (("error", "bold red"), ("warning", "bold yellow"), ("Nothing wrong", "bold green"))
 

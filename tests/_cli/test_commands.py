@@ -584,7 +584,7 @@ def test_a_terminal_gets_colors_and_what_is_no_terminal_or_wants_none_does_not(r
     widen(monkeypatch, 80, no_color="")
     colored = run("diagnose ill.keras")[1]
     assert STYLE.sub("", colored) == plain
-    assert "\x1b[1;31mERROR: vanishing_gradient." in colored
+    assert "\x1b[1;31mERROR: samples_alike." in colored
     assert re.search(r"\x1b\[31mhidden_0\x1b", colored)  # a layer of an error
     assert re.search(r"^\x1b\[1;31m\d errors?[,;] .*looked at", colored)
     assert re.search(r"^\x1b\[1;32mNothing wrong", run("diagnose healthy.keras")[1])
@@ -928,7 +928,7 @@ def test_it_runs_as_a_module(folder):
         check=False,
     )
     assert process.returncode == 1, process.stderr
-    assert "ERROR: vanishing_gradient" in process.stdout
+    assert "With it: vanishing_gradient" in process.stdout
     assert "Traceback" not in process.stderr
 
 
