@@ -5,6 +5,7 @@ from keras_winit._activations.gains import gain
 from keras_winit._calibrate.calibrate import calibrate
 from keras_winit._compare.compare import compare
 from keras_winit._diagnose.diagnosis import diagnose
+from keras_winit._inherit.inherit import inherit
 from keras_winit._learning_rates.coordinates import coordinate_check
 from keras_winit._learning_rates.scale import scale_learning_rates
 from keras_winit._measure.record import record
@@ -25,6 +26,7 @@ from keras_winit.results import (
     Comparison,
     CoordinateCheck,
     Diagnosis,
+    Inheritance,
     Initialization,
     Plan,
     Recording,
@@ -39,6 +41,7 @@ __all__ = [
     "Comparison",
     "CoordinateCheck",
     "Diagnosis",
+    "Inheritance",
     "Initialization",
     "Kernel",
     "Plan",
@@ -56,6 +59,7 @@ __all__ = [
     "describe_layer",
     "diagnose",
     "gain",
+    "inherit",
     "initialize",
     "initializers",
     "record",

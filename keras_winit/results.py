@@ -5,6 +5,7 @@ from keras_winit._calibrate.sweep import CalibratedLayer
 from keras_winit._compare.comparison import ComparedInitializer, Comparison, Run
 from keras_winit._diagnose.diagnosis import Diagnosis
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
+from keras_winit._inherit.inherit import Inheritance, InheritedWeight
 from keras_winit._learning_rates.coordinates import CoordinateCheck, LayerByWidth
 from keras_winit._measure.coverage import Coverage, UnknownLayers, UnknownWeight
 from keras_winit._measure.output_loss import LossSignal
@@ -39,6 +40,8 @@ __all__ = [
     "EndingSignal",
     "Entry",
     "Finding",
+    "Inheritance",
+    "InheritedWeight",
     "InitializedWeight",
     "Initialization",
     "InputSignal",

@@ -27,7 +27,7 @@ FLOORS = (
     ("_network",),
     ("initializers",),
     ("_measure", "constraints"),
-    ("_calibrate", "_learning_rates", "_plan", "_strip"),
+    ("_calibrate", "_inherit", "_learning_rates", "_plan", "_strip"),
     ("_compare", "_diagnose"),
     ("callbacks", "results"),
     ("",),

@@ -67,6 +67,7 @@ MAKE = {
     "record": lambda: keras_winit.record(network(), X, Y),
     "compare": compare,
     "coordinate_check": check,
+    "inherit": lambda: keras_winit.inherit(network(), network(Mixer)),
     "catalogue": keras_winit.catalogue,
     "select_initializer": lambda: keras_winit.select_initializer("relu"),
 }

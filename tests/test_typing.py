@@ -149,6 +149,16 @@ def test_calibration(model):
     assert_type(result.table.columns, list[str])
 
 
+def test_inheritance(model):
+    source = keras.models.clone_model(model)
+    result = keras_winit.inherit(model, source, leave=["last"], dry_run=True)
+    assert_type(result, keras_winit.Inheritance)
+    assert_type(result.rows[0].what, str)
+    assert_type(result.rows[0].source_shape, tuple[int, ...] | None)
+    assert_type(result.left[:1], tuple[results.InheritedWeight, ...])
+    assert_type(keras_winit.inherit(model, source).difference, float | None)
+
+
 def test_comparison():
     runs = [results.Run(initializer="own", seed=seed, curves={"loss": [2.0]}) for seed in range(3)]
     comparison = keras_winit.Comparison(

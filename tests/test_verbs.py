@@ -150,6 +150,7 @@ VERBS = {
     "initialize": lambda model: keras_winit.initialize(model, seed=1),
     "calibrate": lambda model: keras_winit.calibrate(model),
     "diagnose": lambda model: keras_winit.diagnose(model),
+    "inherit": lambda model: keras_winit.inherit(model, build("dense")),
 }
 
 

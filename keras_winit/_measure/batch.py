@@ -309,10 +309,8 @@ def _draw(network, inputs, size_of_open):
         for tensor in keras.tree.flatten(inputs)
     ]
     size = _samples(_DRAWN_SAMPLES, _DRAWN_NUMBERS, sum(map(math.prod, shapes)))
-    numbers = iter(range(len(shapes)))
 
-    def draw(tensor):
-        number = next(numbers)
+    def draw(number, tensor):
         shape, dtype = (size, *shapes[number]), keras.backend.standardize_dtype(tensor.dtype)
         purpose = f"batch {number}"
         vocabulary = network.vocabularies.get(number)
@@ -324,7 +322,9 @@ def _draw(network, inputs, size_of_open):
             drawn[..., 0] = 1  # of a mask: causal attention to nothing is no number in 16 bits
         return drawn.astype("bool" if dtype == "bool" else "int32")
 
-    drawn = keras.tree.map_structure(draw, inputs)
+    # Of a dict, a function is not everywhere called in the order in which it is flattened.
+    drawn = [draw(*each) for each in enumerate(keras.tree.flatten(inputs))]
+    drawn = keras.tree.pack_sequence_as(inputs, drawn)
     if isinstance(drawn, dict) and not graph.has_graph(model) and len(drawn) == 1:
         (drawn,) = drawn.values()
     return drawn

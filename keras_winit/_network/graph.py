@@ -1,8 +1,10 @@
 """The graph of a model: every call of a layer or operation, and what follows it."""
 
 import contextlib
+import functools
 import inspect
 import math
+import operator
 import traceback
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
 from keras_winit._network.gates import gates
 from keras_winit._network.positions import positions
+from keras_winit._network.units import carried
 
 # What is tried where a model takes any size: steps of a sequence, pixels of a side.
 _SIZES = (32, 8, 4, 128, 1024)
@@ -22,12 +25,13 @@ _BATCH_SIZE = 3
 class Call:
     """One call of a layer or operation; `operation` is `None` for an input of the model.
 
-    `variables` are those among its arguments.
+    `variables` are those among its arguments, `shape` is that of its first output.
     """
 
     operation: object
     inputs: list
     variables: list
+    shape: tuple = ()
     consumers: list = field(default_factory=list)
 
 
@@ -266,6 +270,15 @@ class Graph:
     def _at_start(self, activation):
         return _network.at_start(activation) if self._anew else activation
 
+    def units(self, gives):
+        """Returns the units of another network that each layer takes; see `units.carried`."""
+        return carried(self.calls, gives)
+
+    def is_past_branches(self, layer):
+        """Whether no addition of a residual branch comes after a layer."""
+        before = functools.reduce(operator.or_, (self._ancestors[n] for n in self._additions), 0)
+        return not any(before >> number & 1 for number in self._calls_of_layer.get(layer, ()))
+
     def positions(self):
         """Returns what tables are added to; see `positions.positions`."""
         return positions(self.calls)
@@ -480,7 +493,10 @@ class _Reader:
             outputs = model.outputs if self._size is None else model.call(inputs)
         else:
             outputs = (model.call if _network.is_composite(model) else model)(**inputs)
-        produced = {id(tensor): self._append(None, []) for tensor in keras.tree.flatten(inputs)}
+        produced = {
+            id(tensor): self._append(None, [], shape=tensor.shape)
+            for tensor in keras.tree.flatten(inputs)
+        }
         return self._read(keras.tree.flatten(outputs), produced)
 
     def _sized(self, tensor):
@@ -557,8 +573,8 @@ class _Reader:
             problem = f"layer {layer.name!r} ({kind}), {_first_line(error)}"
             self.unread.setdefault(layer, (problem, _place(error)))
 
-    def _append(self, operation, inputs, variables=()):
-        self.calls.append(Call(operation, inputs, variables))
+    def _append(self, operation, inputs, variables=(), shape=()):
+        self.calls.append(Call(operation, inputs, variables, tuple(shape)))
         return len(self.calls) - 1
 
     def _read(self, outputs, produced):
@@ -604,7 +620,7 @@ class _Reader:
                 return self._read_addition(operation, call, produced)
         arguments = keras.tree.flatten((call.args, call.kwargs))
         variables = [each for each in arguments if isinstance(each, keras.Variable)]
-        number = self._append(operation, inputs, variables)
+        number = self._append(operation, inputs, variables, call.outputs[0].shape)
         return [number] * len(call.outputs)
 
     def _read_addition(self, layer, call, produced):

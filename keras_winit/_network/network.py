@@ -102,6 +102,14 @@ class Network:
         """Returns the layers that take what a layer gives, unit by unit; see `Graph`."""
         return self._graph.feeds(layer)
 
+    def is_past_branches(self, layer: keras.Layer) -> bool:
+        """Whether no residual branch ends behind a layer; see `Graph`."""
+        return self._graph.is_past_branches(layer)
+
+    def units(self, gives: Callable[[Any, Any], Any]) -> dict[Any, Any]:
+        """Returns the units of another network that each layer takes; see `units.carried`."""
+        return self._graph.units(gives)
+
     def after(self, weight: Weight) -> Activation:
         """Returns the `Activation` of what a kernel gives, `NOTHING` where none follows it."""
         is_activated = weight.kernel is not None and weight.kernel.activated

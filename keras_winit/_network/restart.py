@@ -5,8 +5,10 @@ import numpy as np
 
 from keras_winit import _network
 
+_ANEW = "use `initialize(..., optimizer=True)`, or compile the model again"
 
-def kept(model):
+
+def kept(model, remedy=_ANEW):
     """Returns a sentence on the state of an optimizer that has begun to train, in a tuple."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or not optimizer.built:
@@ -15,8 +17,7 @@ def kept(model):
     if not steps:
         return ()
     return (
-        f"The optimizer keeps its state of {steps} steps with the weights that were: use "
-        "`initialize(..., optimizer=True)`, or compile the model again.",
+        f"The optimizer keeps its state of {steps} steps with the weights that were: {remedy}.",
     )
 
 

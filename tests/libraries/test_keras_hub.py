@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 from backbones import BACKBONES
+from keras_hub import models
 
 import keras_winit
 from keras_winit import _network
@@ -133,6 +134,54 @@ def test_every_verb_takes_a_decoder_in_any_context(make, left):
     assert keras_winit.diagnose(model).signal.problem is None
     keras_winit.calibrate(model)
     assert all(np.isfinite(np.float32(each)).all() for each in model.get_weights())
+
+
+def gpt2(width, heads, depth):
+    size = {"hidden_dim": width, "intermediate_dim": 2 * width, "num_layers": depth}
+    return models.GPT2Backbone(11, num_heads=heads, max_sequence_length=8, **size)
+
+
+def bert(width, heads, depth):
+    size = {"hidden_dim": width, "intermediate_dim": 2 * width, "num_layers": depth}
+    return models.BertBackbone(11, num_heads=heads, max_sequence_length=8, **size)
+
+
+def llama(width, heads, depth):
+    size = {"hidden_dim": width, "intermediate_dim": 2 * width, "num_layers": depth}
+    heads = {"num_query_heads": heads, "num_key_value_heads": heads // 2}
+    return models.LlamaBackbone(vocabulary_size=11, **heads, **size)
+
+
+def vit(width, heads, depth):
+    size = {"hidden_dim": width, "mlp_dim": 2 * width, "num_layers": depth}
+    return models.ViTBackbone((16, 16, 3), patch_size=8, num_heads=heads, **size)
+
+
+def resnet(width, heads, depth):
+    return models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 2 * width],
+        stackwise_num_blocks=[depth, 1],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+        image_shape=(32, 32, 3),
+    )
+
+
+@pytest.mark.parametrize("build", [bert, gpt2, llama, resnet, vit])
+def test_families_inherit_from_each_other(build):
+    depth = 2 if build is bert else 3  # normalized behind its blocks, it can be no deeper
+    small, large = build(8, 2, 2), build(16, 4, depth)
+    rng = np.random.default_rng(0)
+    for weight in small.weights:
+        if "float" in str(weight.dtype):
+            value = keras.ops.convert_to_numpy(weight)
+            weight.assign(value + rng.uniform(0.0, 0.3, value.shape))
+    grown = keras_winit.inherit(large, small)
+    assert grown.difference < 1e-5
+    assert len(grown.left) == 0 or depth > 2
+    assert keras_winit.inherit(build(8, 2, 2), large).left == ()
 
 
 def table():
