@@ -136,6 +136,20 @@ class Network:
         return next((weight for weight in of_layer if weight.role == "bias"), None)
 
     @functools.cached_property
+    def steps_to_last_state(self) -> dict[keras.Layer, int]:
+        """The LSTM cells of which the last state alone is handed on, with the steps up to it.
+
+        Those of layers that take sequences of one length, and start each anew.
+        """
+        found = {}
+        for layer in walk(self.model):
+            if isinstance(layer, keras.layers.LSTM) and not layer.return_sequences:
+                _, steps, *_ = (layer.get_build_config() or {}).get("input_shape") or (None, None)
+                if steps and not layer.stateful:
+                    found[layer.cell] = steps
+        return found
+
+    @functools.cached_property
     def positions(self) -> dict[Weight, list[keras.Layer]]:
         """The tables that are added to a signal, with the layers with kernels it comes from."""
         found = self._graph.positions()

@@ -165,6 +165,15 @@ class Case:
         return bool(self.weight.structure[1].spatial) and self.weight.kernel.stride == 1
 
     @property
+    def num_steps(self):
+        """Of an LSTM that hands on its last state alone, after how many steps; else `None`.
+
+        Where its author gave no forget gate of their own.
+        """
+        is_default = self.bias is not None and self.bias.ones is not None
+        return self.network.steps_to_last_state.get(self.weight.layer) if is_default else None
+
+    @property
     def gain(self):
         """What an orthogonal map is multiplied by to keep the signal."""
         return math.sqrt(self.small_signal.weight_variance if self.small_signal else self.scale)

@@ -235,7 +235,8 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
 
     - biases, normalization, embeddings: what their layer gives them, but for tables of positions
       of less than half the size of what they are added to, which get its size
-    - recurrent kernels: `Orthogonal`, for each gate
+    - recurrent kernels: `Orthogonal`, for each gate; an LSTM that hands on its last state alone,
+      after a known number of 16 steps or more, gets biases of `ChronoBias` for that number
     - gates, attention, softmax and other functions across units: `glorot_uniform`, but for the
       output of attention in a branch of the next line
     - a residual branch without normalization: `zeros` for its last kernel, the others smaller

@@ -1,5 +1,7 @@
 """The default: the right weights by activation, depth, normalization and shortcuts."""
 
+import dataclasses
+
 import keras
 
 from keras_winit._activations.criticality import signal_slope
@@ -20,10 +22,18 @@ from keras_winit._references import (
     PENNINGTON,
     SAXE,
     SIREN,
+    TALLEC,
     VASWANI,
     XIAO,
 )
-from keras_winit.initializers import ActivationScaling, DeltaOrthogonal, Mirrored, Orthogonal, Siren
+from keras_winit.initializers import (
+    ActivationScaling,
+    ChronoBias,
+    DeltaOrthogonal,
+    Mirrored,
+    Orthogonal,
+    Siren,
+)
 
 initializers = keras.initializers
 
@@ -31,6 +41,8 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
+# Sequences from here on are long: over 8 steps biases by their length made no difference.
+LONG = 16
 
 
 def _glorot(name, fits, reason):
@@ -91,6 +103,18 @@ def _positions(name, role):
 LINES = (
     _positions("embeddings of positions", "embedding"),
     _positions("weights that are added as tables", "other"),
+    dataclasses.replace(
+        RECURRENT,
+        name="recurrent kernels of an LSTM that hands on its last state alone, known to come after "
+        f"{LONG} steps or more",
+        fits=lambda case: (case.num_steps or 0) >= LONG,
+        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(num_steps, "
+        'distribution="log_uniform")`',
+        reason=f"{RECURRENT.reason}; units remember for 2 to {{num_steps}} steps, evenly on a "
+        "logarithmic scale",
+        bias=lambda case: ChronoBias(case.num_steps, distribution="log_uniform"),
+        reference=f"{SAXE}; {TALLEC}",
+    ),
     RECURRENT,
     _glorot(
         "attention, but for its output in a branch that is scaled (below)",

@@ -19,7 +19,7 @@ from keras_winit._plan.schemes.in_pairs import (
     is_worth_pairs,
     suggested_pairings,
 )
-from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, VERY_DEEP
+from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, LONG, VERY_DEEP
 
 layers = keras.layers
 ops = keras.ops
@@ -206,6 +206,10 @@ def in_normalized(layer):
     return network(layer, layers.LayerNormalization(), layers.Dense(4))
 
 
+def lstm(**arguments):
+    return layers.LSTM(5, name="layer", **arguments)
+
+
 def cell(**arguments):
     return network(layers.RNN(layers.SimpleRNNCell(4, name="layer", **arguments)), shape=(3, 2))
 
@@ -266,6 +270,11 @@ DECISIONS = {
     "recurrent": (
         lambda: cell(recurrent_initializer="he_uniform"),
         "layer/recurrent_kernel",
+        "Orthogonal()",
+    ),
+    "recurrent, 16 steps": (
+        lambda: network(lstm(), shape=(16, 2)),
+        "layer/lstm_cell/recurrent_kernel",
         "Orthogonal()",
     ),
     # Gates, attention, functions across units: Glorot.
@@ -646,10 +655,51 @@ def test_suggest_decides_by_its_list(case):
     assert given_to(weight, build()) == expected
 
 
+LONG_MEMORY = {
+    "16 steps": (lambda: lstm(), (16, 3), "ChronoBias(max_timescale=16, "),
+    "both ways": (lambda: layers.Bidirectional(lstm()), (50, 3), "ChronoBias(max_timescale=50, "),
+    "15 steps": (lambda: lstm(), (15, 3), "Zeros()"),
+    "unknown steps": (lambda: lstm(), (None, 3), "Zeros()"),
+    "all states": (lambda: lstm(return_sequences=True), (16, 3), "Zeros()"),
+    "one's own forget gate": (lambda: lstm(unit_forget_bias=False), (16, 3), "Zeros()"),
+    "one's own bias": (lambda: lstm(bias_initializer="ones"), (16, 3), "Ones()"),
+    "GRU": (lambda: layers.GRU(5, name="layer"), (16, 3), "Zeros()"),
+}
+
+
+@pytest.mark.parametrize("case", LONG_MEMORY)
+def test_an_lstm_of_long_sequences_remembers_over_all_of_their_lengths(case):
+    build, shape, expected = LONG_MEMORY[case]
+    rows = keras_winit.suggest(network(build(), shape=shape)).rows
+    biases = [row.initializer for row in rows if row.weight.endswith("cell/bias")]
+    assert biases
+    assert all(each.startswith(expected) for each in biases)
+
+
+def test_an_lstm_that_goes_on_from_batch_to_batch_keeps_its_biases():
+    layer = lstm(stateful=True)
+    inputs = keras.Input((16, 3), batch_size=2)
+    plan = keras_winit.suggest(keras.Model(inputs, layer(inputs)))
+    assert {row.initializer for row in plan.rows if row.shape == (20,)} == {"Zeros()"}
+
+
+def test_gates_of_a_long_memory_are_those_of_the_length():
+    model = network(lstm(), shape=(40, 3))
+    keras_winit.initialize(model, seed=0)
+    (layer,) = (each for each in model.layers if each.name == "layer")
+    input_gate, forget_gate, *_ = np.split(keras.ops.convert_to_numpy(layer.cell.bias), 4)
+    np.testing.assert_array_equal(input_gate, -forget_gate)
+    shares = np.sort(forget_gate) / math.log(39)
+    assert (np.abs(shares - (np.arange(5) + 0.5) / 5) <= 0.1 + 1e-6).all()
+    assert layer.unit_forget_bias is False
+    keras_winit.initialize(model, "own", seed=0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.cell.bias)[5:10], 1)
+
+
 # One of them for each line.
 REACHED = (
     *("positions", "weight of positions"),
-    *("recurrent", "query in a branch", "gates", "softmax"),
+    *("recurrent, 16 steps", "recurrent", "query in a branch", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
     *("normalized silu gate", "output of sin(30 z)"),
@@ -684,6 +734,7 @@ def test_no_line_is_named_twice():
 def test_the_docstring_prints_the_limits_of_the_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
     assert f"of more than {DEEP_LINEAR} layers without activations" in text
+    assert f"after a known number of {LONG} steps or more" in text
     limits = f"of more than {SHALLOW} layers ({SHALLOW_CONVOLUTIONS} where there are convolutions)"
     assert f"{limits} without shortcuts: `Mirrored`" in text
     assert f"not kept, in a plain network of more than {VERY_DEEP} layers: the same" in text
