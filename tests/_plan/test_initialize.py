@@ -754,9 +754,10 @@ def every_kernel():
 
 
 # What the config of a layer has no words for: gates that are orthogonal each, a forget gate that
-# is not open, and kernels of attention that are not alike.
+# is not open, and kernels of attention that are not alike. Memories that are spread over units are
+# too few here to tell laws apart.
 UNSPOKEN = {
-    "suggested": r".*/recurrent_kernel",
+    "suggested": r".*/(recurrent_kernel|lstm_cell/bias)",
     "pytorch": r".*lstm_cell/bias|.*_attention.*/kernel",
 }
 
@@ -803,8 +804,11 @@ def test_a_saved_model_loads_with_its_weights_and_initializers(scheme, tmp_path)
     for (*place, first), (*same_place, second) in zip(expected, told, strict=True):
         assert place == same_place
         assert keras.initializers.serialize(first) == keras.initializers.serialize(second)
-    # What Keras can express is saved as Keras's own.
-    assert bool(keras_winit.strip_initializers(loaded)) == (scheme != "suggested")
+    # What Keras can express is saved as Keras's own; not the memory of an LSTM.
+    changed = keras_winit.strip_initializers(loaded)
+    assert bool(changed)
+    if scheme == "suggested":
+        assert changed == ["lstm_cell.bias_initializer: ChronoBias -> Zeros"]
     assert "keras_winit>" not in json.dumps(loaded.get_config(), default=str)
 
 
