@@ -7,10 +7,11 @@ mean of the seeds, with the spread between these; and the training loss of the l
 On JAX:
 
     KERAS_BACKEND=jax python benchmarks/memory.py [--tasks "recall, 50" ...] [--seeds 3]
-        [--starts keras forget_gate chrono suggested] [--steps 300] [--others]
+        [--starts keras forget_gate log_uniform suggested] [--steps 300] [--others]
 
-`forget_gate` is what is suggested with the forget gate of Keras's default, 1; `chrono` the same
-with `ChronoBias` as its paper has it. `--others` takes tasks on which nothing was chosen.
+`forget_gate` is what is suggested with the forget gate of Keras's default, 1; `log_uniform` that
+with memories that are even on a logarithmic scale. `--others` takes tasks on which nothing was
+chosen.
 """
 
 import argparse
@@ -140,14 +141,15 @@ OTHERS = {
 
 def start(model, name, seed):
     keras_winit.initialize(model, "keras" if name == "keras" else "suggested", seed=seed)
-    if name in ("forget_gate", "chrono"):
-        bias = model.layers[0].cell.bias
-        _, steps, _ = model.input_shape
-        _, forget, *_ = np.split(np.arange(4 * UNITS), 4)
-        values = np.isin(np.arange(4 * UNITS), forget).astype("float32")
-        if name == "chrono":
-            values = keras_winit.initializers.ChronoBias(steps, gates=4, seed=seed)(bias.shape)
-        bias.assign(values)
+    if name in ("forget_gate", "log_uniform"):
+        nothing, kept = np.zeros((2, UNITS)), np.ones(UNITS)
+        if name == "log_uniform":
+            _, steps, _ = model.input_shape
+            rng = np.random.default_rng(seed)
+            kept = (rng.permutation(UNITS) + rng.uniform(size=UNITS)) / UNITS * np.log(steps - 1)
+            nothing[0] = -kept
+        first, last = nothing
+        model.layers[0].cell.bias.assign(np.concatenate([first, kept, last, last]))
 
 
 def study(data, starts, seeds, steps):
@@ -182,7 +184,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *OTHERS])
     parser.add_argument("--others", action="store_true")
-    names = ["keras", "forget_gate", "chrono", "suggested"]
+    names = ["keras", "forget_gate", "log_uniform", "suggested"]
     parser.add_argument("--starts", nargs="+", choices=names, default=names)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)

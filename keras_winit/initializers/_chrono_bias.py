@@ -1,6 +1,5 @@
 """Biases that give recurrent units a memory of the length of the sequence."""
 
-import math
 import random
 import warnings
 from typing import Any, Literal, Self
@@ -15,14 +14,12 @@ from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 from keras_winit.typing import SeedLike
 
-_DISTRIBUTIONS = ("uniform", "log_uniform")
-
 
 @register(
     alias="chrono_bias",
     formula=(
-        "log u for the gate that keeps the state, u uniform in [1, max_timescale - 1], or log u in "
-        "the log of that; -log u for the input gate"
+        "log u for the gate that keeps the state, u uniform in [1, max_timescale - 1]; -log u "
+        "for the input gate"
     ),
     when="biases of LSTM and GRU on long sequences",
     reference=TALLEC,
@@ -33,9 +30,7 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     A unit whose gate keeps a share of 1 - 1 / T of its state per step remembers for about T
     steps. The times T are uniform up to the longest dependency that is to be learned: the gate
     that keeps the state gets log u, u uniform between 1 and `max_timescale` - 1, the input gate
-    of an LSTM the opposite, the others zero. With `distribution="log_uniform"` it is log u that is
-    uniform, spread evenly over the units: as many of them for 2 to 10 steps as for 10 to 100,
-    where it is not known which count.
+    of an LSTM the opposite, the others zero.
 
     The layer that asks for its bias tells which gates it has: LSTM, ConvLSTM or GRU, by themselves
     or in wrappers. An LSTM and a ConvLSTM need `unit_forget_bias=False`: with their default Keras
@@ -48,8 +43,6 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
             sequence where nothing else is known. Defaults to `100`.
         gates: `4` as in an LSTM or `3` as in a GRU, for layers that are not Keras's and calls by
             hand. Defaults to `None`: the layer, or else the shape, says it.
-        distribution: `"uniform"` or `"log_uniform"`, of the times. Defaults to `"uniform"`, the
-            paper's.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
 
     Raises:
@@ -77,7 +70,6 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         self,
         max_timescale: float = 100,
         gates: Literal[3, 4] | None = None,
-        distribution: Literal["uniform", "log_uniform"] = "uniform",
         seed: SeedLike | None = None,
     ) -> None:
         self.max_timescale: float = _checks.real("max_timescale", max_timescale)
@@ -91,7 +83,6 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
             raise ValueError(
                 f"`gates` should be 4 for an LSTM or 3 for a GRU. Received: gates={gates!r}."
             )
-        self.distribution: str = _checks.option("distribution", distribution, _DISTRIBUTIONS)
         self._gates_of_layer, self._is_of_config = None, False
         self._config_seed = check_seed(seed)
         self.seed = random.randint(1, 10**9) if seed is None else self._config_seed
@@ -120,11 +111,7 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         uniform = (
             distributions.uniform((units,), seed=seed, purpose="chrono").astype(dtype) + 1
         ) / 2
-        if self.distribution == "log_uniform":
-            share = (np.argsort(np.argsort(uniform)) + uniform) / units
-            kept = (share * math.log(self.max_timescale - 1)).astype(dtype)
-        else:
-            kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
+        kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
         values = np.zeros(shape, dtype)
         # A GRU has a row for the input and one for the state, which are added.
         first = values.reshape(-1, shape[-1])[0]
@@ -152,12 +139,11 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         return np.zeros(shape, dtype)
 
     def get_config(self) -> dict[str, Any]:
-        # With the number of gates that is known: version 0.1.0 takes no other for 4, and does not
-        # know of distributions.
+        # With the number of gates that is known: version 0.1.0 takes no other for 4.
         config = super().get_config()
-        config["gates"] = self.gates or self._gates_of_layer
-        unsaid = {"gates": None, "distribution": "uniform"}
-        return {k: v for k, v in config.items() if k not in unsaid or v != unsaid[k]}
+        gates = self.gates or self._gates_of_layer
+        del config["gates"]
+        return {**config, "gates": gates} if gates else config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

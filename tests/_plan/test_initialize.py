@@ -754,10 +754,9 @@ def every_kernel():
 
 
 # What the config of a layer has no words for: gates that are orthogonal each, a forget gate that
-# is not open, and kernels of attention that are not alike. Memories that are spread over units are
-# too few here to tell laws apart.
+# is not open, and kernels of attention that are not alike.
 UNSPOKEN = {
-    "suggested": r".*/(recurrent_kernel|lstm_cell/bias)",
+    "suggested": r".*/recurrent_kernel",
     "pytorch": r".*lstm_cell/bias|.*_attention.*/kernel",
 }
 

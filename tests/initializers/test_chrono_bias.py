@@ -25,19 +25,6 @@ def test_memories_of_an_lstm_are_uniform_up_to_the_longest():
     assert not np.any(others)
 
 
-def test_memories_are_spread_evenly_on_a_logarithmic_scale():
-    chrono = ChronoBias(501, distribution="log_uniform", seed=0)
-    for units in (7, 4000):
-        input_gate, forget_gate, *others = gates(draw(chrono, (4 * units,)), 4)
-        share = np.sort(forget_gate.astype("float64")) / np.log(500)
-        places = np.arange(units) / units
-        assert (share >= places - 1e-6).all()
-        assert (share <= places + 1 / units + 1e-6).all()
-        np.testing.assert_array_equal(input_gate, -forget_gate)
-        assert not np.any(others)
-    assert abs(stats.spearmanr(forget_gate, np.arange(units)).statistic) < 4 / units**0.5
-
-
 def test_the_shortest_memory_is_two_steps_and_the_longest_the_timescale():
     assert not draw(ChronoBias(2, gates=4, seed=0), (4 * 9,)).any()  # log 1
     forget_gate = gates(draw(ChronoBias(4, seed=0), (4 * 5000,)), 4)[1]
