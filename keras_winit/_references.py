@@ -72,9 +72,9 @@ SMITH = _arxiv("Smith, 2017, Cyclical learning rates", "1506.01186")
 SRIVASTAVA = Reference(
     "Srivastava et al., 2014, Dropout", "https://jmlr.org/papers/v15/srivastava14a.html"
 )
+TALLEC = _arxiv("Tallec and Ollivier, 2018", "1804.11188")
 TANCIK = _arxiv("Tancik et al., 2020", "2006.10739")
 TORCH = Reference("PyTorch 2, torch.nn, reset_parameters of each module")
-TALLEC = _arxiv("Tallec and Ollivier, 2018", "1804.11188")
 VASWANI = _arxiv("Vaswani et al., 2017", "1706.03762")
 XIAO = _arxiv("Xiao et al., 2018", "1806.05393")
 YANG = _arxiv("Yang et al., 2022, Tensor programs V", "2203.03466")
