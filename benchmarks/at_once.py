@@ -91,3 +91,10 @@ def train_all(model, starts, rates, seeds, data, loss, steps, batch, update=adam
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
     found = jax.jit(lambda *arguments: jax.lax.map(train, arguments))
     return map(np.array, found(stacked, jnp.array(rates), keys))
+
+
+def train_by_each(optimizers, model, starts, seeds, data, loss, steps, batch):
+    """Yields what `train_all` returns for each optimizer, a pair of an update and a rate."""
+    for update, rate in optimizers:
+        rates = [rate] * len(starts)
+        yield train_all(model, starts, rates, seeds, data, loss, steps, batch, update)

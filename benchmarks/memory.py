@@ -162,19 +162,12 @@ def study(data, starts, seeds, steps):
         for seed in range(seeds):
             start(model, name, seed)
             weights.append(at_once.weights_of(model))
+    orders, data = [*range(seeds)] * len(starts), (x, y, x_test)
+    by_optimizer = at_once.train_by_each(
+        OPTIMIZERS, model, weights, orders, data, at_once.crossentropy, steps, BATCH
+    )
     found = []
-    for update, rate in OPTIMIZERS:
-        losses, logits = at_once.train_all(
-            model,
-            weights,
-            [rate] * len(weights),
-            [*range(seeds)] * len(starts),
-            (x, y, x_test),
-            at_once.crossentropy,
-            steps,
-            BATCH,
-            update,
-        )
+    for losses, logits in by_optimizer:
         accuracy = (logits.argmax(-1) == y_test).mean(1)
         found.append([accuracy, losses[:, -LAST:].mean(1)])
     return np.reshape(found, (len(OPTIMIZERS), 2, len(starts), seeds)).transpose(2, 0, 1, 3)

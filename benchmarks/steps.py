@@ -141,20 +141,11 @@ def study(model, data, starts, seeds, steps):
         for seed in range(seeds):
             start(model, scheme, seed, x)
             weights.append(at_once.weights_of(model))
-    found = []
-    for update, rate in OPTIMIZERS:
-        losses, _ = at_once.train_all(
-            model,
-            weights,
-            [rate] * len(weights),
-            [*range(seeds)] * len(starts),
-            (x, y, x_test),
-            at_once.crossentropy,
-            steps,
-            BATCH,
-            update,
-        )
-        found.append([steps_until(each) for each in losses])
+    orders, data = [*range(seeds)] * len(starts), (x, y, x_test)
+    by_optimizer = at_once.train_by_each(
+        OPTIMIZERS, model, weights, orders, data, at_once.crossentropy, steps, BATCH
+    )
+    found = [[steps_until(each) for each in losses] for losses, _ in by_optimizer]
     return np.reshape(found, (len(OPTIMIZERS), len(starts), seeds))
 
 

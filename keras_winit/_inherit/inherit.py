@@ -146,15 +146,15 @@ def inherit(
             them, that keep the values they have. Defaults to `None`, for none.
         dry_run: Whether to change nothing, and return what would be done. Defaults to `False`.
         verbose: `1` for a line on standard error that tells how far it is, after two seconds, `0`
-            for none. Defaults to `"auto"`, for one where standard error is a terminal.
+            for none. Defaults to `"auto"`, for one in terminals and notebooks.
 
     Returns:
         `Inheritance`: prints as a table what each weight gets, from which one and how.
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If a model is not built, a name is unknown, no layer of the source is like one
-            of the model, a pair of layers does not fit, or values are not finite.
+        ValueError: If a model is not built, a name is unknown, no kernel of the source has a place
+            in the model, a pair of layers does not fit, or values are not finite.
 
     Example:
 

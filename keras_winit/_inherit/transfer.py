@@ -46,12 +46,6 @@ def transfers(network, source, left):
         ValueError: If the layers of the models do not fit each other.
     """
     others = _others(paired(network, source), network, source)
-    if not any(weight.is_kernel for weight in others):
-        raise ValueError(
-            "`source` should be a model of the same kind of layers, narrower, wider, shallower or "
-            f"deeper. Received: source={source.model.name!r}, in which no layer with a kernel is "
-            f"like one of model {network.model.name!r}."
-        )
     reader = _Reader(network, others)
     new = new_layers(network, {weight.layer for weight in others})
     found = []
@@ -67,8 +61,22 @@ def transfers(network, source, left):
         else:
             each = Transfer(weight=weight, what="left alone: the source has no such layer")
         found.append(each)
+    _check_gives(found, others, left, network, source)
     used = {id(other) for other in others.values()}
     return found, [weight for weight in source.weights if id(weight) not in used]
+
+
+def _check_gives(found, others, left, network, source):
+    """Raises if no kernel gets anything, but for those that are asked to be left alone."""
+    pairs = [each for each in found if each.weight.is_kernel and each.weight in others]
+    if not any(each.values is not None or each.weight in left for each in pairs):
+        told = [f"{each.weight.path!r} is {each.what}" for each in pairs[:1]]
+        reason = told[0] if told else "no layer with a kernel is like one of the model"
+        raise ValueError(
+            "`source` should be a model of the same kind of layers, narrower, wider, shallower or "
+            f"deeper. Received: source={source.model.name!r}, of which nothing fits model "
+            f"{network.model.name!r}: {reason}."
+        )
 
 
 def _others(partners, network, source):

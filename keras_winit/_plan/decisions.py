@@ -209,7 +209,7 @@ class Line:
     gets: str
     initializer: Callable
     reason: str
-    reference: Reference
+    reference: Reference | str
     role: str = "kernel"
     bias: Callable = lambda case: None
 

@@ -321,6 +321,14 @@ WRONG = {
         ValueError,
         "`source` should be a model of the same kind of layers.*no layer with a kernel is like one",
     ),
+    "nothing that fits": (
+        lambda: (
+            keras.Sequential([keras.Input((4, 5)), layers.Conv1D(6, 3), layers.Dense(3)]),
+            keras.Sequential([keras.Input((7,)), layers.Dense(2)]),
+        ),
+        ValueError,
+        "nothing fits model .*'.*dense.*/kernel' is left alone: another number of outputs",
+    ),
     "taps": (
         lambda: tuple(
             keras.Sequential([keras.Input((8, 2)), layers.Conv1D(3, size, name="wave")])
