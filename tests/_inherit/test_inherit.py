@@ -282,6 +282,27 @@ def test_types_of_16_bits_are_cast_last():
     np.testing.assert_array_equal(numbers(with_policy)[0], value)
 
 
+def test_a_new_layer_before_tanh_is_left_alone_which_is_said():
+    def build(depth):
+        hidden = [layers.Dense(4, "tanh") for _ in range(depth)]
+        return keras.Sequential([keras.Input((8,)), *hidden, layers.Dense(3)])
+
+    result = keras_winit.inherit(build(3), build(2))
+    assert {row.what for row in result.left} == {"left alone: the source has no such layer"}
+    assert result.difference > 0.01
+    assert "Its outputs are not those of the source" in str(result)
+
+
+def test_where_the_last_weight_fails_all_keep_their_values():
+    model, source = dense(4), trained(dense(6))
+    source.layers[-1].bias.assign([0.0, np.nan, 0.0])
+    before = numbers(model)
+    with pytest.raises(ValueError, match="Layer 'end' .*bias of shape .* not all finite"):
+        keras_winit.inherit(model, source)
+    for old, new in zip(before, numbers(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_the_optimizer_keeps_its_state_and_that_is_said():
     model = dense(4)
     model.compile("adam", "mse", run_eagerly=True)
