@@ -1,7 +1,6 @@
 """Looks at the signal in a model before training: measures, judges, shows, and fixes."""
 
 import dataclasses
-import html
 import math
 import os
 import textwrap
@@ -24,7 +23,6 @@ from keras_winit._show import whole_file
 from keras_winit._show.plot import Axes, overview
 from keras_winit._show.progress import progress, tell
 from keras_winit._show.result import Result, Table, plain
-from keras_winit._show.table import to_html
 from keras_winit.typing import Data, Seed, Verbose
 
 # Layers that a printed table shows: more are in `layers`.
@@ -132,14 +130,16 @@ class Diagnosis(Result):
         return (*_texts(self.findings), self.verdict, *self.warnings)
 
     def _repr_html_(self):
-        before = ""
-        if self.before is not None:
-            was = _items(f"{each.severity}: {each.message}" for each in self.before.findings)
-            before = f"<p><b>Before:</b> {html.escape(self.before.verdict)}</p>{was}"
-        verdict = f"<p><b>{html.escape(self.verdict)}</b></p>"
-        items = _items(_texts(self.findings))
-        items += "".join(f"<p>{html.escape(warning)}</p>" for warning in self.warnings)
-        return f"{before}{verdict}{items}{to_html(*self.shown)}"
+        return page.fragment(self._sections())
+
+    def _sections(self):
+        """Returns what a page shows: this diagnosis, and before it that before `fix`."""
+        titles = [""] if self.before is None else ["Before", "After"]
+        many = [self] if self.before is None else [self.before, self]
+        return [
+            page.Section(each.signal, each.findings, each._bands(), title, each.warnings)
+            for each, title in zip(many, titles, strict=True)
+        ]
 
     @property
     def verdict(self) -> str:
@@ -204,19 +204,20 @@ class Diagnosis(Result):
             ax,
             layers=[layer.layer for layer in self.layers],
             samples=[layer.sample for layer in self.layers],
-            band=self._band(),
+            band=self._bands().get("signal"),
             marked={finding.layer for finding in self.findings if finding.severity == "error"},
             title=f"Signal in model {self.signal.model!r}",
             **page.curves(self.layers),
         )
 
-    def _band(self):
-        """Returns the sizes of the signal (low, high) that give no finding, `None` without one."""
-        first = self.layers[0].output.rms
-        if not 0 < first < math.inf:
-            return None
-        factor = math.sqrt(rules.SIGNAL_LIMITS["warning"])
-        return first / factor, first * factor
+    def _bands(self):
+        """Returns the limits (low, high) of signal and gradient between which no finding is."""
+        bands, first = {}, self.layers[0].output.rms
+        if 0 < first < math.inf:
+            factor = math.sqrt(rules.SIGNAL_LIMITS["warning"])
+            bands["signal"] = first / factor, first * factor
+        bands["gradient"] = rules.GRADIENT_LIMITS
+        return bands
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a page of HTML that holds all of it and needs nothing else.
@@ -229,11 +230,7 @@ class Diagnosis(Result):
         Raises:
             FileNotFoundError: If the folder does not exist.
         """
-        parts = [("", self)] if self.before is None else [("Before", self.before), ("After", self)]
-        sections = [
-            page.Section(each.signal, each.findings, each._band(), title) for title, each in parts
-        ]
-        text = page.page(sections)
+        text = page.page(self._sections())
 
         def write(path):  # a name may hold what UTF-8 cannot
             path.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -391,8 +388,3 @@ def _texts(findings, *severities):
         parts.append(f"  Fix: {first.fix}")
         parts.append(f"  See: {first.reference}")
         yield "\n".join(map(_WRAPPER.fill, parts))
-
-
-def _items(texts):
-    items = "".join(f"<li>{html.escape(text)}</li>".replace("\n", "<br>") for text in texts)
-    return f"<ul>{items}</ul>" if items else ""

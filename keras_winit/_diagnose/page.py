@@ -1,13 +1,13 @@
-"""Writes one page of HTML about a diagnosis: strings and numbers in, one string out.
+"""Writes HTML about a diagnosis, a page or what a notebook shows: strings in, one string out.
 
-The page needs nothing but itself: no script, no font, no picture from elsewhere. It suits a phone
-and a wide screen, light and dark.
+It needs nothing but itself: no script, no font, no picture from elsewhere. It suits a phone and a
+wide screen, light and dark. Tables are whole without their script, which sorts and filters them.
 """
 
 import html
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_winit._diagnose.rules.finding import by_cause
 from keras_winit._show import chart, plot
@@ -27,14 +27,16 @@ class Section:
     Attributes:
         signal: A `Signal`.
         findings: The `Finding`s about it.
-        band: (low, high), limits of a healthy signal, or `None`.
+        bands: Limits (low, high) of what is healthy, as `chart.sizes` takes them.
         title: What tells it from the others of the page, as `"Before"`.
+        notes: What else is to be said of it.
     """
 
     signal: object
     findings: tuple
-    band: tuple | None = None
+    bands: dict = field(default_factory=dict)
     title: str = ""
+    notes: tuple = ()
 
 
 def page(sections):
@@ -45,24 +47,62 @@ def page(sections):
         for number, section in enumerate(sections)
     )
     contents = f"<ul class='contents'>{links}</ul>" if len(sections) > 1 else ""
-    body = "\n".join(_section(section, f"s{number}") for number, section in enumerate(sections))
+    limits = _limits(sections)
+    body = "\n".join(
+        f'<section id="s{number}">{_section(section, limits, f"s{number}")}</section>'
+        for number, section in enumerate(sections)
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Signal in model {name}</title>
-<style>{_STYLE}{chart.STYLE}</style>
+<style>
+html {{ background: {LIGHT["paper"]}; }}
+{_STYLE}
+@media (prefers-color-scheme: dark) {{
+html {{ background: {DARK["paper"]}; }}
+{_dark(".keras-winit")}
+}}
+</style>
 </head>
 <body>
-<main>
+<main class="keras-winit">
 <h1>Signal in model <q>{name}</q></h1>
 {contents}
 {body}
 </main>
+{_SCRIPT}
 </body>
 </html>
 """
+
+
+def fragment(sections):
+    """Returns HTML for a notebook: the last of `Section`s, the others and its table folded."""
+    limits = _limits(sections)
+    *others, last = sections
+    folded = "\n".join(
+        f"<details><summary>{_heading(section)}</summary>{_section(section, limits)}</details>"
+        for section in others
+    )
+    return f"""<div class="keras-winit">
+<style>
+{_STYLE}
+{_dark(*_DARK_NOTEBOOKS)}
+</style>
+{folded}
+{_section(last, limits)}
+{_SCRIPT}
+</div>"""
+
+
+def _limits(sections):
+    """Returns the ends of one axis for the sizes of all sections."""
+    drawn = [curves(section.signal.layers) for section in sections]
+    bands = [section.bands for section in sections]
+    return chart.limits([(each["signal"], each["gradient"]) for each in drawn], bands)
 
 
 def verdict(findings, coverage):
@@ -98,7 +138,8 @@ def _heading(section):
     return title + verdict(section.findings, section.signal.coverage)
 
 
-def _section(section, anchor):
+def _section(section, limits, anchor=""):
+    """Returns what is said of a diagnosis; with an anchor, findings lead to rows of the table."""
     layers, findings = section.signal.layers, section.findings
     drawn = curves(layers)
     names = [layer.layer for layer in layers]
@@ -108,23 +149,24 @@ def _section(section, anchor):
     well = "ok" if section.signal.coverage.is_complete else "warning"
     look = next((each for each in _SEVERITIES if each in worst.values()), well)
     cards = "".join(_cards(findings, names, anchor))
-    return f"""<section id="{anchor}">
-<h2 class="{look}">{_heading(section)}</h2>
-{_facts(section.signal)}
+    fold = "<details open>" if anchor else "<details>"
+    return f"""<h2 class="{look}">{_heading(section)}</h2>
+{_facts(section)}
 {f"<h3>What is wrong</h3>{cards}" if cards else ""}
 <h3>Over depth</h3>
-{chart.sizes(names, drawn["signal"], drawn["gradient"], section.band, marked)}
+{chart.sizes(names, drawn["signal"], drawn["gradient"], section.bands, marked, limits)}
 {chart.fractions(names, drawn["dead"], drawn["saturated"])}
-<h3>Layers</h3>
+{fold}<summary><h3>Layers</h3></summary>
 {_table(layers, drawn, worst, anchor)}
-</section>"""
+</details>"""
 
 
 def _is_error(finding):
     return finding.severity == "error"
 
 
-def _facts(signal):
+def _facts(section):
+    signal = section.signal
     batch = _count(signal.batch_size, "sample")
     facts = [("batch", f"{batch} of noise, not of data" if signal.is_drawn else batch)]
     facts.append(("layers", signal.coverage.looked_at))
@@ -144,6 +186,7 @@ def _facts(signal):
         facts.append(("not reached", ", ".join(signal.not_reached)))
     if signal.problem:
         facts.append(("graph not read in full", signal.problem))
+    facts.extend(("to know", note) for note in section.notes)
     items = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{_prose(value)}</dd>" for name, value in facts
     )
@@ -183,7 +226,7 @@ def _item(finding, places, anchor):
     where = "the whole model"
     if finding.layer is not None:
         where = f"layer {html.escape(finding.layer)}"
-    if finding.layer in places:
+    if anchor and finding.layer in places:
         where = f'<a href="#{anchor}-{places[finding.layer]}">{where}</a>'
     value, limit = _number(finding.value), _number(finding.limit)
     if value == limit:  # cosines close to 1
@@ -199,6 +242,7 @@ def _table(layers, drawn, worst, anchor):
     header = "".join(f'<th scope="col">{each}</th>' for each in ("layer", *_NUMBERS))
     header += "".join(f'<th scope="col" class="text">{each}</th>' for each in _WORDS)
     relative = plot.relative(drawn["gradient"]).tolist()
+    identity = f' id="{anchor}-{{}}"' if anchor else ""
     rows = []
     for place, layer in enumerate(layers):
         severity = html.escape(worst.get(layer.layer, ""))
@@ -214,7 +258,7 @@ def _table(layers, drawn, worst, anchor):
             _number(layer.output.cosine),
         )
         rows.append(
-            f'<tr id="{anchor}-{place}" class="{severity}">'
+            f'<tr{identity.format(place)} class="{severity}">'
             f'<th scope="row">{place + 1} {name}{badge}'
             f"<small>{html.escape(layer.kind)}</small></th>"
             f"{''.join(f'<td>{each}</td>' for each in numbers)}"
@@ -290,50 +334,131 @@ def _variables(colors):
     return "".join(f"--{name}:{value};" for name, value in colors.items())
 
 
+def _dark(*selectors):
+    return f"{', '.join(selectors)} {{ color-scheme: dark; {_variables(DARK)} }}"
+
+
+# Where notebooks are dark: JupyterLab, Colab, Visual Studio Code. The rest of the page is theirs,
+# so what the system prefers does not count.
+_DARK_NOTEBOOKS = (
+    '[data-jp-theme-light="false"] .keras-winit',
+    'html[theme="dark"] .keras-winit',
+    ".vscode-dark .keras-winit",
+)
+
+# A shadow at the right edge of what can be scrolled further.
+_SHADOWS = (
+    "background: linear-gradient(to left, var(--paper) 40%, transparent) right / 48px 100% "
+    "no-repeat local, linear-gradient(to left, var(--rule), transparent) right / 12px 100% "
+    "no-repeat scroll;"
+)
 _STYLE = f"""
-:root {{ color-scheme: light dark; {_variables(LIGHT)} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
-* {{ box-sizing: border-box; }}
-body {{ margin: 0; background: var(--paper); color: var(--text);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }}
-main {{ max-width: 1100px; margin: 0 auto; padding: 16px; }}
-h1 {{ font-size: 24px; line-height: 1.25; margin: 8px 0 16px; }}
-h1 q {{ quotes: none; font-family: ui-monospace, monospace; }}
-h2 {{ font-size: 20px; margin: 24px 0 8px; padding: 8px 12px; border-left: 6px solid; }}
-h3 {{ font-size: 18px; margin: 32px 0 8px; }}
-h4 {{ font-size: 16px; margin: 0 0 8px; }}
-p {{ margin: 8px 0; }}
-a {{ color: var(--link); }}
-code {{ font: 15px ui-monospace, monospace; }}
-h2.ok {{ color: var(--ok); }}
-h2.error, .card.error .badge, tr.error .badge {{ color: var(--error); }}
-h2.warning, .card.warning .badge, tr.warning .badge {{ color: var(--warning); }}
-.muted {{ color: var(--muted); font-size: 15px; }}
-.badge {{ border: 1px solid; border-radius: 4px; padding: 0 6px; font-size: 14px;
+.keras-winit {{
+color-scheme: light; {_variables(LIGHT)}
+max-width: 1100px; margin: 0 auto; padding: 16px; background: var(--paper); color: var(--text);
+font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; text-align: left;
+& * {{ box-sizing: border-box; }}
+& h1 {{ font-size: 24px; line-height: 1.25; margin: 8px 0 16px; }}
+& h1 q {{ quotes: none; font-family: ui-monospace, monospace; }}
+& h2 {{ font-size: 20px; margin: 24px 0 8px; padding: 8px 12px; border-left: 6px solid; }}
+& h3 {{ font-size: 18px; margin: 32px 0 8px; }}
+& summary h3 {{ display: inline-block; }}
+& h4 {{ font-size: 16px; margin: 0 0 8px; }}
+& p {{ margin: 8px 0; }}
+& a {{ color: var(--link); }}
+& code {{ font: 15px ui-monospace, monospace; background: none; color: inherit; }}
+& h2.ok {{ color: var(--ok); }}
+& h2.error, & .card.error .badge, & tr.error .badge {{ color: var(--error); }}
+& h2.warning, & .card.warning .badge, & tr.warning .badge {{ color: var(--warning); }}
+& .muted {{ color: var(--muted); font-size: 15px; }}
+& .badge {{ border: 1px solid; border-radius: 4px; padding: 0 6px; font-size: 14px;
   font-weight: 600; }}
-.contents {{ padding-left: 20px; }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 8px 0; }}
-dt {{ color: var(--muted); max-width: 35vw; }}
-dd {{ margin: 0; }}
-.card {{ background: var(--card); border-left: 6px solid var(--rule); border-radius: 4px;
+& .contents {{ padding-left: 20px; }}
+& dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 8px 0; }}
+& dt {{ color: var(--muted); max-width: 35vw; font-weight: 400; }}
+& dd {{ margin: 0; }}
+& .card {{ background: var(--card); border-left: 6px solid var(--rule); border-radius: 4px;
   margin: 12px 0; padding: 12px 16px; }}
-.card.error {{ border-color: var(--error); }}
-.card.warning {{ border-color: var(--warning); }}
-.finding p {{ margin: 4px 0; }}
-.finding + .finding {{ border-top: 1px solid var(--rule); }}
-summary {{ cursor: pointer; padding: 4px 0; }}
-.scroll {{ overflow: auto; max-height: 85vh; }}
-table {{ border-collapse: separate; border-spacing: 0; font-size: 14px; width: 100%; }}
-th, td {{ padding: 6px 10px; border-bottom: 1px solid var(--rule); text-align: right;
-  white-space: nowrap; font-variant-numeric: tabular-nums; }}
-th {{ position: sticky; background: var(--paper); }}
-thead th {{ top: 0; z-index: 1; white-space: normal; overflow-wrap: normal; }}
-tbody tr {{ scroll-margin-top: 72px; }}
-th:first-child {{ left: 0; text-align: left; white-space: normal;
+& .card.error {{ border-color: var(--error); }}
+& .card.warning {{ border-color: var(--warning); }}
+& .finding p {{ margin: 4px 0; }}
+& .finding + .finding {{ border-top: 1px solid var(--rule); }}
+& summary {{ cursor: pointer; padding: 4px 0; }}
+& .scroll {{ overflow: auto; max-height: 85vh; {_SHADOWS} }}
+& table {{ border-collapse: separate; border-spacing: 0; font-size: 14px; width: 100%;
+  margin: 0; color: inherit; border: 0; }}
+& th, & td {{ padding: 6px 10px; border: 0; border-bottom: 1px solid var(--rule);
+  text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
+& tbody tr {{ scroll-margin-top: 72px; background: none; }}
+& th {{ position: sticky; background: var(--paper); }}
+& thead th {{ top: 0; z-index: 1; white-space: normal; overflow-wrap: normal;
+  vertical-align: bottom; }}
+& th:first-child {{ left: 0; text-align: left; white-space: normal;
   min-width: min(40vw, 240px); max-width: 40vw; }}
-thead th:first-child {{ z-index: 2; }}
-tbody th {{ font-weight: 400; }}
-.text {{ text-align: left; }}
-tr:target > * {{ background: var(--card); }}
-small {{ display: block; font-size: 14px; color: var(--muted); }}
+& thead th:first-child {{ z-index: 2; }}
+& tbody th {{ font-weight: 400; }}
+& .text {{ text-align: left; }}
+& tr:target > * {{ background: var(--card); }}
+& small {{ display: block; font-size: 14px; color: var(--muted); }}
+& th button {{ font: inherit; color: inherit; background: none; border: 0; padding: 0;
+  cursor: pointer; text-align: inherit; }}
+& th[aria-sort] button {{ text-decoration: underline; }}
+& .filter {{ display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center;
+  margin: 8px 0; font-size: 14px; }}
+& .filter input {{ font: inherit; color: inherit; background: var(--card);
+  border: 1px solid var(--muted); border-radius: 4px; padding: 4px 8px; min-width: 220px; }}
+{chart.STYLE}
+}}
 """
+
+# A table sorts by the header that is clicked on, and filters by what is typed above it.
+_SCRIPT = """<script>
+for (const table of document.querySelectorAll(".keras-winit table:not(.ready)")) {
+  table.classList.add("ready");
+  const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  const input = document.createElement("input"), told = document.createElement("span");
+  const tell = () => {
+    const words = input.value.toLowerCase().split(/\\s+/);
+    const shown = rows.filter((row) => {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      return !row.hidden;
+    });
+    told.textContent = `${shown.length} of ${rows.length} layers`;
+  };
+  input.type = "search";
+  input.placeholder = "name, kind, error, ...";
+  input.setAttribute("aria-label", "Show the layers with these words");
+  input.addEventListener("input", tell);
+  told.setAttribute("role", "status");
+  const filter = document.createElement("div");
+  filter.className = "filter";
+  filter.append(input, told);
+  table.parentElement.before(filter);
+  tell();
+  const value = (row, column) => {
+    const text = row.cells[column].textContent;
+    const number = text === "inf" ? Infinity : parseFloat(text);
+    return heads[column].classList.contains("text") ? text : number;
+  };
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((each) => each.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const sign = down ? -1 : 1;
+      const known = (row) => !Number.isNaN(value(row, column));
+      const compare = (one, other) => {
+        const [a, b] = [value(one, column), value(other, column)];
+        return sign * (a < b ? -1 : a > b ? 1 : 0);
+      };
+      const last = rows.filter((row) => !known(row));  // those without a number
+      body.append(...rows.filter(known).sort(compare), ...last);
+    });
+  });
+}
+</script>"""

@@ -13,12 +13,32 @@ import numpy as np
 from keras_winit._show import plot
 
 # Layers of which each has a dot, and shows its numbers under the pointer.
-_MANY = 200
+_MANY = 400
 # Units of the drawing; at the top there is room for the marks of errors.
 _WIDTH, _HEIGHT, _TOP = 1000, 200, 14
 
 
-def sizes(names, signal, gradient, band=None, marked=()):
+def limits(drawn, bands):
+    """Returns the ends of an axis of logarithms for several charts of `sizes`.
+
+    Args:
+        drawn: A pair (signal, gradient) for each of them.
+        bands: The `bands` of each of them.
+    """
+    curves = [each for pair in drawn for each in _curves(*pair).values()]
+    signals = [each["signal"] for each in bands if "signal" in each]
+    return plot.log_limits(*curves, *filter(_is_range, signals))
+
+
+def _curves(signal, gradient):
+    return {"signal": plot.as_array(signal), "gradient": plot.relative(gradient)}
+
+
+def _is_range(band):
+    return 0 < band[0] < band[1] < math.inf
+
+
+def sizes(names, signal, gradient, bands=None, marked=(), ends=None):
     """Returns the chart of signal and gradient, on one axis of logarithms.
 
     Args:
@@ -26,11 +46,13 @@ def sizes(names, signal, gradient, band=None, marked=()):
         signal: Root mean square of what each of them passes on.
         gradient: Norm of the gradient by the preactivation of each, or `None`; drawn relative to
             the last.
-        band: (low, high), limits of a healthy signal, or `None`.
+        bands: Dict with limits (low, high) of a healthy `"signal"` and of a healthy `"gradient"`,
+            over the last, where there are such.
         marked: Names of layers with an error.
+        ends: Ends of the axis, as `limits` gives them. Defaults to `None`, for those of this chart.
     """
-    curves = {"signal": plot.as_array(signal), "gradient": plot.relative(gradient)}
-    low, high = map(math.log10, plot.log_limits(*curves.values(), band or ()))
+    curves, bands = _curves(signal, gradient), bands or {}
+    low, high = map(math.log10, ends or limits([(signal, gradient)], [bands]))
 
     def height(value):
         share = (high - math.log10(value)) / (high - low)
@@ -40,10 +62,17 @@ def sizes(names, signal, gradient, band=None, marked=()):
     ticks = [(height(10.0**each), _power(each)) for each in exponents[:: -(-len(exponents) // 5)]]
     keys = [("line signal", "signal, root mean square"), ("line gradient", "gradient / last")]
     behind, lines = "", []
-    if band is not None and 0 < band[0] < band[1] < math.inf:
+    for name, band in bands.items():
+        if not _is_range(band):
+            continue
         top, bottom = height(band[1]), height(band[0])
-        behind = f'<path class="band" d="M0 {top:.1f}h{_WIDTH}V{bottom:.1f}H0z"/>'
-        keys.append(("band", "healthy signal"))
+        path = f"M0 {top:.1f}h{_WIDTH}V{bottom:.1f}H0z"
+        if name == "gradient":
+            within = [each for each in band if low < math.log10(each) < high]
+            path = "".join(f"M0 {height(each):.1f}h{_WIDTH}" for each in within)
+        if path:
+            behind += f'<path class="band {name}" d="{path}"/>'
+            keys.append((f"band {name}", f"healthy {name}"))
     for row, (name, values) in enumerate(curves.items()):
         zero, broken = plot.edges(values)
         values = np.ma.masked_where(zero | broken, values).tolist()
@@ -65,9 +94,14 @@ def sizes(names, signal, gradient, band=None, marked=()):
 
 
 def fractions(names, dead, saturated):
-    """Returns the chart of the fractions of dead and of saturated units, `None` for no such."""
+    """Returns the chart of the fractions of dead and of saturated units.
+
+    Where no layer has a fraction above zero there is nothing to see, and no chart.
+    """
     curves = {"dead": ("signal", dead), "saturated": ("gradient", saturated)}
     curves = {name: each for name, each in curves.items() if any(v is not None for v in each[1])}
+    if not any(value for _, values in curves.values() for value in values):
+        return ""
     keys = [(f"line {look}", name) for name, (look, _) in curves.items()]
     lines = [
         _line(look, [None if v is None else _HEIGHT * (1 - v) for v in values])
@@ -108,7 +142,8 @@ def _key(look):
     kind, _, name = look.partition(" ")
     if kind == "line":
         return f'<path class="{look}" d="M1 6h28"/><path class="dots {name}" d="M15 6h0"/>'
-    path = {"edge": "M15 6h0", "band": "M0 0h30v12h-30z", "wrong": "M15 0v12"}[kind]
+    paths = {"edge": "M15 6h0", "wrong": "M15 0v12", "band": "M0 0h30v12h-30z"}
+    path = "M0 1h30M0 11h30" if look == "band gradient" else paths[kind]
     return f'<path class="{look}" d="{path}"/>'
 
 
@@ -159,10 +194,11 @@ def _pointed(names, curves, write):
 
 
 def _places(number):
-    """Returns the numbers of up to six layers, at round distances."""
+    """Returns the numbers of up to six layers: first, last, between them at round distances."""
     steps = (factor * 10**power for power in itertools.count() for factor in (1, 2, 5))
     step = next(step for step in steps if number / step <= 5)
-    return [1, *(each for each in range(step, number + 1, step) if each > 1)]
+    between = [each for each in range(step, number, step) if 1 < each <= number - step / 2]
+    return sorted({1, *between, number})
 
 
 def _power(exponent):
@@ -174,28 +210,29 @@ def _number(value):
 
 
 STYLE = """
-figure { margin: 16px 0 24px; }
-figcaption { font-weight: 600; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 0 16px; margin: 4px 0 8px;
+& figure { margin: 16px 0 24px; }
+& figcaption { font-weight: 600; }
+& .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 0 16px; margin: 4px 0 8px;
   padding: 0; font-size: 14px; font-weight: 400; }
-.key { width: 30px; height: 12px; margin-right: 6px; }
-.chart { display: grid; grid-template-columns: 48px 1fr; margin-right: 16px; }
-.chart svg { display: block; width: 100%; height: 240px; border-bottom: 1px solid var(--muted); }
-.scale, .depth { position: relative; font-size: 14px; line-height: 1; color: var(--muted); }
-.scale span { position: absolute; right: 6px; transform: translateY(-50%); }
-.scale sup { font-size: 14px; line-height: 0; vertical-align: 5px; }
-.depth { grid-column: 2; height: 24px; }
-.depth span { position: absolute; top: 6px; transform: translateX(-50%);
+& .key { width: 30px; height: 12px; margin-right: 6px; }
+& .chart { display: grid; grid-template-columns: 48px 1fr; margin-right: 16px; }
+& .chart svg { display: block; width: 100%; height: 240px; border-bottom: 1px solid var(--muted); }
+& .scale, & .depth { position: relative; font-size: 14px; line-height: 1; color: var(--muted); }
+& .scale span { position: absolute; right: 6px; transform: translateY(-50%); }
+& .scale sup { font-size: 14px; line-height: 0; vertical-align: 5px; }
+& .depth { grid-column: 2; height: 24px; }
+& .depth span { position: absolute; top: 6px; transform: translateX(-50%);
   white-space: nowrap; }
-.axis { margin: 0; text-align: center; }
-path, rect { vector-effect: non-scaling-stroke; fill: none; }
-.grid { stroke: var(--rule); stroke-width: 1px; }
-.band { fill: var(--band); }
-path.wrong { stroke: var(--error); stroke-width: 3px; }
-.line { stroke-width: 2px; stroke-linejoin: round; }
-.dots { stroke-width: 6px; stroke-linecap: round; }
-.edge { stroke-width: 7px; stroke-linecap: square; }
-.signal { stroke: var(--signal); }
-.gradient { stroke: var(--gradient); }
-.line.gradient { stroke-dasharray: 6 4; }
+& .axis { margin: 0; text-align: center; }
+& path, & rect { vector-effect: non-scaling-stroke; fill: none; }
+& .grid { stroke: var(--rule); stroke-width: 1px; }
+& .band.signal { fill: var(--band); stroke: none; }
+& .band.gradient { stroke-width: 1px; stroke-dasharray: 2 4; }
+& path.wrong { stroke: var(--error); stroke-width: 3px; }
+& .line { stroke-width: 2px; stroke-linejoin: round; }
+& .dots { stroke-width: 6px; stroke-linecap: round; }
+& .edge { stroke-width: 7px; stroke-linecap: square; }
+& .signal { stroke: var(--signal); }
+& .gradient { stroke: var(--gradient); }
+& .line.gradient { stroke-dasharray: 6 4; }
 """

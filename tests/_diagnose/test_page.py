@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from keras_winit._diagnose.page import DARK, LIGHT, Section, curves, page, verdict
+from keras_winit._diagnose.page import DARK, LIGHT, Section, curves, fragment, page, verdict
 from keras_winit._diagnose.rules import Finding
 from keras_winit._show import plot
 from keras_winit.results import (
@@ -78,7 +78,10 @@ def layers(number, **changed):
     )
 
 
-def section(findings=(), number=3, title="", band=(0.1, 10.0), **changed):
+BANDS = {"signal": (0.1, 10.0), "gradient": (0.01, 70.0)}
+
+
+def section(findings=(), number=3, title="", bands=BANDS, notes=(), **changed):
     fields = {
         "model": "model",
         "batch_size": 8,
@@ -91,13 +94,14 @@ def section(findings=(), number=3, title="", band=(0.1, 10.0), **changed):
         "problem": None,
         "coverage": Coverage(num_layers=number, num_seen=number),
     }
-    return Section(Signal(**(fields | changed)), tuple(findings), band, title)
+    return Section(Signal(**(fields | changed)), tuple(findings), bands, title, notes)
 
 
 class Page(HTMLParser):
     """Reads a page: its tags with their attributes, its text, and whether it is well-formed."""
 
     VOID = {"meta", "wbr"}
+    CODE = {"style", "script"}
 
     def __init__(self, page):
         super().__init__()
@@ -118,7 +122,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if self.CODE.isdisjoint(self.open):
             self.words.append(data)
 
     @property
@@ -292,7 +296,8 @@ def test_all_strings_are_escaped():
 
 def test_page_needs_nothing_else():
     page = read(section([FINDING], title="Before"), section(title="After"))
-    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not {"link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert page.all("script") == [{}]
     assert not [
         each for _, each in page.tags if "src" in each or "style" in each and "url" in each["style"]
     ]
@@ -300,10 +305,73 @@ def test_page_needs_nothing_else():
     assert viewport in page.all("meta")
 
 
-def test_style_needs_nothing_else():
+def test_style_and_script_need_nothing_else():
     text = page([section()])
-    assert "@import" not in text
-    assert "url(" not in text
+    for address in ("@import", "url(", "fetch(", "import(", "http"):
+        assert address not in text
+
+
+def test_a_notebook_shows_the_last_section_and_folds_the_others_and_its_table():
+    before, after = section([FINDING], title="Before"), section(title="After", notes=("To do.",))
+    shown = Page(fragment([before, after]))
+    assert shown.tags[0] == ("div", {"class": "keras-winit"})
+    assert shown.text.index("Before: 1 error") < shown.text.index("After: nothing wrong")
+    assert "to know To do." in shown.text
+    # Of the first all is inside, with its own table; of the second only the table.
+    assert shown.all("details") == [{}, {}, {}]
+    assert [name for name, _ in shown.tags if name in ("h2", "details", "table")] == [
+        *("details", "h2", "details", "table"),
+        *("h2", "details", "table"),
+    ]
+    # Other outputs of the notebook may have the same anchors, and style of their own.
+    assert not [each for _, each in shown.tags if "id" in each or each.get("href", "")[:1] == "#"]
+    style = re.search(r"<style>(.*?)</style>", fragment([after]), re.DOTALL).group(1)
+    outer = re.sub(r"\{[^{}]*\}", "", re.sub(r"\{[^{}]*\}", "", style))
+    selectors = [each for each in re.split(r"[,\n{}]", outer) if each.strip()]
+    assert len(selectors) >= 3
+    assert all(".keras-winit" in each for each in selectors)
+    assert "prefers-color-scheme" not in style
+
+
+def test_charts_before_and_after_have_one_axis():
+    small = dataclasses.replace(SUMMARY, second_moment=1e-12)
+    before, after = section(layers=layers(3, output=small), bands={}), section(bands={})
+    alone, together = (
+        re.findall(r'<div class="scale">.*?</div>', page(each))
+        for each in ([after], [before, after])
+    )
+    assert together[0] == together[2] != alone[0]
+
+
+def test_the_chart_of_fractions_is_there_where_one_is_above_zero():
+    live = dataclasses.replace(SUMMARY, dead=0.0)
+    assert len(read(section(layers=layers(3, output=live))).all("figure")) == 1
+    assert len(read(section(layers=(*layers(3, output=live), LAYER))).all("figure")) == 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 10, 31, 301])
+def test_the_first_and_the_last_layer_have_their_numbers_in_a_chart(number):
+    (depth, *_) = re.findall(r'<div class="depth">(.*?)</div>', page([section(number=number)]))
+    shown = [int(each) for each in re.findall(r">(\d+)<", depth)]
+    assert shown == sorted(set(shown))
+    assert {1, number} <= set(shown)
+    assert len(shown) <= 6
+
+
+def test_what_is_healthy_is_in_the_chart_where_it_is_known():
+    vanishing = dataclasses.replace(LAYER, gradient=2e-4)
+
+    def looks(bands):
+        shown = read(section(bands=bands, layers=(vanishing, LAYER)))
+        return [each["class"] for each in shown.all("path", "band")], shown.text
+
+    # Each once in the chart, and once in the legend.
+    assert looks(BANDS)[0] == ["band signal", "band gradient"] * 2
+    assert looks({"gradient": (0.0, 1.0)})[0] == []
+    marks, text = looks({"signal": (0.1, 10.0)})
+    assert marks == ["band signal"] * 2
+    assert "healthy signal" in text
+    assert "healthy gradient" not in text
 
 
 def test_a_table_has_every_layer_with_its_numbers():
@@ -339,7 +407,7 @@ def test_numbers_that_are_no_measure_are_shown_as_they_are(size):
             [finding],
             layers=layers(3, output=summary, preactivation=summary, gradient=size),
             loss=LossSignal(name="mse", value=size),
-            band=None,
+            bands={},
         )
     )
     assert f"{size:.3g} measured, inf is the limit" in page.text

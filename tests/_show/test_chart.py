@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from keras_winit._show.chart import fractions, sizes
+from keras_winit._show.chart import fractions, limits, sizes
 
 NAN, INF = float("nan"), float("inf")
 NAMES = ["a", "b", "c", "d"]
@@ -71,23 +71,44 @@ def test_numbers_of_layers_are_few_and_apart(number):
     ones = [1.0] * number
     places = scale(fractions(list(map(str, range(number))), ones, ones), "depth")
     assert 1 <= len(places) <= 6
+    assert {"1", str(number)} <= places.keys()
     assert all(0 <= left <= 100 for left in places.values())
     in_order = sorted(places.values())
     assert all(b - a > 8 for a, b in zip(in_order, in_order[1:], strict=False))
 
 
 def test_the_band_is_behind_between_its_limits():
-    chart = sizes(NAMES, SIGNAL, GRADIENT, band=(0.01, 0.1))
+    chart = sizes(NAMES, SIGNAL, GRADIENT, bands={"signal": (0.01, 0.1)})
     (signal,) = paths(chart, "line signal")
-    top, bottom = re.search(r'class="band" d="M0 ([\d.]+)h1000V([\d.]+)H0z"', chart).groups()
+    top, bottom = re.search(r'class="band signal" d="M0 ([\d.]+)h1000V([\d.]+)H0z"', chart).groups()
     assert (float(top), float(bottom)) == (signal[1][1], signal[2][1])
-    assert chart.index('class="band" d="M0 ') < chart.index('class="grid"')
+    assert chart.index('class="band signal" d="M0 ') < chart.index('class="grid"')
     assert "healthy signal" in legend(chart)
 
 
-@pytest.mark.parametrize("band", [None, (0.0, 0.0), (NAN, NAN), (1.0, INF)])
-def test_a_band_without_limits_is_left_out(band):
-    assert "healthy signal" not in legend(sizes(NAMES, SIGNAL, GRADIENT, band=band))
+@pytest.mark.parametrize("band", [(0.0, 0.0), (NAN, NAN), (1.0, INF)])
+@pytest.mark.parametrize("name", ["signal", "gradient"])
+def test_a_band_without_limits_is_left_out(name, band):
+    chart = sizes(NAMES, SIGNAL, GRADIENT, bands={name: band})
+    assert chart == sizes(NAMES, SIGNAL, GRADIENT)
+
+
+def test_the_limits_of_a_healthy_gradient_are_lines_where_they_are_in_sight():
+    chart = sizes(NAMES, SIGNAL, GRADIENT, bands={"gradient": (0.01, 1e3)})
+    (signal,) = paths(chart, "line signal")
+    assert paths(chart, "band gradient") == [[(0, signal[2][1])]]
+    assert "healthy gradient" in legend(chart)
+    hidden = sizes(NAMES, SIGNAL, GRADIENT, bands={"gradient": (1e-9, 1e3)})
+    assert hidden == sizes(NAMES, SIGNAL, GRADIENT)
+
+
+def test_several_charts_can_have_one_axis():
+    other = [each * 1e-6 for each in SIGNAL]
+    ends = limits([(SIGNAL, GRADIENT), (other, GRADIENT)], [{}, {"signal": (0.1, 1e2)}])
+    assert ends[0] < min(other)
+    assert ends[1] > 1e2
+    scales = [scale(sizes(NAMES, each, GRADIENT, ends=ends), "scale") for each in (SIGNAL, other)]
+    assert scales[0] == scales[1]
 
 
 def test_errors_are_marked_above_the_drawing():
@@ -113,7 +134,7 @@ def test_what_has_no_logarithm_is_at_the_edges():
 @pytest.mark.parametrize("values", [[0.0] * 4, [NAN] * 4, [None] * 4, [1e-320, 1e300, 1.0, INF]])
 def test_any_numbers_give_a_chart_within_its_borders(values):
     signal = [0.0 if value is None else value for value in values]
-    chart = sizes(NAMES, signal, values, band=(1e-3, 1e3))
+    chart = sizes(NAMES, signal, values, bands={"signal": (1e-3, 1e3)})
     for look in ("line signal", "line gradient", "edge signal", "edge gradient"):
         assert all(0 <= y <= 200 for path in paths(chart, look) for _, y in path)
     assert "nan" not in "".join(re.findall(r' d="([^"]*)"', chart))
@@ -128,7 +149,12 @@ def test_fractions_run_from_bottom_to_top_with_gaps():
 
 
 def test_fractions_leave_out_what_no_layer_has():
-    assert legend(fractions(NAMES, [0.0] * 4, [None] * 4)) == ["dead"]
+    assert legend(fractions(NAMES, [0.0, 0.5, 0.0, 0.0], [None] * 4)) == ["dead"]
+
+
+@pytest.mark.parametrize("dead", [[0.0] * 4, [None] * 4])
+def test_where_no_fraction_is_above_zero_there_is_no_chart(dead):
+    assert fractions(NAMES, dead, [None, 0.0, None, None]) == ""
 
 
 def test_the_numbers_of_a_layer_are_under_the_pointer_and_escaped():

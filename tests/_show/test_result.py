@@ -36,7 +36,8 @@ def test_text_and_page_hold_the_table_and_the_notes(result):
     text, page = repr(result), result._repr_html_()
     for name in result.table.columns:
         assert name in text
-        assert f">{name}</th>" in page
+        if not isinstance(result, keras_winit.Diagnosis):  # which has a page of its own
+            assert f">{name}</th>" in page
     assert text.endswith("\n".join(result.notes))
     assert "<net>" not in page
 

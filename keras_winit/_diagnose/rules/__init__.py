@@ -14,9 +14,23 @@ from keras_winit._diagnose.rules import (
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
 from keras_winit._diagnose.rules.rule import Rule
 
-__all__ = ["RULES", "SIGNAL_LIMITS", "WHILE_TRAINING", "Action", "Finding", "Verb", "judge"]
+__all__ = [
+    "GRADIENT_LIMITS",
+    "RULES",
+    "SIGNAL_LIMITS",
+    "WHILE_TRAINING",
+    "Action",
+    "Finding",
+    "Verb",
+    "judge",
+]
 
 SIGNAL_LIMITS = size.vanishing_signal.limits
+# Of the gradient over that at the last layer, (low, high).
+GRADIENT_LIMITS = (
+    size.vanishing_gradient.limits["warning"],
+    size.exploding_gradient.limits["warning"],
+)
 
 # Causes before what comes of them; in each file too.
 RULES = tuple(
