@@ -47,7 +47,6 @@ def test_lines_are_as_keras_io_has_them():
     assert subprocess.run([sys.executable, "-m", "ruff", *options]).returncode == 0
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it takes long there")
 def test_it_runs_and_finds_what_it_says(capsys, monkeypatch):
     # XLA takes longer to compile a small model than to train it.
     compile_model = functools.partialmethod(keras.Model.compile, jit_compile=False)
@@ -61,5 +60,5 @@ def test_it_runs_and_finds_what_it_says(capsys, monkeypatch):
     rules = re.findall(r"^error: (\w+)", printed, re.MULTILINE)
     assert rules == ["samples_alike", "vanishing_gradient", "loss_mismatch"]
     cosines = found["report"].to_frame()["cosine"]
-    assert [f"{cosine:.3g}" for cosine in cosines[1:4]] == ["0.996", "1", "1"]
+    assert list(cosines[1:4]) == pytest.approx([0.996, 1, 1], abs=0.003)
     assert len(plt.get_fignums()) == 2
