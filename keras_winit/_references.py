@@ -32,6 +32,7 @@ AUTOTRAINER = Reference(
 )
 BALDUZZI = _arxiv("Balduzzi et al., 2017", "1702.08591")
 BROCK = _arxiv("Brock et al., 2021", "2101.08692")
+DANESHMAND = _arxiv("Daneshmand et al., 2020", "2003.01652")
 DAUPHIN = _arxiv("Dauphin et al., 2017", "1612.08083")
 DEEP_CHECKER = _arxiv("Ben Braiek and Khomh, 2022, TheDeepChecker", "2204.00694")
 DEEP_LEARNING = Reference(
@@ -51,6 +52,7 @@ KARPATHY = Reference(
     "Karpathy, 2019, A recipe for training neural networks",
     "https://karpathy.github.io/2019/04/25/recipe/",
 )
+KORNBLITH = _arxiv("Kornblith et al., 2019", "1905.00414")
 KUNIN = _arxiv("Kunin et al., 2024, Get rich quick", "2406.06158")
 LECUN = Reference(
     "LeCun et al., 1998, Efficient BackProp",

@@ -26,6 +26,11 @@ _STEEP = 2.0
 
 _POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
 _WEIGHTS /= _WEIGHTS.sum()
+# Where a function runs away: of relu the second moment grows by 4, of silu by 5.1, of exp by 403.
+_FASTER = 8.0
+# There pairs of units are for a signal of this size. Of exp(z) trained by 5 and 8 layers, a signal
+# of 0.3 is too large, and one of 0.03 no better.
+_SMALL = 0.1
 _LINEAR = 0.999  # the correlation with z, of mish .9993 and of elu .9965
 
 
@@ -117,22 +122,45 @@ class Activation:
         """Whether its output is more of a constant than of a signal, as that of sigmoid is."""
         return self.moments is not None and self.moments.mean**2 > self.moments.second_moment / 2
 
-    @functools.cached_property
+    @property
     def pair_gain(self):
-        """The size of f(z) - f(-z) for a standard normal z, if that is linear: 1 for relu.
+        """The size of f(z) - f(-z) over that of a normal z of size `pair_size`: 1 for relu.
 
         `None` where it is not nearly a multiple of z, and where f is odd, so that a pair of units
         knows no more than one.
         """
+        return None if self._pair is None else self._pair[1]
+
+    @property
+    def pair_size(self):
+        """The standard deviation of z at which f(z) - f(-z) is linear; `None` as `pair_gain`.
+
+        It is 1, but small for functions that grow as fast as the exponential.
+        """
+        return None if self._pair is None else self._pair[0]
+
+    @functools.cached_property
+    def _pair(self):
         if self.moments is None:
             return None
+        for size in (1.0, _SMALL) if self.runs_away else (1.0,):
+            with np.errstate(all="ignore"):
+                values, opposite = self.values(size * _POINTS), self.values(-size * _POINTS)
+            odd, even = (values - opposite) / size, (values + opposite) / size
+            gain = math.sqrt(_WEIGHTS @ odd**2)
+            gain = float(f"{gain:.12g}")  # rounds differ between processors
+            if gain > 0 and _WEIGHTS @ (_POINTS * odd) >= _LINEAR * gain:
+                return (size, gain) if np.ptp(even) > 0.01 * gain else None
+        return None
+
+    @functools.cached_property
+    def runs_away(self):
+        """Whether of a signal twice as large it makes one that is much more than that, as exp."""
+        if self.moments is None:
+            return False
         with np.errstate(all="ignore"):
-            values, opposite = self.values(_POINTS), self.values(-_POINTS)
-        odd, even = values - opposite, values + opposite
-        size = float(f"{math.sqrt(_WEIGHTS @ odd**2):.12g}")  # rounds differ between processors
-        if not size > 0 or _WEIGHTS @ (_POINTS * odd) < _LINEAR * size:
-            return None
-        return size if np.ptp(even) > 0.01 * size else None
+            once, twice = (_WEIGHTS @ self.values(size * _POINTS) ** 2 for size in (1, 2))
+        return bool(twice > _FASTER * once)
 
     @property
     def is_steep(self):

@@ -184,6 +184,8 @@ def _layer_signal(tapped, network, numbers, gradient, kernels):
     def number(place):
         return None if place is None else float(numbers[place])
 
+    is_known = tapped.directions is not None
+    rank, alignment = map(float, numbers[tapped.directions]) if is_known else (None, None)
     return LayerSignal(
         layer=tapped.path,
         name=layer.name,
@@ -199,11 +201,14 @@ def _layer_signal(tapped, network, numbers, gradient, kernels):
         branch=around.branch,
         preactivation=_summary(numbers[tapped.preactivation]),
         output=_summary(numbers[tapped.output]),
+        rank=rank,
+        alignment=alignment,
         saturated=number(tapped.saturated),
         gradient=gradient,
         sample=statistics.split(numbers[tapped.output])[1],
         kernels=tuple(kernel for owner in tapped.owners for kernel in kernels.get(owner, ())),
         asked=_asked(tapped.activation),
+        runs_away=tapped.activation is not None and tapped.activation.runs_away,
         logit_std=number(tapped.logit_std),
         num_keys=tapped.num_keys,
         token_cosine=number(tapped.token_cosine),

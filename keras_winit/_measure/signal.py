@@ -139,6 +139,13 @@ class LayerSignal(Part):
         is_anew: Whether all that it takes has been normalized, since the kernels before it.
         is_normalized_later: Whether all of what it gives is normalized before a kernel takes it.
         is_last: Whether no other kernel takes what comes of it, be it beside the output.
+        rank: Effective rank of the output around its mean over the samples, from 1: the
+            participation ratio (Σ s²)² / Σ s⁴ of its singular values s. 0 where all samples give
+            the same, `None` where the output has several positions.
+        alignment: Cosine, from 0 to 1, between the inner products that samples have there and
+            at the first layer with a rank: linear CKA. `None` where there is no rank.
+        runs_away: Whether the activation makes much more than twice as much of a signal that is
+            twice as large, as exp.
     """
 
     layer: str
@@ -163,6 +170,9 @@ class LayerSignal(Part):
     is_anew: bool = False
     is_normalized_later: bool = False
     is_last: bool = False
+    rank: float | None = None
+    alignment: float | None = None
+    runs_away: bool = False
 
     @property
     def relative_gradient(self) -> float | None:

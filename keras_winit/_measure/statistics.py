@@ -204,6 +204,39 @@ def beyond(ops, x, low, high):
 
 
 @reduction
+def directions(ops, x, first):
+    """Returns the effective rank of each of a stack of signals, and its alignment with the first.
+
+    The rank is the participation ratio (Σ s²)² / Σ s⁴ of the singular values s around the mean of
+    up to 256 samples; 0 where all samples are the same. The alignment, from 0 to 1, is the cosine
+    between the inner products that samples have in either signal: linear CKA.
+
+    Args:
+        x: (stack, samples, units).
+        first: (stack, samples, other units).
+    """
+    x, first = (_centered(ops, each[:, :NUM_SAMPLED]) for each in (x, first))
+    own, across, others = (_overlap(ops, *of) for of in ((x, x), (x, first), (first, first)))
+    rank = ops.square(ops.sum(ops.square(x), axis=(1, 2))) / ops.where(own > 0, own, 1.0)
+    both = ops.sqrt(own) * ops.sqrt(others)
+    return ops.stack([rank, across / ops.where(both > 0, both, 1.0)], axis=1)
+
+
+def _centered(ops, x):
+    largest = ops.max(ops.abs(x), axis=(1, 2), keepdims=True)
+    x = x / ops.where(largest > 0, largest, 1.0)
+    return x - ops.mean(x, axis=1, keepdims=True)
+
+
+def _overlap(ops, x, other):
+    """Returns Σ (x xᵀ)(y yᵀ) over all pairs of samples, by the smaller products."""
+    if x.shape[1] <= min(x.shape[2], other.shape[2]):
+        x, other = (ops.matmul(each, ops.transpose(each, (0, 2, 1))) for each in (x, other))
+        return ops.sum(x * other, axis=(1, 2))
+    return ops.sum(ops.square(ops.matmul(ops.transpose(x, (0, 2, 1)), other)), axis=(1, 2))
+
+
+@reduction
 def size(ops, x):
     """Returns for each of a stack the largest magnitude, and the sum of squares of the rest."""
     x = ops.reshape(x, (x.shape[0], -1))

@@ -32,6 +32,7 @@ class Tapped:
         preactivation: `signal` of what the kernel gives; of a layer that runs others in a loop, of
             what that gives.
         output: `signal` of what is passed on, after normalization and activation.
+        directions: `directions` of the output, where it has one vector for each sample, or `None`.
         saturated: Fraction of the output that is saturated, or `None`.
         logit_std: That of the attention that it is the map of queries of, or `None`.
         num_keys: Number of keys of that attention.
@@ -46,6 +47,7 @@ class Tapped:
     normalized: bool = False
     preactivation: int | None = None
     output: int | None = None
+    directions: int | None = None
     saturated: int | None = None
     logit_std: int | None = None
     num_keys: int | None = None
@@ -88,7 +90,7 @@ class Taps:
         """
         self._tap, self._num_taps = tap, 0
         self.tapped, self.hidden = [], set()
-        self._open, self._calls, self._produced = {}, {}, {}
+        self._open, self._calls, self._produced, self._vectors = {}, {}, {}, {}
         with _network.restored(self.network.model), self._seeing():
             for layer in self._layers:
                 # What runs again in the backward pass would be tapped twice.
@@ -108,7 +110,7 @@ class Taps:
                     replace(operation, name, self._following_call(operation, activation, call))
             yield self
             self._finish()
-        self._produced = {}
+        self._produced, self._vectors = {}, {}
 
     @contextlib.contextmanager
     def _seeing(self):
@@ -172,6 +174,18 @@ class Taps:
     def _signal(self, x, layer):
         return self.reductions.add(statistics.signal, x, unit_axis=_network.unit_axis(layer))
 
+    def _keep(self, tapped, output):
+        if len(output.shape) == 2:
+            self._vectors[id(tapped)] = output
+
+    def _take_directions(self):
+        """Compares what layers pass on with what the first of them does."""
+        found = [each for each in self.tapped if id(each) in self._vectors]
+        for tapped in found:
+            pair = [self._vectors[id(each)] for each in (tapped, found[0])]
+            if pair[0].shape[0] == pair[1].shape[0]:
+                tapped.directions = self.reductions.add(statistics.directions, *pair)
+
     def _begin(self, tapped, x):
         """Takes the output of a kernel, to which nothing has been applied yet."""
         x = self._through_tap(tapped, x)
@@ -220,6 +234,7 @@ class Taps:
             saturated = self.reductions.add(statistics.beyond, output, low=low, high=high)
         for tapped in many:
             tapped.output, tapped.saturated = place, saturated
+            self._keep(tapped, output)
 
     def _attention_call(self, call):
         def watched(*args, **kwargs):
@@ -264,6 +279,8 @@ class Taps:
                 self._take_output([tapped], output)
             else:
                 tapped.output = tapped.preactivation
+                self._keep(tapped, output)
+        self._take_directions()
 
 
 def _is_float(x):

@@ -15,13 +15,15 @@ class Pairing:
         makes: Whether its own units come in pairs.
         takes: Whether its inputs do.
         blocks: Into how many blocks the inputs are divided, each with its pairs as halves.
-        gain: The size of f(z) - f(-z) in the inputs, for z of size 1.
+        gain: The size of f(z) - f(-z) in the inputs, over that of z.
+        size: The size of that z.
     """
 
     makes: bool
     takes: bool
     blocks: int = 1
     gain: float = 1.0
+    size: float = 1.0
 
 
 def pairings(network, left=frozenset()):
@@ -65,14 +67,16 @@ def _is_one_matrix(weight):
 def _can_make(weight, network):
     around = network.around(weight.layer)
     is_between = not around.is_output and not around.added
-    has_pairs = weight.sizes[2] > 1 and network.after(weight).pair_gain is not None
+    size = network.after(weight).pair_size
+    # A normalization gives what is of size 1.
+    has_pairs = weight.sizes[2] > 1 and size is not None and (size == 1 or not around.normalized)
     bias = network.bias(weight.layer)
     is_centered = bias is None or gives_zeros(bias.own_initializer())
     return is_between and has_pairs and is_centered and network.feeds(weight.layer) is not None
 
 
 def _taken(weight, makers, kernels, network):
-    """Returns (blocks, gain) of the pairs that a kernel takes, `None` if it takes none."""
+    """Returns (blocks, gain, size) of the pairs that a kernel takes, `None` if it takes none."""
     sources = network.fed_by(weight.layer)
     if not sources or not makers.issuperset(sources):
         return None
@@ -80,5 +84,7 @@ def _taken(weight, makers, kernels, network):
     for source in map(kernels.get, sources):
         blocks, rest = divmod(weight.sizes[1], source.sizes[2])
         is_along = not rest and unit_axis(source.layer) == unit_axis(weight.layer)
-        found.add((blocks, network.after(source).pair_gain) if is_along else None)
+        activation = network.after(source)
+        taken = blocks, activation.pair_gain, activation.pair_size
+        found.add(taken if is_along else None)
     return found.pop() if len(found) == 1 else None

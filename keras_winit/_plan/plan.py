@@ -243,7 +243,7 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
       with the number of branches (Fixup), unless it is multiplied by zero already (ReZero)
     - relu, gelu, silu, softplus and the like in a network of more than 5 layers (12 where there are
       convolutions) without shortcuts: `Mirrored`, pairs of units with which it starts as a linear
-      map, wherever the graph tells where they go
+      map, wherever the graph tells where they go; exponential from 2 layers on, for a signal of 0.1
     - a value times a gate of sigmoid or relu and the like, in a plain network: `Orthogonal` for the
       value, times what makes up for the gate, which starts open and nearly constant
     - an output, unless relu and the like or selu follows: `glorot_uniform`
@@ -258,7 +258,7 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
       `DeltaOrthogonal` for convolutions of stride 1, `Orthogonal` for others, at the critical
       point of the activation: a small signal, for which it is nearly linear
     - relu and the like, where pairs are not kept, in a plain network of more than 30 layers: the
-      same two, times the gain
+      same two, times the gain; elu and selu in one of more than 20
     - gelu, silu, mish, hard_silu, where pairs are not kept, in a plain network of more than 20
       layers: the critical point of the activation, for kernel and bias
     - the first layer of a plain network of 20 layers or less without convolutions: 0.3 times the

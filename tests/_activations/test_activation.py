@@ -125,12 +125,22 @@ def test_where_nothing_follows_the_signal_stays_as_it_is():
         *[(name, 1) for name in ("relu", "gelu", "silu", "hard_silu", "softplus", "relu6")],
         (keras.layers.LeakyReLU(0.3), 1.3),
         (lambda x: ops.abs(x) + 2 * x, 4),
-        *[(name, None) for name in ("tanh", "elu", "selu", "linear", "softmax", "exponential")],
+        *[(name, None) for name in ("tanh", "elu", "selu", "linear", "softmax")],
         (ops.abs, None),
     ],
 )
 def test_pairs_pass_on_what_is_linear(given, expected):
     assert Activation(given).pair_gain == (expected and pytest.approx(expected, rel=1e-6))
+
+
+def test_pairs_of_what_runs_away_are_linear_where_the_signal_is_small():
+    """Of z of size s, E (exp(z) - exp(-z))² is 2 (exp(2 s²) - 1)."""
+    activation = Activation("exponential")
+    expected = math.sqrt(2 * (math.exp(2 * 0.1**2) - 1)) / 0.1
+    assert activation.pair_size == 0.1
+    assert activation.pair_gain == pytest.approx(expected, rel=1e-9)
+    assert Activation("relu").pair_size == 1
+    assert Activation("elu").pair_size is None  # nearly linear there too, but it stays at any size
 
 
 def test_pairs_of_mish_are_nearly_linear():

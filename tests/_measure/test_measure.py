@@ -117,6 +117,12 @@ def test_signal_of_each_layer_agrees_with_numpy(small, small_signal):
         check_summary(layer.output, a)
         assert np.isin(layer.sample.round(3), a.astype("float32").round(3)).mean() > 0.9
         assert len(layer.sample) == min(a.size, 256)
+        centered, first = (each - each.mean(0) for each in (a, small["outputs"][0]))
+        squares = np.linalg.svd(centered, compute_uv=False) ** 2
+        np.testing.assert_allclose(layer.rank, squares.sum() ** 2 / (squares**2).sum(), 1e-5)
+        products = [(each @ each.T).ravel() for each in (centered, first)]
+        cosine = products[0] @ products[1] / math.prod(map(np.linalg.norm, products))
+        np.testing.assert_allclose(layer.alignment, cosine, 1e-5)
 
 
 def test_gradients_agree_with_backpropagation_by_hand(small, small_signal):

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -71,6 +73,25 @@ def test_numbers_hold_for_any_size_that_float32_holds(images, size):
     found = signal(x)
     np.testing.assert_allclose(found[1], 5 * size, rtol=1e-4)
     np.testing.assert_allclose(found[2:5], expected_signal(images)[2:5], rtol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [6, 40])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_directions_agree_with_singular_values_and_linear_cka(samples, size):
+    rng = np.random.default_rng(0)
+    first = rng.normal(3, 1, size=(samples, 9)).astype("float32")
+    x = first @ rng.normal(size=(9, 7)) * [3, 3, 1, 0.1, 0, 0, 0]
+    found = reduced(statistics.directions, (size * x).astype("float32"), first)
+    centered, start = x - x.mean(0), first - first.mean(0, dtype="float64")
+    squares = np.linalg.svd(centered, compute_uv=False) ** 2
+    norms = [np.linalg.norm(each.T @ each) for each in (centered, start)]
+    alignment = np.linalg.norm(centered.T @ start) ** 2 / math.prod(norms)
+    np.testing.assert_allclose(found, [squares.sum() ** 2 / sum(squares**2), alignment], 1e-5)
+
+
+def test_of_the_same_samples_no_direction_is_left():
+    x = np.full((5, 3), 2.0, "float32")
+    assert reduced(statistics.directions, x, x).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 1e-3), ("bfloat16", 1e-2)])

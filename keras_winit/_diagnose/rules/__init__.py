@@ -3,6 +3,7 @@
 from keras_winit._diagnose.rules import (
     alike,
     data,
+    directions,
     kernels,
     loss,
     output,
@@ -35,7 +36,7 @@ GRADIENT_LIMITS = (
 # Causes before what comes of them; in each file too.
 RULES = tuple(
     each
-    for file in (output, data, structure, kernels, units, alike, size, training, loss)
+    for file in (output, data, structure, kernels, units, alike, size, directions, training, loss)
     for each in vars(file).values()
     if isinstance(each, Rule)
 )

@@ -93,3 +93,33 @@ def large_dropout(rule, signal, found):
             message=f"Dropout makes the second moment of the signal {signal.dropout_noise:.3g} "
             f"times as large, by noise; the limit is {limit:g}.",
         )
+
+
+@rule(
+    # Of exp from pairs of units: 6 layers diverge from some seeds with Adam at its rate of 1e-3,
+    # 8 from all, 10 from some at 3e-4 too.
+    limits={"error": 9, "warning": 5},
+    limit="more than {warning} (warning) or {error} (error) hidden layers of exp, or what grows as "
+    "fast, without a normalization before it",
+    reason="Each layer makes an exponential of what the one before has made. However small they "
+    "start, the first steps that let one grow let all behind it explode.",
+    reference=DEEP_LEARNING.at("section 8.2.4"),
+    fix='`Dense(units, "relu")` or `"softplus"` in all but a few layers; with up to 8 of exp a '
+    "learning rate of 3e-4 for Adam, after `initialize(model)`.",
+)
+def runaway_activation(rule, signal, found):
+    many = [
+        layer
+        for layer in maps(signal)
+        if layer.runs_away and not layer.normalized and not layer.is_output
+    ]
+    severity, limit = above(len(many), rule.limits)
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=many[0].layer,
+            value=len(many),
+            limit=limit,
+            message=f"{len(many)} layers, from {many[0].layer} on, are followed by "
+            f"{many[0].activation}, which runs away; the limit is {limit}.",
+        )

@@ -19,6 +19,8 @@ def is_worth_pairs(network):
     pi / (pi - 1) in each layer of relu that it follows.
     """
     shallow = SHALLOW_CONVOLUTIONS if network.has_taps else SHALLOW
+    if any((network.after(weight).pair_size or 1.0) < 1 for weight in network.kernels):
+        shallow = 1  # of exp(z) two layers gain, and none trains with four without
     return not network.num_branches and network.depth > shallow
 
 
@@ -41,6 +43,7 @@ def in_pairs(initializer, upstream=lambda case: 1.0):
         is_inner_end = not pairing.makes and not case.around.is_output and case.moments
         gain = math.sqrt(case.scale) if is_inner_end else 1.0
         gain *= upstream(case) * initializer.gain / pairing.gain
+        gain *= (case.activation.pair_size if pairing.makes else 1.0) / pairing.size
         return Mirrored(
             initializer.initializer,
             float(f"{gain:.6g}"),  # that of relu6 is beyond 1 by what lies beyond 6

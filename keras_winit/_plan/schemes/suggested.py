@@ -242,11 +242,13 @@ LINES = (
             *_isometry(PENNINGTON),
         ),
         *group(
-            f"relu and the like, more than {VERY_DEEP} layers",
+            f"relu and the like, more than {VERY_DEEP} layers; elu, selu and others whose signal "
+            "returns to its size",
             lambda case: (
-                case.network.depth > VERY_DEEP
+                signal_slope(case.activation) < 1 - 1e-3
+                or case.network.depth > VERY_DEEP
                 and case.is_rectifier
-                and abs(signal_slope(case.activation) - 1) < 1e-3
+                and signal_slope(case.activation) < 1 + 1e-3
             ),
             *_isometry(SAXE),
         ),

@@ -524,6 +524,23 @@ DECISIONS = {
     ),
     "6 leaky_relu": (lambda: deep("leaky_relu", 6), KERNEL, "Mirrored(gain=0.8333)"),
     "6 softplus": (lambda: deep("softplus", 6), KERNEL, "Mirrored()"),
+    # Of exp(z) where z is small: 0.1 / 2 sinh'(0), and back to size 1.
+    "2 exponential, first": (
+        lambda: deep("exponential", 2),
+        "first/kernel",
+        "Mirrored(gain=0.05, first=True)",
+    ),
+    "2 exponential": (lambda: deep("exponential", 2), KERNEL, "Mirrored(gain=0.4975)"),
+    "2 exponential, output": (
+        lambda: deep("exponential", 2),
+        "output/kernel",
+        "Mirrored(gain=4.975, last=True)",
+    ),
+    "exponential, normalized": (
+        lambda: in_normalized(layers.Dense(4, "exponential", name="layer")),
+        KERNEL,
+        "VarianceScaling(scale=0.1353)",
+    ),
     "6 relu, normalized": (lambda: normalized(6), KERNEL, "Mirrored()"),
     "6 relu, biased": (lambda: unpaired("relu", 6), KERNEL, "HeNormal()"),
     "6 tanh": (lambda: deep("tanh", 6), KERNEL, "VarianceScaling(scale=2.536)"),
@@ -554,7 +571,7 @@ DECISIONS = {
         "Orthogonal(gain=1.414)",
     ),
     "30 relu": (lambda: unpaired("relu", 30), KERNEL, "HeNormal()"),
-    "31 elu": (lambda: deep("elu", 31), KERNEL, "VarianceScaling(scale=1.551)"),
+    "21 elu": (lambda: deep("elu", 21), KERNEL, "Orthogonal(gain=1.245)"),
     "31 relu, layer normalization": (
         lambda: keras.Sequential([unpaired("relu", 31), layers.LayerNormalization()]),
         KERNEL,
@@ -597,7 +614,8 @@ DECISIONS = {
         "DeltaOrthogonal(gain=1.025)",
     ),
     "20 tanh": (lambda: deep("tanh", 20), KERNEL, "VarianceScaling(scale=2.536)"),
-    "31 selu": (lambda: deep("selu", 31), KERNEL, "LecunNormal()"),
+    "21 selu": (lambda: deep("selu", 21), KERNEL, "Orthogonal()"),
+    "20 selu": (lambda: deep("selu", 20), KERNEL, "LecunNormal()"),
     # The first dense layer: 0.3² of the variance.
     "first relu": (lambda: deep("relu", 3), "first/kernel", "VarianceScaling(scale=0.08)"),
     "first selu": (lambda: deep("selu", 3), "first/kernel", "VarianceScaling(scale=0.09)"),
@@ -618,7 +636,7 @@ DECISIONS = {
         KERNEL,
         "HeNormal()",
     ),
-    "first of 21": (lambda: deep("elu", 21), "first/kernel", "VarianceScaling(scale=1.551)"),
+    "first of 21": (lambda: deep("elu", 21), "first/kernel", "Orthogonal(gain=1.245)"),
     "first pairs of 21": (lambda: deep("relu", 21), "first/kernel", "Mirrored(first=True)"),
     "first pairs of softplus": (
         lambda: deep("softplus", 6),
@@ -1077,3 +1095,32 @@ def test_50_residual_blocks_without_normalization_keep_the_signal(batch):
     # (1 + 1/50)^50 = e; and branches are orthogonal to their shortcuts but for 1 / √width.
     assert abs(math.log(growth("gpt2")) - 1) < 4 * 2 / math.sqrt(WIDTH)
     assert growth("keras") > 1e6
+
+
+def gives_a_constant(model):
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+    outputs = keras.ops.convert_to_numpy(model(x))
+    return bool(np.ptp(outputs, 0).max() == 0)
+
+
+def test_narrow_deep_networks_of_relu_are_never_born_dead():
+    """From He's weights a quarter of them is, Lu et al., 2019."""
+    model = network(*[layers.Dense(5, "relu") for _ in range(16)])
+    dead = {"he_normal": 0, "suggested": 0}
+    for scheme in dead:
+        for seed in range(15):
+            keras_winit.initialize(model, scheme, seed=seed)
+            dead[scheme] += gives_a_constant(model)
+    assert dead["he_normal"] > 0
+    assert dead["suggested"] == 0
+
+
+@pytest.mark.parametrize("depth", [2, 6])
+def test_layers_of_exp_start_as_a_linear_map(depth):
+    model = network(*[layers.Dense(8, "exponential") for _ in range(depth)])
+    keras_winit.initialize(model, seed=0)
+    x, y = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    of_x, of_y, of_both = (keras.ops.convert_to_numpy(model(each)) for each in (x, y, x + y))
+    rms = np.sqrt(np.mean(of_both**2))
+    assert rms > 0.1
+    np.testing.assert_allclose(of_x + of_y, of_both, atol=0.1 * rms)
