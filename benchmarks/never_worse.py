@@ -275,6 +275,8 @@ def recommender(width=16):
 # Functions that return the model and (x, y) to train on and to test on.
 NETWORKS = {
     "relu 4": (lambda: dense("relu", 4, 128), lambda: digits(64)),
+    "relu 5, BatchNormalization": (lambda: dense("relu", 5, 64, True), lambda: digits(64)),
+    "silu 4, BatchNormalization": (lambda: dense("silu", 4, 128, True), lambda: digits(64)),
     "relu 6": (lambda: dense("relu", 6, 128), lambda: digits(64)),
     "relu 6, narrow": (lambda: dense("relu", 6, 32), lambda: digits(64)),
     "silu 5, wide": (lambda: dense("silu", 5, 256), lambda: digits(64)),

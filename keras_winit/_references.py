@@ -77,6 +77,7 @@ SRIVASTAVA = Reference(
 TALLEC = _arxiv("Tallec and Ollivier, 2018", "1804.11188")
 TANCIK = _arxiv("Tancik et al., 2020", "2006.10739")
 TORCH = Reference("PyTorch 2, torch.nn, reset_parameters of each module")
+VAN_LAARHOVEN = _arxiv("van Laarhoven, 2017", "1706.05350")
 VASWANI = _arxiv("Vaswani et al., 2017", "1706.03762")
 XIAO = _arxiv("Xiao et al., 2018", "1806.05393")
 YANG = _arxiv("Yang et al., 2022, Tensor programs V", "2203.03466")

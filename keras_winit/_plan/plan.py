@@ -263,6 +263,8 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
       layers: the critical point of the activation, for kernel and bias
     - the first layer of a plain network of 20 layers or less without convolutions: 0.3 times the
       size of the next line (0.2 before relu and leaky_relu), and half of that of pairs
+    - a kernel with a normalization between it and its activation: `lecun_normal`, since its size
+      sets only the steps
     - anything else: a variance of gain² / fan_in, which is `he_normal` for relu and
       `lecun_normal` for selu and where nothing follows
 

@@ -132,7 +132,7 @@ def test_maps_every_weight_to_its_initializer(model, plan):
     assert list(plan) == [weight.path for weight in model.weights]
     assert len(plan) == 9
     assert {path: class_name(each) for path, each in plan.items()} == {
-        "small/conv/kernel": "HeNormal",
+        "small/conv/kernel": "LecunNormal",
         "small/norm/gamma": "Ones",
         "small/norm/beta": "Zeros",
         "small/norm/moving_mean": "Zeros",

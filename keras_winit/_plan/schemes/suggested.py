@@ -23,6 +23,7 @@ from keras_winit._references import (
     SAXE,
     SIREN,
     TALLEC,
+    VAN_LAARHOVEN,
     VASWANI,
     XIAO,
 )
@@ -266,6 +267,16 @@ LINES = (
         reason="{name} follows, first and plain: {upstream:.3g} times what keeps the size, so that "
         "features are learned first",
         reference=KUNIN,
+    ),
+    Line(
+        name="a kernel with a normalization between it and the activation, and no sum",
+        fits=lambda case: (
+            case.around.normalized and not case.around.added and case.around.activation is not None
+        ),
+        gets="`lecun_normal`",
+        initializer=lambda case: initializers.LecunNormal(),
+        reason="normalized before {name}, so that its size sets only the steps: 1 / fan_in",
+        reference=VAN_LAARHOVEN,
     ),
     *BY_VARIANCE,
 )

@@ -634,6 +634,21 @@ DECISIONS = {
     "first, normalized": (
         lambda: network(layers.Dense(4, name="layer"), layers.BatchNormalization(), layers.ReLU()),
         KERNEL,
+        "LecunNormal()",
+    ),
+    "convolution before normalization and gelu": (
+        lambda: network(
+            layers.Conv1D(4, 3, name="layer"),
+            layers.LayerNormalization(),
+            layers.Activation("gelu"),
+            shape=(6, 2),
+        ),
+        KERNEL,
+        "LecunNormal()",
+    ),
+    "normalization after relu": (
+        lambda: network(layers.Dense(4, "relu", name="layer"), layers.BatchNormalization()),
+        KERNEL,
         "HeNormal()",
     ),
     "first of 21": (lambda: deep("elu", 21), "first/kernel", "Orthogonal(gain=1.245)"),
@@ -727,7 +742,7 @@ REACHED = (
     *("5 linear convolutions", "5 linear, wider", "5 linear"),
     *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
     *("31 convolutions", "31 relu, wider", "31 relu", "21 silu", "first relu"),
-    *("selu", "relu"),
+    *("convolution before normalization and gelu", "selu", "relu"),
 )
 
 
