@@ -7,12 +7,14 @@ seeds; `-` where that is later than the last step. On JAX:
     KERAS_BACKEND=jax python benchmarks/steps.py [--networks "50 relu" ...] [--seeds 3]
         [--starts keras he_normal anyinit lsuv suggested] [--others]
 
-`--others` takes networks like them on which nothing was chosen. `anyinit` is PyPI's AnyInit; `lsuv`
-is orthogonal and then scaled on a batch.
+Convolutions take `KERAS_BACKEND=tensorflow`, which trains one run after the other. `--others` takes
+networks like them on which nothing was chosen. `anyinit` is PyPI's AnyInit; `lsuv` is orthogonal
+and then scaled on a batch.
 """
 
 import argparse
 import functools
+import itertools
 
 import at_once
 import keras
@@ -128,24 +130,55 @@ OTHERS = {
 
 def steps_until(losses):
     """Returns after how many steps the mean of some losses is low; infinite where it is not."""
+    if len(losses) < WINDOW:
+        return np.inf
     means = np.convolve(losses, np.full(WINDOW, 1 / WINDOW), "valid")
     reached = np.flatnonzero(means < BELOW)
     return reached[0] + WINDOW if len(reached) else np.inf
 
 
-def study(model, data, starts, seeds, steps):
-    """Returns the steps that a network takes from every start with every optimizer and seed."""
+def train_together(model, data, runs, steps):
+    """Returns the steps that every run takes with each optimizer, all compiled as one."""
     x, y, x_test, _ = data
     weights = []
-    for scheme in starts:
-        for seed in range(seeds):
-            start(model, scheme, seed, x)
-            weights.append(at_once.weights_of(model))
-    orders, data = [*range(seeds)] * len(starts), (x, y, x_test)
+    for scheme, seed in runs:
+        start(model, scheme, seed, x)
+        weights.append(at_once.weights_of(model))
+    _, orders = zip(*runs, strict=True)
     by_optimizer = at_once.train_by_each(
-        OPTIMIZERS, model, weights, orders, data, at_once.crossentropy, steps, BATCH
+        OPTIMIZERS, model, weights, orders, (x, y, x_test), at_once.crossentropy, steps, BATCH
     )
-    found = [[steps_until(each) for each in losses] for losses, _ in by_optimizer]
+    return [[steps_until(each) for each in losses] for losses, _ in by_optimizer]
+
+
+def train_each(model, data, runs, steps):
+    """Does the same one after the other, each until it is there."""
+    x, y, *_ = data
+    crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = []
+    for update, rate in OPTIMIZERS:
+        made = keras.optimizers.SGD(momentum=0.9)
+        made = keras.optimizers.Adam() if update is at_once.adam else made
+        model.compile(made, crossentropy, jit_compile=False)
+        for scheme, seed in runs:
+            start(model, scheme, seed, x)
+            model.optimizer.learning_rate = rate
+            rng, places, losses = np.random.default_rng(seed), np.array([], int), []
+            while len(losses) < steps and np.isinf(steps_until(losses[-WINDOW:])):
+                if len(places) < BATCH:
+                    places = rng.permutation(len(x))
+                batch, places = np.split(places, [BATCH])
+                model.reset_metrics()
+                losses.append(float(model.train_on_batch(x[batch], y[batch])))
+            found.append(steps_until(losses))
+    return found
+
+
+def study(model, data, starts, seeds, steps):
+    """Returns the steps that a network takes from every start with every optimizer and seed."""
+    runs = list(itertools.product(starts, range(seeds)))
+    train = train_together if keras.backend.backend() == "jax" else train_each
+    found = train(model, data, runs, steps)
     return np.reshape(found, (len(OPTIMIZERS), len(starts), seeds))
 
 
