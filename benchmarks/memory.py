@@ -7,11 +7,11 @@ mean of the seeds, with the spread between these; and the training loss of the l
 On JAX:
 
     KERAS_BACKEND=jax python benchmarks/memory.py [--tasks "recall, 50" ...] [--seeds 3]
-        [--starts keras forget_gate log_uniform suggested] [--steps 300] [--others]
+        [--starts keras forget_gate log_uniform chrono suggested] [--steps 300] [--others]
 
-`forget_gate` is what is suggested with the forget gate of Keras's default, 1; `log_uniform` that
-with memories that are even on a logarithmic scale. `--others` takes tasks on which nothing was
-chosen.
+`chrono` is what is suggested with the output of Keras's default, `forget_gate` that with the forget
+gate of Keras's default, 1; `log_uniform` that with memories that are even on a logarithmic scale.
+`--others` takes tasks on which nothing was chosen.
 """
 
 import argparse
@@ -141,6 +141,9 @@ OTHERS = {
 
 def start(model, name, seed):
     keras_winit.initialize(model, "keras" if name == "keras" else "suggested", seed=seed)
+    if name in ("chrono", "forget_gate", "log_uniform"):
+        output = f"{model.layers[-1].name}/kernel"
+        keras_winit.initialize(model, "keras", only=output, seed=seed)
     if name in ("forget_gate", "log_uniform"):
         nothing, kept = np.zeros((2, UNITS)), np.ones(UNITS)
         if name == "log_uniform":
@@ -177,7 +180,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *OTHERS])
     parser.add_argument("--others", action="store_true")
-    names = ["keras", "forget_gate", "log_uniform", "suggested"]
+    names = ["keras", "forget_gate", "log_uniform", "chrono", "suggested"]
     parser.add_argument("--starts", nargs="+", choices=names, default=names)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)

@@ -13,6 +13,7 @@ from keras_winit._activations.criticality import (
     signal_slope,
 )
 from keras_winit._activations.gating import gate
+from keras_winit._activations.last_state import last_state_second_moment
 from keras_winit._network.upstream import is_upstream, upstream_share
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
@@ -170,8 +171,32 @@ class Case:
 
         Where its author gave no forget gate of their own.
         """
-        is_default = self.bias is not None and self.bias.ones is not None
-        return self.network.steps_to_last_state.get(self.weight.layer) if is_default else None
+        return _steps_to_last_state(self.network, self.weight.layer)
+
+    @functools.cached_property
+    def read_lstm(self):
+        """The cell of such an LSTM, of tanh, whose last state it takes; `None` where none is.
+
+        And where its biases do not start anew.
+        """
+        sources = self.network.fed_by(self.weight.layer)
+        cell = sources[0] if len(sources) == 1 else None
+        has_memory = _steps_to_last_state(self.network, cell) is not None
+        starts_anew = has_memory and self.network.bias(cell) in self.network.starting
+        return cell if starts_anew and self.before.keras_name == "tanh" else None
+
+    @property
+    def steps_read(self):
+        """How many steps that LSTM takes; 0 for none."""
+        return self.network.steps_to_last_state.get(self.read_lstm, 0)
+
+    @property
+    def last_state_scale(self):
+        """The variance times fan_in that makes up for the size of its last state."""
+        inputs = self.read_lstm.kernel.shape[0]
+        variance = 2 * inputs / (inputs + self.read_lstm.units)  # by Glorot, per gate
+        second_moment = last_state_second_moment(self.steps_read, variance)
+        return float(f"{1 / second_moment:.6g}")  # the last bits differ between processors
 
     @property
     def gain(self):
@@ -183,6 +208,12 @@ class Case:
         """The same for a convolution: as it widens, units keep their size and not the whole."""
         _, inputs, outputs, _ = self.weight.sizes
         return self.gain * math.sqrt(max(1, outputs / inputs))
+
+
+def _steps_to_last_state(network, layer):
+    bias = network.bias(layer)
+    is_default = bias is not None and bias.ones is not None
+    return network.steps_to_last_state.get(layer) if is_default else None
 
 
 def _size(weight):

@@ -166,6 +166,18 @@ LINES = (
         reason="an output that takes {before.name}, which is steep: {steep_scale:.3g} / fan_in too",
         reference=SIREN,
     ),
+    Line(
+        name=f"an output that takes the last state of such an LSTM of tanh, after {LONG} steps or "
+        "more",
+        fits=lambda case: (
+            case.around.is_output and not case.is_rectifier and case.steps_read >= LONG
+        ),
+        gets="a variance of *last_state_scale* / fan_in",
+        initializer=lambda case: scaled(case.last_state_scale),
+        reason="an output that takes the last of {steps_read} states, which is small: "
+        "{last_state_scale:.3g} / fan_in makes up for it",
+        reference=TALLEC,
+    ),
     *in_pairs(Mirrored(), lambda case: UPSTREAM_PAIRS if case.is_upstream else 1.0),
     _glorot(
         "an output, unless relu and the like or selu follows",

@@ -277,6 +277,41 @@ DECISIONS = {
         "layer/lstm_cell/recurrent_kernel",
         "Orthogonal()",
     ),
+    "output of 16 steps": (
+        lambda: network(lstm(), layers.Dropout(0.1), shape=(16, 2)),
+        "output/kernel",
+        "VarianceScaling(scale=46.83)",
+    ),
+    "output of 16 steps of relu": (
+        lambda: network(lstm(activation="relu"), shape=(16, 2)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
+    "relu output of 16 steps": (
+        lambda: network(lstm(), shape=(16, 2), output=layers.Dense(3, "relu", name="output")),
+        "output/kernel",
+        "HeNormal()",
+    ),
+    "output of 15 steps": (
+        lambda: network(lstm(), shape=(15, 2)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
+    "output of all of 16 steps": (
+        lambda: network(lstm(return_sequences=True), shape=(16, 2)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
+    "output of one's own forget gate": (
+        lambda: network(lstm(unit_forget_bias=False), shape=(16, 2)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
+    "output of 16 steps of a GRU": (
+        lambda: network(layers.GRU(4), shape=(16, 2)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
     # Gates, attention, functions across units: Glorot.
     "gates": (
         lambda: network(layers.RNN(layers.LSTMCell(4, name="layer")), shape=(3, 2)),
@@ -730,13 +765,37 @@ def test_gates_of_a_long_memory_are_those_of_the_length():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.cell.bias)[5:10], 1)
 
 
+def test_outputs_of_a_long_memory_have_the_size_of_their_targets():
+    """Of inputs that are independent and all the same they are too small and too large."""
+    units, steps = 60, 40
+    model = network(layers.LSTM(units), shape=(steps, 5), output=layers.Dense(40))
+    rng = np.random.default_rng(0)
+    independent = rng.normal(size=(64, steps, 5))
+    same = np.repeat(rng.normal(size=(64, 1, 5)), steps, axis=1)
+    sizes = []
+    for seed in range(3):
+        keras_winit.initialize(model, seed=seed)
+        for x in (independent, same):
+            sizes.append(np.std(keras.ops.convert_to_numpy(model(x.astype("float32")))))
+    small, large = np.reshape(sizes, (3, 2)).mean(0)
+    assert small < 0.85
+    assert large > 1.6
+    assert 0.8 < math.sqrt(small * large) < 1.5
+
+
+def test_an_output_alone_is_for_the_memory_that_is_there():
+    model = network(lstm(), shape=(40, 3))
+    (row,) = keras_winit.initialize(model, only="output/kernel").rows
+    assert row.initializer == "GlorotUniform()"
+
+
 # One of them for each line.
 REACHED = (
     *("positions", "weight of positions"),
     *("recurrent, 16 steps", "recurrent", "query in a branch", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
-    *("normalized silu gate", "output of sin(30 z)"),
+    *("normalized silu gate", "output of sin(30 z)", "output of 16 steps"),
     *("6 relu, first", "6 relu", "6 relu, output", "output"),
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
     *("5 linear convolutions", "5 linear, wider", "5 linear"),

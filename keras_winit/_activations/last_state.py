@@ -1,0 +1,25 @@
+"""How large the last state of an LSTM starts whose units remember for 2 to all steps."""
+
+import math
+
+import numpy as np
+
+from keras_winit._activations import quadrature
+
+
+def last_state_second_moment(steps, variance):
+    """Returns the second moment of the last state, with biases of `ChronoBias(steps)`.
+
+    A unit adds i s of every step to f of what it has, where i = 1 / (1 + u) and f = u / (1 + u),
+    and s is the tanh of what its kernel gives. Of steps that are independent its second moment is
+    i² / (1 - f²) = 1 / (1 + 2u) of that of s, which is taken in the mean over u uniform between 1
+    and `steps` - 1; of steps that are all the same, 1. Sequences lie between: the geometric mean
+    of both is returned, times the square of the output gate, which starts half open.
+
+    Args:
+        steps: Number of steps, more than 2.
+        variance: The variance of what the kernel gives before tanh.
+    """
+    added = quadrature.moments(lambda z: np.tanh(math.sqrt(variance) * z)).second_moment
+    of_independent = math.log((2 * steps - 1) / 3) / (2 * (steps - 2))
+    return added * math.sqrt(of_independent) / 4
