@@ -14,6 +14,7 @@ from keras_winit._plan.builder import suggest_initializer
 from keras_winit._plan.initialize import initialize
 from keras_winit._plan.plan import suggest
 from keras_winit._plan.selection import select_initializer
+from keras_winit._revive.revive import revive
 from keras_winit._strip import strip_initializers
 from keras_winit.callbacks import SignalMonitor
 from keras_winit.constraints import SparsityMask
@@ -30,6 +31,7 @@ from keras_winit.results import (
     Initialization,
     Plan,
     Recording,
+    Revival,
     Suggestion,
 )
 
@@ -46,6 +48,7 @@ __all__ = [
     "Kernel",
     "Plan",
     "Recording",
+    "Revival",
     "SignalMonitor",
     "SparsityMask",
     "Suggestion",
@@ -65,6 +68,7 @@ __all__ = [
     "record",
     "register_aliases",
     "results",
+    "revive",
     "scale_learning_rates",
     "select_initializer",
     "strip_initializers",

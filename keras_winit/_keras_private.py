@@ -173,6 +173,19 @@ def place_in(optimizer, variable):
     return optimizer._get_variable_index(variable)
 
 
+def slots_of(optimizer, number):
+    """Yields what an optimizer keeps for each of the `number` variables that it trains, as momenta.
+
+    Each is a list of variables in the order of those, `None` for one without; with whether they
+    are the moving averages of the variables. Keras has no public name for these lists.
+    """
+    averages = getattr(optimizer, "_model_variables_moving_average", None)
+    known = {id(variable) for variable in optimizer.variables}
+    for each in vars(optimizer).values():
+        if isinstance(each, list) and len(each) == number and any(id(v) in known for v in each):
+            yield list(each), each is averages
+
+
 # Names of classes that are not public, of operations but for those of `keras.applications` and the
 # cell. Under another name, one counts as of an unknown kind.
 TRANSPARENT = {

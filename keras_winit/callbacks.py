@@ -4,6 +4,7 @@ import contextlib
 import csv
 import math
 import os
+import random
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +13,11 @@ import keras
 
 from keras_winit import _backends, _checks
 from keras_winit._diagnose.rules import WHILE_TRAINING, Finding, judge
+from keras_winit._diagnose.rules.units import dead_units
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
 from keras_winit._network.network import Network
+from keras_winit._revive.revive import revive_units
 from keras_winit._show.plot import Axes, history, panels
 from keras_winit.typing import Data
 
@@ -30,12 +33,17 @@ class SignalMonitor(keras.callbacks.Callback):
 
     What `diagnose` measures, on one and the same batch: before training (where the model is built
     by then), after every `every` batches, and at the end. The training itself is not changed by
-    it. A record costs about as much as `diagnose`.
+    it, unless you ask for that. A record costs about as much as `diagnose`.
 
     Each record is judged by those rules of `diagnose` that also hold later on: `non_finite`,
     `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`.
 
     `findings` holds what they found, each finding of a rule at a layer once: (step, `Finding`).
+
+    With `revive=True`, units that give nothing for any sample of `x` get new weights at each record
+    but the last, as `revive` does it, with outputs that stay what they are. `revived` holds what
+    was done: (step, path of the layer, number of units). What is left alone is told once, as a
+    `UserWarning`.
 
     `history` holds a dict for every record and call of a layer with a kernel, with `step` (number
     of batches so far), `layer` and
@@ -54,7 +62,10 @@ class SignalMonitor(keras.callbacks.Callback):
         y: Its labels. Defaults to `None`, for gradients of a random projection of the outputs.
         every: Positive integer, number of batches between two records. Defaults to `100`.
         on_finding: `"record"` to keep findings, `"warn"` to tell each as a `UserWarning` as well,
-            `"stop"` to end the training too where it is an error. Defaults to `"record"`.
+            `"stop"` to end the training too where it is an error that is not repaired. Defaults to
+            `"record"`.
+        revive: Whether dead units get new weights. Takes an `x`, of some hundred samples. Defaults
+            to `False`.
         csv_path: File, in a folder that exists, to write the records to as well, as they come. A
             monitor writes it anew; a second `fit` with the same monitor appends, with steps from 0
             again, while `history` holds the last. Defaults to `None`.
@@ -66,8 +77,9 @@ class SignalMonitor(keras.callbacks.Callback):
 
     Raises:
         TypeError: If `every` is no integer, or a path is none.
-        ValueError: If `every` is below 1, `on_finding` is none of the three, or a file cannot be
-            written; when training starts, if the batch does not fit.
+        ValueError: If `every` is below 1, `revive` comes without an `x`, `on_finding` is none of
+            the three, or a file cannot be written; when training starts, if the batch does not
+            fit.
         ImportError: If `log_dir` is given and `tensorboard` is not installed.
 
     Example:
@@ -88,6 +100,8 @@ class SignalMonitor(keras.callbacks.Callback):
     log_dir: str | os.PathLike[str] | None
     history: list[dict[str, Any]]
     findings: list[tuple[int, Finding]]
+    revive: bool
+    revived: list[tuple[int, str, int]]
 
     def __init__(
         self,
@@ -96,6 +110,7 @@ class SignalMonitor(keras.callbacks.Callback):
         *,
         every: int = 100,
         on_finding: Literal["record", "warn", "stop"] = "record",
+        revive: bool = False,
         csv_path: str | os.PathLike[str] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -104,6 +119,12 @@ class SignalMonitor(keras.callbacks.Callback):
         self.every = _checks.integer("every", every, minimum=1)
         _checks.option("on_finding", on_finding, ("record", "warn", "stop"))
         self.on_finding = on_finding
+        self.revive = _checks.flag("revive", revive)
+        if revive and x is None:
+            raise ValueError(
+                "`x` should be given where `revive=True`: a batch of your data, by which units are "
+                "dead or not. Received: x=None. Give some hundred samples."
+            )
         if csv_path is not None:
             _check_file(csv_path)
         if log_dir is not None and _path("log_dir", log_dir).is_file():
@@ -111,14 +132,17 @@ class SignalMonitor(keras.callbacks.Callback):
                 f"`log_dir` should be a folder. Received: log_dir={log_dir!r}, a file."
             )
         self.csv_path, self.log_dir = csv_path, log_dir
-        self.history, self.findings = [], []
+        self.history, self.findings, self.revived = [], [], []
         self._writer_class: Any = None if log_dir is None else _writer_class(log_dir)
         self._writer: Any = None
         self._is_begun = False
         self._written = set()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.history, self.findings = [], []
+        self.history, self.findings, self.revived = [], [], []
+        self._left = set()
+        if self.revive:
+            self._seed = random.randint(1, 10**9)
         self._step, self._before_epoch, self._batch = 0, 0, None
         self._close()  # a training that failed did not
         self._written = {
@@ -146,7 +170,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if not self.history or self.history[-1]["step"] != self._step:
-            self._record()
+            self._record(is_last=True)
         self._close()
 
     def _close(self):
@@ -198,13 +222,17 @@ class SignalMonitor(keras.callbacks.Callback):
         history(ax, steps, layers, rows, statistic, is_fraction=statistic in _FRACTIONS)
         return ax
 
-    def _record(self):
+    def _record(self, is_last=False):
         model = self.model  # with it, Keras brings back the weights that JAX trains on copies of
         with _backends.kept_random_state():
             network = Network(model)
             if self._batch is None:
                 self._batch = take(network, self.x, self.y)
             signal = measure(network, self._batch)
+            has_dead = any(layer.output.dead and layer.activation for layer in signal.layers)
+            revival = None
+            if self.revive and has_dead and not is_last:
+                revival = revive_units(network, self._batch, self._seed + self._step)
         records = [_record(self._step, layer) for layer in signal.layers]
         self.history.extend(records)
         if "csv_path" in self._written:
@@ -212,15 +240,26 @@ class SignalMonitor(keras.callbacks.Callback):
         if "log_dir" in self._written:
             with self._writing("log_dir"):
                 self._log(records)
-        self._judge(signal)
+        rows = () if revival is None else revival.rows
+        self.revived += [(self._step, row.layer, row.revived) for row in rows if row.revived]
+        self._judge(signal, {row.layer for row in rows if row.revived})
+        for row in rows:
+            if row.reason is not None and row.layer not in self._left:
+                self._left.add(row.layer)
+                warnings.warn(
+                    f"After {self._step} batches: {row.dead} of {row.units} units of {row.layer} "
+                    f"give nothing, and are left alone: {row.reason}.",
+                    stacklevel=2,
+                )
 
-    def _judge(self, signal):
+    def _judge(self, signal, revived):
         known = {(each.rule, each.layer) for _, each in self.findings}
         for finding in judge(signal, WHILE_TRAINING):
             if (finding.rule, finding.layer) in known:
                 continue
             self.findings.append((self._step, finding))
-            is_last = self.on_finding == "stop" and finding.severity == "error"
+            is_repaired = finding.rule == dead_units.name and finding.layer in revived
+            is_last = self.on_finding == "stop" and finding.severity == "error" and not is_repaired
             if self.on_finding != "record":
                 end = " The training stops." if is_last else ""
                 warnings.warn(

@@ -22,6 +22,7 @@ from keras_winit._network.graph import Branch
 from keras_winit._plan.initialize import Initialization, InitializedWeight
 from keras_winit._plan.plan import Difference, Plan, PlannedWeight
 from keras_winit._plan.selection import Suggestion
+from keras_winit._revive.revive import Revival, RevivedLayer
 from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._catalogue import Catalogue, Entry
 
@@ -55,6 +56,8 @@ __all__ = [
     "RecordedLayer",
     "Recording",
     "Result",
+    "Revival",
+    "RevivedLayer",
     "Run",
     "Signal",
     "Suggestion",

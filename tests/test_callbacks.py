@@ -509,3 +509,76 @@ def test_units_that_die_are_found_once_told_and_end_the_training_if_asked_for(on
 def test_monitor_refuses_what_it_cannot_do_on_a_finding():
     with pytest.raises(ValueError, match="`on_finding` should be one of .* Did you mean 'stop'"):
         keras_winit.SignalMonitor(on_finding="stopp")
+
+
+class Dying(keras.callbacks.Callback):
+    """Has units give nothing from the second epoch on, or from the start."""
+
+    def __init__(self, units, epoch=1, name="first"):
+        super().__init__()
+        self.units, self.epoch, self.name = units, epoch, name
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            bias = self.model.get_layer(self.name).bias
+            values = np.array(ops.convert_to_numpy(bias))
+            values[self.units] = -100.0
+            bias.assign(values)
+
+
+def fit_revived(dying, *, is_added=False, **arguments):
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((5,))
+    x = layers.Dense(16, "relu", name="first")(inputs)
+    if is_added:
+        x = layers.Add()([x, layers.Dense(16)(inputs)])
+    model = keras.Model(inputs, layers.Dense(3, name="last")(x))
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    x, y = data()
+    monitor = keras_winit.SignalMonitor(x, y, every=2, revive=True, **arguments)
+    model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=[dying, monitor])
+    return model, monitor
+
+
+def test_units_that_die_are_revived_and_learn():
+    model, monitor = fit_revived(Dying(range(10)))
+    (step, layer, number), *later = monitor.revived
+    assert (step, layer.rpartition("/")[2], number) == (10, "first", 10)
+    assert not [each for each in later if each[2] > 3]  # not all of what is drawn lives
+    kernel, bias = (ops.convert_to_numpy(each) for each in model.get_layer("first").weights)
+    assert bias.min() > -1
+    # What was set to zero has been trained since, and was not put back.
+    rows = ops.convert_to_numpy(model.get_layer("last").kernel)[:10]
+    assert 0 < abs(rows).max() < 0.3
+    assert np.isfinite(kernel).all()
+    dead = [each["dead"] for each in monitor.history if each["layer"].endswith("first")]
+    assert dead[5] >= 10 / 16
+    assert dead[-1] < 0.2
+
+
+def test_what_is_revived_ends_no_training_and_what_is_not_does():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _, monitor = fit_revived(Dying(range(16)), on_finding="stop")
+        assert [finding.rule for _, finding in monitor.findings] == ["dead_units"]
+        assert max(steps(monitor)) == 24
+        assert not [each for each in told if "stops" in str(each.message)]
+        _, monitor = fit_revived(Dying(range(16)), is_added=True, on_finding="stop")
+    assert (max(steps(monitor)), monitor.revived) == (10, [])
+    told = [str(each.message) for each in told if "left alone" in str(each.message)]
+    assert len(told) == 1
+    assert "After 10 batches: 16 of 16 units of " in told[0]
+    assert told[0].endswith("left alone: it is put together with others (Add).")
+
+
+def test_a_seed_of_keras_decides_what_revived_units_get():
+    first, second = (fit_revived(Dying(range(10)))[0].get_weights() for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_to_revive_takes_a_batch():
+    with pytest.raises(ValueError, match="`x` should be given where `revive=True`.*x=None"):
+        keras_winit.SignalMonitor(revive=True)
+    with pytest.raises(TypeError, match="`revive`"):
+        keras_winit.SignalMonitor(data()[0], revive=2)

@@ -28,7 +28,7 @@ FLOORS = (
     ("initializers",),
     ("_measure", "constraints"),
     ("_calibrate", "_inherit", "_learning_rates", "_plan", "_strip"),
-    ("_compare", "_diagnose"),
+    ("_compare", "_diagnose", "_revive"),
     ("callbacks", "results"),
     ("",),
     ("_cli",),

@@ -369,3 +369,27 @@ def test_the_cell_of_a_convolutional_lstm_is_known_by_its_name(monkeypatch):
     assert [each.blocks for each in _network.kernels_of(cell)] == [4, 4]
     monkeypatch.setattr(_keras_private, "CONV_LSTM_CELL", "Another")
     assert _network.kernels_of(cell) == ()
+
+
+# What an optimizer keeps for each variable, in lists without public names.
+
+
+def test_slots_of_an_optimizer_follow_the_order_of_the_variables():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)])
+    adam = keras.optimizers.Adam(use_ema=True, gradient_accumulation_steps=2)
+    descent = keras.optimizers.SGD(momentum=0.9)
+    for optimizer, names in (
+        (adam, ["average", "gradient_accumulator", "momentum", "velocity"]),
+        (descent, ["momentum"]),
+        (keras.optimizers.SGD(), []),
+    ):
+        variables = model.trainable_variables
+        optimizer.build(variables)
+        found = list(_keras_private.slots_of(optimizer, len(variables)))
+        paths = [variable.path.replace("/", "_") for variable in variables]
+        expected = [[f"{path}_{name}" for path in paths] for name in names]
+        assert sorted([each.name for each in slots] for slots, _ in found) == sorted(expected)
+        averages = [
+            slots[0].name.rpartition("_")[2] for slots, are_averages in found if are_averages
+        ]
+        assert averages == ["average"] * (optimizer is adam)

@@ -51,6 +51,12 @@ def check():
     return keras_winit.coordinate_check(lambda width: network(), [1, 2], X, Y, seeds=1)
 
 
+def dead():
+    model = network()
+    model.get_layer("same").bias.assign(np.full(8, -99.0))
+    return model
+
+
 def changed_plan():
     plan = keras_winit.suggest(network())
     plan["classes"] = "he_uniform"
@@ -68,6 +74,7 @@ MAKE = {
     "compare": compare,
     "coordinate_check": check,
     "inherit": lambda: keras_winit.inherit(network(), network(Mixer)),
+    "revive": lambda: keras_winit.revive(dead(), X, seed=1),
     "catalogue": keras_winit.catalogue,
     "select_initializer": lambda: keras_winit.select_initializer("relu"),
 }

@@ -48,6 +48,7 @@ class Activation:
         function: What takes a tensor.
         keras_name: Keras's name for it, `None` where it is none of Keras's.
         name: What to call it: Keras's name, else its own.
+        acts_together: Whether it is no function of each unit by itself, as softmax.
         values: What takes a NumPy array of shape (n,). One and the same for equal functions of
             Keras, so that what is kept of it keeps no layer.
     """
@@ -58,7 +59,7 @@ class Activation:
         name, arguments = identify(self.function)
         self.keras_name = name
         self.name = name or getattr(self.function, "__name__", type(self.function).__name__)
-        self._acts_together = name in NOT_ELEMENTWISE
+        self.acts_together = name in NOT_ELEMENTWISE
         self._is_formula = name in FORMULAS
         if self._is_formula:
             self.values = _formula(name, tuple(sorted(arguments.items())))
@@ -88,7 +89,7 @@ class Activation:
 
         To twelve digits, since the last bits of tanh and exp differ between processors.
         """
-        if self._acts_together:
+        if self.acts_together:
             raise ValueError(
                 f"`activation` should act on each unit alone to have a gain. Received: "
                 f"activation={self.given!r}. For a last layer with {self.name} use 'linear'."
@@ -174,7 +175,7 @@ class Activation:
         Within 1.5 % of its range of either bound: where tanh is beyond 0.97. `None` if it has no
         bounds, or acts on units together.
         """
-        if self._acts_together:
+        if self.acts_together:
             return None
         try:
             with np.errstate(all="ignore"):

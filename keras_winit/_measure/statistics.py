@@ -184,6 +184,12 @@ def signal(ops, x, unit_axis):
     return ops.concatenate([ops.stack(numbers, axis=1), sample], axis=1)
 
 
+@reduction
+def by_unit(ops, x, unit_axis):
+    """Returns the largest magnitude that each unit gives, of each signal of a stack."""
+    return ops.max(ops.abs(_by_unit(ops, x, unit_axis)), axis=(1, 2))
+
+
 def split(numbers):
     """Returns the seven numbers of a signal, and its sample."""
     return numbers[:_NUM_NUMBERS], numbers[_NUM_NUMBERS:]

@@ -33,6 +33,8 @@ class Tapped:
             what that gives.
         output: `signal` of what is passed on, after normalization and activation.
         directions: `directions` of the output, where it has one vector for each sample, or `None`.
+        by_unit: The largest magnitude of each unit of the output, where that is asked for and an
+            activation is applied, or `None`.
         saturated: Fraction of the output that is saturated, or `None`.
         logit_std: That of the attention that it is the map of queries of, or `None`.
         num_keys: Number of keys of that attention.
@@ -48,6 +50,7 @@ class Tapped:
     preactivation: int | None = None
     output: int | None = None
     directions: int | None = None
+    by_unit: int | None = None
     saturated: int | None = None
     logit_std: int | None = None
     num_keys: int | None = None
@@ -67,6 +70,7 @@ class Taps:
     Args:
         network: The `Network` of the model.
         reductions: `Reductions` for the statistics. Defaults to `None`, for none: only to tap.
+        by_unit: Whether to take what each unit gives as well. Defaults to `False`.
 
     Attributes:
         tapped: A `Tapped` for every call of a layer with a kernel in the last run, in the order
@@ -75,8 +79,8 @@ class Taps:
             in loops, branches and functions that JAX compiles, or maps over.
     """
 
-    def __init__(self, network, reductions=None):
-        self.network, self.reductions = network, reductions
+    def __init__(self, network, reductions=None, *, by_unit=False):
+        self.network, self.reductions, self._by_unit = network, reductions, by_unit
         self.tapped, self.hidden = [], set()
         self._layers = list(_network.walk(network.model))
         self._watched = list(_watchable(self._layers))
@@ -227,13 +231,16 @@ class Taps:
 
     def _take_output(self, many, output):
         """Takes the statistics of what is passed on."""
-        place, saturated = self._signal(output, many[0].layer), None
+        place, by_unit, saturated = self._signal(output, many[0].layer), None, None
+        if self._by_unit:
+            unit_axis = _network.unit_axis(many[0].layer)
+            by_unit = self.reductions.add(statistics.by_unit, output, unit_axis=unit_axis)
         activation = many[0].activation
         if activation is not None and activation.saturation is not None:
             low, high = activation.saturation
             saturated = self.reductions.add(statistics.beyond, output, low=low, high=high)
         for tapped in many:
-            tapped.output, tapped.saturated = place, saturated
+            tapped.output, tapped.by_unit, tapped.saturated = place, by_unit, saturated
             self._keep(tapped, output)
 
     def _attention_call(self, call):

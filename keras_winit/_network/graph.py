@@ -14,6 +14,7 @@ from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
 from keras_winit._network.gates import gates
 from keras_winit._network.positions import positions
+from keras_winit._network.takers import takers
 from keras_winit._network.units import carried
 
 # What is tried where a model takes any size: steps of a sequence, pixels of a side.
@@ -273,6 +274,11 @@ class Graph:
     def units(self, gives):
         """Returns the units of another network that each layer takes; see `units.carried`."""
         return carried(self.calls, gives)
+
+    def takers(self, layer):
+        """Returns who takes the units of a layer; see `takers.takers`."""
+        known = (self.calls, self._calls_of_layer, self._outputs, self._applied)
+        return takers(layer, *known, self._fused.get(layer))
 
     def is_past_branches(self, layer):
         """Whether no addition of a residual branch comes after a layer."""

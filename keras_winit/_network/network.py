@@ -11,6 +11,7 @@ from keras_winit import _checks
 from keras_winit._activations.activation import NOTHING, Activation
 from keras_winit._network.graph import Graph, Surroundings, has_graph
 from keras_winit._network.kernels import kernels_of, walk
+from keras_winit._network.takers import Takers
 from keras_winit._network.weights import Weight, weights_of
 from keras_winit.typing import Names
 
@@ -109,6 +110,10 @@ class Network:
     def units(self, gives: Callable[[Any, Any], Any]) -> dict[Any, Any]:
         """Returns the units of another network that each layer takes; see `units.carried`."""
         return self._graph.units(gives)
+
+    def takers(self, layer: keras.Layer) -> Takers:
+        """Returns who takes the units of a layer; see `Takers`."""
+        return self._graph.takers(layer)
 
     def after(self, weight: Weight) -> Activation:
         """Returns the `Activation` of what a kernel gives, `NOTHING` where none follows it."""
