@@ -49,16 +49,16 @@ def catalogue_of_keras():
 
 
 def rules():
-    """Returns a section for each rule of `diagnose`."""
+    """Returns a section for each rule of `diagnose`, and of a training."""
     _package()
-    from keras_winit._diagnose.rules import RULES
+    from keras_winit._diagnose.rules import RULES, RULES_OF_PROGRESS
 
     return "\n\n".join(
         f"### {rule.name}\n\n{rule.reason}\n\n"
         f"- **Limit:** {rule.limit}.\n"
         f"- **What to do:** {rule.fix}\n"
         f"- **Source:** {_with_links(rule.reference)}."
-        for rule in RULES
+        for rule in (*RULES, *RULES_OF_PROGRESS)
     )
 
 

@@ -12,7 +12,13 @@ from typing import Any, Literal
 import keras
 
 from keras_winit import _backends, _checks
-from keras_winit._diagnose.rules import WHILE_TRAINING, Finding, judge
+from keras_winit._diagnose.rules import (
+    WHILE_TRAINING,
+    Finding,
+    Progress,
+    judge,
+    judge_progress,
+)
 from keras_winit._diagnose.rules.units import dead_units
 from keras_winit._measure.batch import take
 from keras_winit._measure.measure import measure
@@ -36,7 +42,9 @@ class SignalMonitor(keras.callbacks.Callback):
     it, unless you ask for that. A record costs about as much as `diagnose`.
 
     Each record is judged by those rules of `diagnose` that also hold later on: `non_finite`,
-    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`.
+    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`. With
+    labels, `no_learning` tells that the loss is still that of a constant output, and what errors
+    `diagnose` then finds, which may be the cause.
 
     `findings` holds what they found, each finding of a rule at a layer once: (step, `Finding`).
 
@@ -144,6 +152,7 @@ class SignalMonitor(keras.callbacks.Callback):
         if self.revive:
             self._seed = random.randint(1, 10**9)
         self._step, self._before_epoch, self._batch = 0, 0, None
+        self._training_loss, self._values = _TrainingLoss(), {}
         self._close()  # a training that failed did not
         self._written = {
             each for each in ("csv_path", "log_dir") if getattr(self, each) is not None
@@ -166,7 +175,11 @@ class SignalMonitor(keras.callbacks.Callback):
         # Keras may run several batches before it calls this.
         before, self._step = self._step, self._before_epoch + batch + 1
         if self._step // self.every > before // self.every:
+            self._training_loss.take(batch + 1, logs)  # which waits for the device
             self._record()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._training_loss.end_epoch(self._step - self._before_epoch, logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if not self.history or self.history[-1]["step"] != self._step:
@@ -253,21 +266,47 @@ class SignalMonitor(keras.callbacks.Callback):
                 )
 
     def _judge(self, signal, revived):
-        known = {(each.rule, each.layer) for _, each in self.findings}
-        for finding in judge(signal, WHILE_TRAINING):
-            if (finding.rule, finding.layer) in known:
+        for finding in (*judge(signal, WHILE_TRAINING), *self._judge_progress(signal.loss)):
+            # What was a warning may become an error.
+            kind = (finding.rule, finding.layer, finding.severity)
+            if kind in {(each.rule, each.layer, each.severity) for _, each in self.findings}:
                 continue
             self.findings.append((self._step, finding))
             is_repaired = finding.rule == dead_units.name and finding.layer in revived
-            is_last = self.on_finding == "stop" and finding.severity == "error" and not is_repaired
+            is_cause = finding.causes is not None  # of a finding that decides itself
+            is_last = self.on_finding == "stop" and finding.severity == "error"
+            is_last &= not is_repaired and not is_cause
             if self.on_finding != "record":
+                cause = f"{finding.relation}: {finding.rule}. " if is_cause else ""
                 end = " The training stops." if is_last else ""
                 warnings.warn(
-                    f"After {self._step} batches: {finding.message} {finding.fix}{end}",
+                    f"After {self._step} batches: {cause}{finding.message} {finding.fix}{end}",
                     stacklevel=2,
                 )
             if is_last:
                 self.model.stop_training = True
+
+    def _judge_progress(self, loss):
+        past = max((step for step in self._values if step <= self._step / 2), default=None)
+        means = self._training_loss.means
+        if loss is not None:
+            self._values[self._step] = loss.value
+        if past is None or loss is None or len(means) < 2:
+            return []
+        progress = Progress(
+            batches=self._step,
+            loss=loss,
+            past=past,
+            past_loss=self._values[past],
+            first=means[0],
+            last=means[-1],
+        )
+        return judge_progress(progress, self._look)
+
+    def _look(self):
+        """Returns the `Signal` of now, with the next step of the optimizer."""
+        with _backends.kept_random_state():
+            return measure(Network(self.model), self._batch, with_update=True)
 
     def _write(self, mode, rows):
         with self._writing("csv_path"), Path(self.csv_path).open(mode, newline="") as file:
@@ -280,6 +319,35 @@ class SignalMonitor(keras.callbacks.Callback):
                     tag = f"{name}/{record['layer']}"
                     self._writer.add_scalar(tag, record[name], step=self._step)
         self._writer.flush()
+
+
+class _TrainingLoss:
+    """Means of the training loss between records.
+
+    Keras logs the mean since the epoch began, here times the number of its batches: a sum.
+
+    Attributes:
+        means: The mean over the batches before each record, since that before it.
+    """
+
+    def __init__(self):
+        self.means = []
+        self._sum, self._number, self._of_epochs, self._before = 0.0, 0, 0.0, 0
+
+    def take(self, batches, logs):
+        """Takes the loss at a record, after so many batches of an epoch."""
+        if not logs or "loss" not in logs:
+            return
+        total = self._of_epochs + batches * float(logs["loss"])
+        number = self._before + batches
+        self.means.append((total - self._sum) / (number - self._number))
+        self._sum, self._number = total, number
+
+    def end_epoch(self, batches, logs):
+        """Takes the loss at the end of an epoch of so many batches."""
+        if logs and "loss" in logs:
+            self._of_epochs += batches * float(logs["loss"])
+            self._before += batches
 
 
 def _record(step, layer):

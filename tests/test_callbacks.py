@@ -582,3 +582,61 @@ def test_to_revive_takes_a_batch():
         keras_winit.SignalMonitor(revive=True)
     with pytest.raises(TypeError, match="`revive`"):
         keras_winit.SignalMonitor(data()[0], revive=2)
+
+
+def test_the_training_loss_is_that_of_the_batches_since_the_last_record():
+    losses = [5.0, 3.0, 4.0, 1.0, 2.0, 9.0, 7.0, 8.0]  # of two epochs of four batches
+    monitor = keras_winit.SignalMonitor(*data(), every=3)
+    monitor.set_model(network())
+    monitor.on_train_begin()
+    for epoch in range(2):
+        monitor.on_epoch_begin(epoch)
+        of_epoch = losses[4 * epoch : 4 * epoch + 4]
+        for batch in range(4):
+            logs = {"loss": np.float32(np.mean(of_epoch[: batch + 1]))}
+            monitor.on_train_batch_end(batch, logs)
+        monitor.on_epoch_end(epoch, {"loss": np.mean(of_epoch), "val_loss": 70.0})
+    np.testing.assert_allclose(monitor._training_loss.means, [4.0, 4.0], rtol=1e-6)
+
+
+def fit_classes(optimizer, *, epochs, bias="zeros", **arguments):
+    """Trains a network on three classes, in epochs of 32 batches of one."""
+    keras.utils.set_random_seed(0)
+    hidden = layers.Dense(16, "relu", bias_initializer=bias, name="hidden")
+    model = keras.Sequential([keras.Input((5,)), hidden, layers.Dense(3, "softmax", name="last")])
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    x = data()[0].astype("float32")
+    y = np.where(x[:, 0] > 0.5, 0, 1 + (x[:, 1] > 0)).astype("int32")
+    monitor = keras_winit.SignalMonitor(x, y, every=50, **arguments)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(x, y, batch_size=1, epochs=epochs, verbose=0, callbacks=[monitor])
+    return monitor, [str(each.message) for each in told if each.category is UserWarning]
+
+
+def test_a_network_that_learns_nothing_is_told_with_the_cause_and_stops():
+    monitor, told = fit_classes(keras.optimizers.SGD(1e-9), epochs=12, on_finding="stop")
+    found = [(step, each.rule, each.severity, each.causes) for step, each in monitor.findings]
+    assert found == [
+        (100, "no_learning", "warning", None),
+        (100, "learning_rate", "error", "no_learning"),
+        (300, "no_learning", "error", None),
+    ]
+    assert max(steps(monitor)) == 300
+    assert told[0].startswith("After 100 batches: The loss is ")
+    assert told[1].startswith("After 100 batches: Cause: learning_rate. The first step of SGD")
+    assert [each.endswith("The training stops.") for each in told] == [False, False, True]
+
+
+def test_networks_that_learn_get_no_finding():
+    monitor, told = fit_classes(keras.optimizers.Adam(0.01), epochs=4, on_finding="warn")
+    assert (monitor.findings, told) == ([], [])
+
+
+def test_dead_units_are_told_as_what_they_are_and_with_what_comes_of_them():
+    bias = keras.initializers.Constant(-50.0)
+    monitor, _ = fit_classes(keras.optimizers.Adam(0.01), epochs=4, bias=bias)
+    assert [(step, each.rule) for step, each in monitor.findings][:2] == [
+        (0, "dead_units"),
+        (100, "no_learning"),
+    ]

@@ -1,5 +1,7 @@
 """Judges a `Signal`: one `Rule` for each disease. Numbers only; knows no model."""
 
+from dataclasses import replace
+
 from keras_winit._diagnose.rules import (
     alike,
     data,
@@ -7,23 +9,28 @@ from keras_winit._diagnose.rules import (
     kernels,
     loss,
     output,
+    progress,
     size,
     structure,
     training,
     units,
 )
 from keras_winit._diagnose.rules.finding import Action, Finding, Verb
+from keras_winit._diagnose.rules.progress import Progress
 from keras_winit._diagnose.rules.rule import Rule
 
 __all__ = [
     "GRADIENT_LIMITS",
     "RULES",
+    "RULES_OF_PROGRESS",
     "SIGNAL_LIMITS",
     "WHILE_TRAINING",
     "Action",
     "Finding",
+    "Progress",
     "Verb",
     "judge",
+    "judge_progress",
 ]
 
 SIGNAL_LIMITS = size.vanishing_signal.limits
@@ -50,6 +57,23 @@ WHILE_TRAINING = (
     alike.tokens_alike,
     alike.samples_alike,
 )
+
+# Judged of a `Progress` alone.
+RULES_OF_PROGRESS = (progress.no_learning,)
+
+
+def judge_progress(progress, look):
+    """Returns the `Finding`s of a `Progress`, and with them all errors that may be their cause.
+
+    Args:
+        progress: The `Progress`.
+        look: Function without arguments to a `Signal` of now, called where there is a finding.
+    """
+    found = [each for rule in RULES_OF_PROGRESS for each in rule(progress)]
+    if not found:
+        return []
+    errors = (each for each in judge(look()) if each.severity == "error")
+    return [*found, *(replace(each, causes=found[0].rule, comes_with=None) for each in errors)]
 
 
 def judge(signal, rules=RULES):
