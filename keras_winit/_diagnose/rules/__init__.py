@@ -65,6 +65,8 @@ RULES_OF_PROGRESS = (progress.no_learning,)
 def judge_progress(progress, look):
     """Returns the `Finding`s of a `Progress`, and with them all errors that may be their cause.
 
+    With such they are errors as well: a loss alone does not tell whether there is more to learn.
+
     Args:
         progress: The `Progress`.
         look: Function without arguments to a `Signal` of now, called where there is a finding.
@@ -72,7 +74,9 @@ def judge_progress(progress, look):
     found = [each for rule in RULES_OF_PROGRESS for each in rule(progress)]
     if not found:
         return []
-    errors = (each for each in judge(look()) if each.severity == "error")
+    errors = [each for each in judge(look()) if each.severity == "error"]
+    if errors:
+        found = [replace(each, severity="error") for each in found]
     return [*found, *(replace(each, causes=found[0].rule, comes_with=None) for each in errors)]
 
 

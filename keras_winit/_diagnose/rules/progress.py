@@ -29,12 +29,12 @@ class Progress:
 
 
 @rule(
-    # Of forty programs that learn, others that are slow to begin, and such as do not learn.
-    limits={"error": 300, "warning": 100, "constant": 0.99, "still": 0.98, "training": 0.8},
-    limit="after {warning} batches (warning) or {error} (error) the loss on the batch of the "
-    "monitor is not below {constant:g} times that of the best constant output, nor below {still:g} "
-    "times what it was after half as many; and the mean training loss is not below {training:g} "
-    "times what it was at first",
+    # Of programs that learn, others that are slow to begin, and such as do not learn.
+    limits={"batches": 100, "constant": 0.99, "still": 0.98, "training": 0.8},
+    limit="after {batches} batches or more the loss on the batch of the monitor is not below "
+    "{constant:g} times that of the best constant output, nor below {still:g} times what it was "
+    "after half as many; and the mean training loss is not below {training:g} times what it was at "
+    "first (warning; error where `diagnose` then finds errors, which are told as its cause)",
     reason="A network that gives the same for every sample has learned how often each label comes, "
     "and nothing of the inputs. More epochs will not change that where nothing moves.",
     reference=KARPATHY,
@@ -43,14 +43,14 @@ class Progress:
 )
 def no_learning(rule, progress, found):
     loss, limits = progress.loss, rule.limits
-    if loss is None or loss.best is None or progress.batches < limits["warning"]:
+    if loss is None or loss.best is None or progress.batches < limits["batches"]:
         return
     limit = limits["constant"] * loss.best
     is_still = loss.value >= limits["still"] * progress.past_loss
     is_still &= progress.last >= limits["training"] * progress.first
     if loss.best > 0 and loss.value >= limit and is_still:
         yield rule.finding(
-            "error" if progress.batches >= limits["error"] else "warning",
+            "warning",
             layer=None,
             value=loss.value,
             limit=limit,

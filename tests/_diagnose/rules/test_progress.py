@@ -1,9 +1,16 @@
 import dataclasses
 
+import keras
+import numpy as np
 import pytest
 
+import keras_winit
+from keras_winit._diagnose.rules import judge_progress
+from keras_winit._diagnose.rules.finding import by_cause
 from keras_winit._diagnose.rules.progress import Progress, no_learning
 from keras_winit._measure.output_loss import LossSignal
+
+layers = keras.layers
 
 STUCK = Progress(
     batches=200,
@@ -21,7 +28,7 @@ def with_loss(**values):
 
 CASES = {
     "as a constant output": ({}, "warning"),
-    "for long": ({"batches": 300}, "error"),
+    "after the fewest": ({"batches": 100}, "warning"),
     "worse": (with_loss(value=7.0), "warning"),
     "nearly": (with_loss(value=1.985), "warning"),
     "not for long": ({"batches": 99}, None),
@@ -49,3 +56,29 @@ def test_the_message_has_the_number_and_the_limit():
         "The loss is 2, and 2 for the best constant output; the limit is 1.98. "
         "After 100 batches it was 2.01."
     )
+
+
+def signal_of(bias):
+    keras.utils.set_random_seed(0)
+    hidden = layers.Dense(24, "relu", bias_initializer=keras.initializers.Constant(bias))
+    model = keras.Sequential([keras.Input((8,)), hidden, layers.Dense(3)])
+    return keras_winit.diagnose(model, np.random.default_rng(0).normal(size=(32, 8))).signal
+
+
+def test_what_diagnose_finds_wrong_then_is_the_cause_and_makes_it_an_error():
+    found = judge_progress(STUCK, lambda: signal_of(-15.0))
+    assert [(each.rule, each.severity, each.causes) for each in found] == [
+        ("no_learning", "error", None),
+        ("dead_units", "error", "no_learning"),
+    ]
+    ((_, company),) = by_cause(found)
+    assert [each.relation for each in company] == ["Cause"]
+    (finding,) = judge_progress(STUCK, lambda: signal_of(0.0))
+    assert finding.severity == "warning"
+
+
+def test_nothing_is_looked_at_where_a_network_learns():
+    def look():
+        raise AssertionError
+
+    assert judge_progress(dataclasses.replace(STUCK, past_loss=9.0), look) == []
