@@ -168,16 +168,14 @@ def revive_units(network: Network, batch: Any, seed: int) -> Revival:
     """Does what `revive` does, for the `Batch` of a `Network`."""
     tell("runs it")
     dead = {layer: units for layer, units in dead_units(network, batch).items() if units.any()}
-    reasons, found = {}, {}
-    if dead:
-        draw = _draws(network.model, seed)
-        for layer, units in dead.items():
-            takers = network.takers(layer)
-            reasons[layer] = takers.problem or _reason_to_leave(network, layer, takers)
-            if reasons[layer] is None and not _columns(draw, layer, units)[-1].any():
-                reasons[layer] = "its kernel starts at zero"
-            if reasons[layer] is None:
-                found[layer] = units, takers
+    reasons, found, draw = {}, {}, _draws(network.model, seed)
+    for layer, units in dead.items():
+        takers = network.takers(layer)
+        reasons[layer] = takers.problem or _reason_to_leave(network, layer, takers)
+        if reasons[layer] is None and not _columns(draw, layer, units)[-1].any():
+            reasons[layer] = "its kernel starts at zero"
+        if reasons[layer] is None:
+            found[layer] = units, takers
     if found:
         tell("draws")
         with all_or_nothing() as changes:
