@@ -37,7 +37,7 @@ class Progress:
     "first (warning; error where `diagnose` then finds errors, which are told as its cause)",
     reason="A network that gives the same for every sample has learned how often each label comes, "
     "and nothing of the inputs. More epochs will not change that where nothing moves.",
-    reference=KARPATHY,
+    reference=f"{KARPATHY}",
     fix="What comes with it tells the cause. Else start anew with `initialize(model)`, at a "
     "learning rate of 10 times more or less.",
 )
