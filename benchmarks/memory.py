@@ -1,4 +1,4 @@
-"""Does an LSTM learn what its length asks for, from each start?
+"""Does an LSTM, or a GRU, learn what its length asks for, from each start?
 
 Tasks on sequences of 8 to 64 steps, of which the last state of 32 units is read: digits pixel by
 pixel, recall of the first symbol, majorities, orders, frequencies, what came last. For each task
@@ -8,9 +8,11 @@ On JAX:
 
     KERAS_BACKEND=jax python benchmarks/memory.py [--tasks "recall, 50" ...] [--seeds 3]
         [--starts keras forget_gate log_uniform chrono suggested] [--steps 300] [--others]
+        [--cell GRU]
 
 `chrono` is what is suggested with the output of Keras's default, `forget_gate` that with the forget
 gate of Keras's default, 1; `log_uniform` that with memories that are even on a logarithmic scale.
+Of a GRU `chrono` is what is suggested with `ChronoBias`, `half` with that in every other unit.
 `--others` takes tasks on which nothing was chosen.
 """
 
@@ -141,25 +143,32 @@ OTHERS = {
 
 def start(model, name, seed):
     keras_winit.initialize(model, "keras" if name == "keras" else "suggested", seed=seed)
-    if name in ("chrono", "forget_gate", "log_uniform"):
+    cell, (_, steps, _) = model.layers[0].cell, model.input_shape
+    if isinstance(cell, layers.GRUCell) and name in ("chrono", "half"):
+        chrono = keras_winit.initializers.ChronoBias(steps, gates=3, seed=seed)
+        biases = keras.ops.convert_to_numpy(chrono(cell.bias.shape)).copy()
+        if name == "half":
+            biases[:, 1::2] = 0
+        cell.bias.assign(biases)
+    elif name in ("chrono", "forget_gate", "log_uniform"):
         output = f"{model.layers[-1].name}/kernel"
         keras_winit.initialize(model, "keras", only=output, seed=seed)
     if name in ("forget_gate", "log_uniform"):
         nothing, kept = np.zeros((2, UNITS)), np.ones(UNITS)
         if name == "log_uniform":
-            _, steps, _ = model.input_shape
             rng = np.random.default_rng(seed)
             kept = (rng.permutation(UNITS) + rng.uniform(size=UNITS)) / UNITS * np.log(steps - 1)
             nothing[0] = -kept
         first, last = nothing
-        model.layers[0].cell.bias.assign(np.concatenate([first, kept, last, last]))
+        cell.bias.assign(np.concatenate([first, kept, last, last]))
 
 
-def study(data, starts, seeds, steps):
+def study(cell, data, starts, seeds, steps):
     """Returns test accuracy and last loss of every optimizer, start and seed."""
     x, y, x_test, y_test = data
     outputs = int(y.max()) + 1
-    model = keras.Sequential([keras.Input(x.shape[1:]), layers.LSTM(UNITS), layers.Dense(outputs)])
+    hidden = getattr(layers, cell)(UNITS)
+    model = keras.Sequential([keras.Input(x.shape[1:]), hidden, layers.Dense(outputs)])
     weights = []
     for name in starts:
         for seed in range(seeds):
@@ -180,8 +189,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *OTHERS])
     parser.add_argument("--others", action="store_true")
-    names = ["keras", "forget_gate", "log_uniform", "chrono", "suggested"]
-    parser.add_argument("--starts", nargs="+", choices=names, default=names)
+    parser.add_argument("--cell", choices=["LSTM", "GRU"], default="LSTM")
+    names = ["keras", "forget_gate", "log_uniform", "chrono", "half", "suggested"]
+    usual = ["keras", "chrono", "suggested"]
+    parser.add_argument("--starts", nargs="+", choices=names, default=usual)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)
     arguments = parser.parse_args()
@@ -189,7 +200,9 @@ def main():
     for name in arguments.tasks or (OTHERS if arguments.others else TASKS):
         data = (TASKS | OTHERS)[name]()
         shown = []
-        for by_rate in study(data, arguments.starts, arguments.seeds, arguments.steps):
+        for by_rate in study(
+            arguments.cell, data, arguments.starts, arguments.seeds, arguments.steps
+        ):
             accuracy, loss = by_rate[np.argmax(by_rate[:, 0].mean(1))]
             spread = np.std(accuracy, ddof=1)
             shown.append(f"{100 * accuracy.mean():.1f} ± {100 * spread:.1f} ({loss.mean():.3f})")
