@@ -122,6 +122,21 @@ def is_normalization(operation):
     return isinstance(operation, _NORMALIZATIONS) or (is_layer and brings_to_unit_size(operation))
 
 
+def is_batch_normalization(operation):
+    """Whether a layer keeps a mean and a variance of each unit, over batches."""
+    return isinstance(operation, layers.BatchNormalization)
+
+
+def is_concatenation(operation):
+    """Whether a layer or operation puts signals side by side, along its `axis`."""
+    return isinstance(operation, layers.Concatenate) or type(operation).__name__ == "Concatenate"
+
+
+def is_flattening(operation):
+    """Whether a layer makes a vector of all places, as its `data_format` says."""
+    return isinstance(operation, layers.Flatten)
+
+
 def may_have_kernels(layer, variables):
     """Whether some of a layer's own variables may be kernels, although none is known.
 
@@ -145,7 +160,7 @@ def is_transparent(operation):
 
 def keeps_units(operation):
     """Whether the units of what a layer or operation gives are those it is given, in order."""
-    if isinstance(operation, layers.Flatten) and operation.data_format == "channels_first":
+    if is_flattening(operation) and operation.data_format == "channels_first":
         return False
     return (
         isinstance(operation, _UNIT_BY_UNIT)

@@ -6,9 +6,15 @@ import keras
 import numpy as np
 
 from keras_winit._network.kernels import kernels_of, walk
-from keras_winit._network.operations import is_affine, keeps_units, unit_axis, unit_shape
-
-layers = keras.layers
+from keras_winit._network.operations import (
+    is_affine,
+    is_batch_normalization,
+    is_concatenation,
+    is_flattening,
+    keeps_units,
+    unit_axis,
+    unit_shape,
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class _Walk:
                 rows.append((operation, self._rows(operation, before, call)))
                 continue
             found[number] = self._after(number, before)
-            if isinstance(operation, layers.BatchNormalization):
+            if is_batch_normalization(operation):
                 normalizations.append((operation, found[number].units))
         if not self._outputs.isdisjoint(found):
             raise _Problem("it gives an output of the model")
@@ -135,7 +141,7 @@ class _Walk:
         call, activation = self._calls[number], self._activations[number]
         operation = call.operation
         name = type(operation).__name__
-        if isinstance(operation, layers.Concatenate) or name == "Concatenate":
+        if is_concatenation(operation):
             return self._concatenated(call, before)
         if len(before) > 1:
             raise _Problem(f"it is put together with others ({name})")
@@ -146,14 +152,14 @@ class _Walk:
             if taken.activated and activation.values(np.zeros(1)).any():
                 raise _Problem(f"{activation.name} behind its activation makes 0 something else")
             return _Units(taken.units, taken.axis, True)
-        if isinstance(operation, layers.BatchNormalization):
+        if is_batch_normalization(operation):
             if taken.activated:
                 raise _Problem("BatchNormalization behind its activation makes 0 something else")
             if len(self._calls_of[operation]) > 1:
                 raise _Problem(f"{operation.name!r} is called several times")
             if operation.axis % len(call.shape) == taken.axis:
                 return taken
-        elif isinstance(operation, layers.Flatten) or name == "Reshape":
+        elif is_flattening(operation) or name == "Reshape":
             return self._reshaped(call, taken)
         elif keeps_units(operation):
             axis = taken.axis % len(call.shape)

@@ -18,14 +18,14 @@ from keras_winit._network.kernels import kernels_of, walk
 from keras_winit._network.operations import (
     distributed,
     is_addition,
+    is_concatenation,
+    is_flattening,
     is_multiplication,
     is_normalization,
     is_transparent,
     keeps_units,
     unit_axis,
 )
-
-layers = keras.layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,12 @@ def _after(call, before, gives, taken):
             _note(taken, layer, None, known)
     if isinstance(operation, keras.Layer) and any(map(kernels_of, walk(operation))):
         return _after_kernels(operation, call.shape, known, gives, taken)
-    if isinstance(operation, layers.Concatenate) or type(operation).__name__ == "Concatenate":
+    if is_concatenation(operation):
         return _concatenated(before, operation.axis, len(call.shape))
     units = _alike(known)
     if units is None:
         return None
-    if isinstance(operation, layers.Flatten):
+    if is_flattening(operation):
         return _flattened(units, call.shape, operation.data_format == "channels_first")
     if is_addition(operation) or is_multiplication(operation) or keeps_units(operation):
         return units
