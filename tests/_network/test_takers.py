@@ -106,6 +106,7 @@ UNKNOWN = {
         "'depthwise'.*no rows of their own",
     ),
     "moved": (lambda one, other: layers.Permute((1, 3, 2))(one), "Permute makes of it"),
+    "moved by a new shape": (lambda one, other: layers.Reshape((3, 8))(one), "moves its units"),
     "mixed by a new shape": (lambda one, other: layers.Reshape((2, 12))(one)[..., :5], "not known"),
     "along another axis": (lambda one, other: layers.Concatenate(1)([one, one]), "another axis"),
 }

@@ -681,6 +681,18 @@ DECISIONS = {
         KERNEL,
         "LecunNormal()",
     ),
+    "sum, normalization and relu": (
+        lambda: residual(
+            lambda x, number: (
+                x
+                + layers.Dense(6, name="layer" if number == 1 else None)(
+                    layers.ReLU()(layers.BatchNormalization()(x))
+                )
+            )
+        ),
+        KERNEL,
+        "HeNormal()",
+    ),
     "normalization after relu": (
         lambda: network(layers.Dense(4, "relu", name="layer"), layers.BatchNormalization()),
         KERNEL,
