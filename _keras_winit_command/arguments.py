@@ -21,6 +21,7 @@ _HERE = {
     "`only`": "`--only`",
     "`keep`": "`--keep`",
     "`mode`": "`--mode`",
+    "`scale`": "`--scale`",
 }
 
 
@@ -126,7 +127,7 @@ def _file(metavar, text, **options):
 _MODEL = ("model", "--import", "--unsafe")
 _OUTPUT = ("-o/--output", "--force")
 _SOME = ("--only", "--frozen", "--wide")
-_DRAW = ("--scheme", "--keep", "--seed", *_SOME)
+_DRAW = ("--scheme", "--keep", "--scale", "--seed", *_SOME)
 _BATCH = ("--data", "--labels", "--loss")
 _REPORT = ("--html", "--force", "--json", "--wide")
 _COMMANDS = {
@@ -136,6 +137,7 @@ _COMMANDS = {
         "tell what every weight should be, and why; change nothing",
         *_MODEL,
         "--keep",
+        "--scale",
         "--wide",
     ),
     "diagnose": ("tell what is wrong in a model before it is trained", *_MODEL, *_BATCH, *_REPORT),
@@ -173,6 +175,9 @@ _ARGUMENTS = {
         "WHAT",
         "which initializers of the layers stay: special (where nothing else is asked for by a "
         "scheme), all, or none",
+    ),
+    "--scale": _text(
+        "NUMBER", "what kernels are multiplied by; the default is 1", type=float, default=1.0
     ),
     "--seed": {"type": int, "help": "integer; the same seed draws the same"},
     "--mode": _text(

@@ -12,7 +12,8 @@ On JAX all runs of a network are compiled as one, which is the fastest but for c
 take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, `.02` for normal numbers of
 that size, `anyinit` for what AnyInit gives (PyPI `anyinit`), `calibrated` for `suggested` and then
 `calibrate`, or `lsuv`: orthogonal, then scaled on a batch. A number behind it multiplies the kernel
-of the output, one before it that of the first layer: `"5*suggested"`.
+of the output, one before it that of the first layer: `"5*suggested"`. One behind an @ is its
+`scale`, for all kernels: `suggested@0.5`.
 """
 
 import argparse
@@ -338,11 +339,13 @@ NETWORKS = {
 def start(model, scheme, seed, x):
     """Gives a network its starting weights."""
     keras.utils.set_random_seed(seed)
-    first, scheme, last = re.fullmatch(r"(?:([\d.]+)\*)?([^*]+)(?:\*([\d.]+))?", scheme).groups()
+    pattern = r"(?:([\d.]+)\*)?([^*@]+)(?:@([\d.]+))?(?:\*([\d.]+))?"
+    first, scheme, scale, last = re.fullmatch(pattern, scheme).groups()
     scheme = keras.initializers.RandomNormal(stddev=0.02) if scheme == ".02" else scheme
     of = {"anyinit": "keras", "calibrated": "suggested", "lsuv": "orthogonal"}
     given = of.get(scheme, scheme)
-    keras_winit.initialize(model, given, seed=seed, optimizer=model.compiled)
+    scale = float(scale or 1)
+    keras_winit.initialize(model, given, scale=scale, seed=seed, optimizer=model.compiled)
     if scheme == "anyinit":
         import anyinit
 

@@ -74,7 +74,8 @@ def _show(arguments):
 
 def _suggest(arguments):
     model = _load(arguments, compile=False)
-    _print(keras_winit.suggest(model, keep=arguments.keep or "special"), arguments)
+    keep = arguments.keep or "special"
+    _print(keras_winit.suggest(model, keep=keep, scale=arguments.scale), arguments)
     return 0
 
 
@@ -101,6 +102,7 @@ def _initialize(arguments):
             model,
             arguments.scheme,
             keep=arguments.keep,
+            scale=arguments.scale,
             seed=arguments.seed,
             only=arguments.only,
             frozen=arguments.frozen,

@@ -106,6 +106,7 @@ def initialize(
     scheme: Plan | Scheme = "suggested",
     *,
     keep: Keep | None = None,
+    scale: float = 1.0,
     seed: Seed | None = None,
     only: Names | None = None,
     frozen: bool = False,
@@ -162,6 +163,10 @@ def initialize(
         keep: Which initializers that the authors of the layers gave to keep: `"special"`, `"all"`
             or `"none"`, as in `suggest`. Defaults to `None`: `"special"` where weights get what is
             suggested, and `"none"` where they get what the name of the scheme says.
+        scale: Positive float, what the kernels that are drawn are multiplied by, and the arguments
+            of their initializers with them: `0.5` for a small start. Recurrent kernels,
+            embeddings, biases, normalization, and what is kept of the authors', start as without.
+            Defaults to `1.0`.
         seed: Integer or `None`, for one that `keras.utils.set_random_seed` governs.
         only: Name, path or pattern (`"encoder/*"`) of layers or weights, or a list of them;
             all others are left alone. Defaults to `None`, for all.
@@ -200,6 +205,7 @@ def initialize(
             model,
             scheme,
             keep=keep,
+            scale=scale,
             seed=seed,
             only=only,
             frozen=frozen,
@@ -217,6 +223,7 @@ def initialize_within(
     scheme: Plan | Scheme = "suggested",
     *,
     keep: Keep | None = None,
+    scale: float = 1.0,
     seed: Seed | None = None,
     only: Names | None = None,
     frozen: bool = False,
@@ -229,7 +236,7 @@ def initialize_within(
     seed = _checks.integer("seed", seed)
     _checks.flag("frozen", frozen)
     tell("reads the model")
-    plan = make_plan(model, scheme, keep, only, base_model)
+    plan = make_plan(model, scheme, keep, only, base_model, scale)
     choices = choices_of(plan)
     chosen = {choice.weight.path for choice in choices}
     if only is not None:

@@ -14,6 +14,7 @@ from keras_winit._network.network import Network, matches_path
 from keras_winit._network.widths import base_network
 from keras_winit._plan.choice import REST, Choice
 from keras_winit._plan.keeping import KEEP, kept, what_is_kept
+from keras_winit._plan.scaling import scaled
 from keras_winit._plan.schemes import SCHEMES, scheme_of
 from keras_winit._show.result import Part, Result, Table
 from keras_winit.initializers._names import as_initializer, brief
@@ -224,7 +225,7 @@ def choices_of(plan):
 
 
 @_backends.kept_random_state()
-def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
+def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -> Plan:
     """Suggests an initializer for every weight of a model, and changes nothing.
 
     Looks at the graph of the model (for a subclassed model, at the graph of its `call` on
@@ -283,13 +284,16 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
         model: Built Keras model or layer.
         keep: Which initializers of the layers to keep: `"special"`, `"all"` that are not Keras's
             defaults, or `"none"`. Kernels of zeros stay in any case. Defaults to `"special"`.
+        scale: Positive float, what the kernels are multiplied by; see `initialize`. Defaults to
+            `1.0`.
 
     Returns:
         `Plan`: prints as a table, can be edited, and is what `initialize` takes.
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If it has not been built, or `keep` is none of these.
+        ValueError: If it has not been built, `keep` is none of these, or `scale` is not positive
+            and finite.
 
     Example:
 
@@ -313,7 +317,7 @@ def suggest(model: keras.Layer, *, keep: Keep = "special") -> Plan:
     - [Balduzzi et al., 2017](https://arxiv.org/abs/1702.08591), section 4, for pairs
     - [Roberts, Yaida and Hanin, 2022](https://arxiv.org/abs/2106.10165), chapter 5, for depth
     """
-    return make_plan(model, "suggested", keep)
+    return make_plan(model, "suggested", keep, scale=scale)
 
 
 def make_plan(
@@ -322,6 +326,7 @@ def make_plan(
     keep: Keep | None = None,
     only: Names | None = None,
     base_model: keras.Layer | None = None,
+    scale: float = 1.0,
 ) -> Plan:
     """Returns the `Plan` of a scheme: a plan, a name, or any initializer; all else may stay."""
     if base_model is not None and not (isinstance(scheme, str) and scheme == "mup"):
@@ -332,6 +337,7 @@ def make_plan(
         )
     if keep is not None:
         _checks.option("keep", keep, KEEP)
+    scale = _checks.real("scale", scale, positive=True)
     network = Network(model, anew=True, only=only)
     network.check_built()
     if isinstance(scheme, Plan):
@@ -341,11 +347,12 @@ def make_plan(
                 f"`scheme` should be a plan for this model. Received: a plan for model "
                 f"{scheme.model!r}, whose weights are not those of {model.name!r}."
             )
-        if keep is not None:
-            raise ValueError(
-                "`keep` should be left out where `scheme` is a plan. "
-                f"Received: keep={keep!r}. Give it to `suggest`, which makes the plan."
-            )
+        for name, value, default in (("keep", keep, None), ("scale", scale, 1)):
+            if value != default:
+                raise ValueError(
+                    f"`{name}` should be left out where `scheme` is a plan. "
+                    f"Received: {name}={value!r}. Give it to `suggest`, which makes the plan."
+                )
         return scheme
     if isinstance(scheme, str) and scheme in SCHEMES:
         choose = SCHEMES[scheme]
@@ -355,10 +362,12 @@ def make_plan(
         choose = functools.partial(choose, base=base_network(base_model))
     try:
         choices = choose(network, keep)
+        if keep is not None:
+            choices = kept(choices, network, keep)
+        if scale != 1:
+            choices = scaled(choices, scale)
     except ValueError as error:
         raise ValueError(f"Model {model.name!r}, scheme {scheme!r}: {error}") from error
-    if keep is not None:
-        choices = kept(choices, network, keep)
     return Plan(network, [_unless_skipped(choice) for choice in choices])
 
 

@@ -38,7 +38,7 @@ def config_of(initializer):
     return keras.initializers.serialize(with_gain(resolve(initializer)))
 
 
-def changed(initializer, **arguments):
+def changed(initializer, /, **arguments):
     """Returns the initializer with other arguments."""
     return type(initializer).from_config({**initializer.get_config(), **arguments})
 

@@ -11,11 +11,14 @@ from keras_winit.initializers._drawing import draw, elementwise
 from keras_winit.initializers._equivalents import (
     SCALINGS,
     changed,
+    config_of,
     loadable,
     of_one_block,
     ours,
     replacement,
+    resolve,
 )
+from keras_winit.initializers._names import brief
 from keras_winit.initializers._own_initializer import parameters
 
 initializers = keras.initializers
@@ -157,6 +160,27 @@ def with_variance(initializer, factor):
     # Of those of Keras, only one has a scale to set.
     law = {"scale": scale, "mode": initializer.mode, "distribution": initializer.distribution}
     return initializers.VarianceScaling.from_config({**initializer.get_config(), **law})
+
+
+def times(initializer, factor):
+    """Returns an initializer of the same law, of `factor` times the values."""
+    if isinstance(initializer, initializers.Zeros):
+        return initializer
+    if type(initializer) in SCALINGS or isinstance(initializer, ActivationScaling):
+        return with_variance(initializer, factor**2)
+    if isinstance(initializer, keras.Initializer):
+        known = parameters(type(initializer))
+        if "initializer" in known and "gain" not in known:
+            inner = times(resolve(initializer.initializer), factor)
+            return changed(initializer, initializer=config_of(inner))
+        names = next((each for each in _SIZES if known.keys() >= set(each)), ())
+        if names:
+            return changed(initializer, **{n: factor * getattr(initializer, n) for n in names})
+    raise ValueError(f"{brief(initializer)} has no argument that sets its size")
+
+
+# Arguments that the values are in proportion to.
+_SIZES = (("gain",), ("mean", "stddev"), ("stddev",), ("minval", "maxval"), ("value",))
 
 
 def _has_axes(initializer):

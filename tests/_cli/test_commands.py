@@ -213,6 +213,16 @@ def test_what_is_kept_is_what_is_asked_for(run, folder):
     assert "HeNormal" in output
 
 
+def test_kernels_are_multiplied_by_what_is_asked_for(run, folder):
+    plan = keras_winit.suggest(load(folder / "healthy.keras"), scale=0.5)
+    assert run("suggest healthy.keras --scale 0.5") == (0, f"{plan}\n", "")
+    _, output, _ = run("initialize healthy.keras -o half.keras --force --scale 0.5 --seed 1 --wide")
+    assert "; times 0.5" in output
+    code, output, errors = run("initialize healthy.keras -o half.keras --force --scale 0")
+    assert (code, output) == (2, "")
+    assert "`--scale` should be a positive finite number. Received: scale=0.0" in errors
+
+
 def test_errors_of_a_diagnosis_are_the_exit_code(run, folder):
     for name, expected in {"ill": 1, "healthy": 0}.items():
         report = keras_winit.diagnose(load(folder / f"{name}.keras"))
@@ -631,7 +641,7 @@ def test_a_pipe_that_closes_is_no_traceback_and_what_was_asked_for_is_written(
 
 
 def test_an_interrupt_is_no_traceback(run, monkeypatch):
-    def interrupt(model, keep):
+    def interrupt(model, keep, scale):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(keras_winit, "suggest", interrupt)
@@ -754,7 +764,7 @@ def test_names_do_not_steer_the_terminal(run, tmp_path):
     ids=lambda error: type(error).__name__,
 )
 def test_any_error_is_one_line_and_no_verdict(run, monkeypatch, error):
-    def fail(model, keep):
+    def fail(model, keep, scale):
         raise error
 
     monkeypatch.setattr(keras_winit, "suggest", fail)
