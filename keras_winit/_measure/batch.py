@@ -27,6 +27,8 @@ class Batch:
         sample_weight: The same for weights of samples, or `None`.
         is_drawn: Whether it is noise, drawn for want of data.
         labels: All labels that were given, of which `y` may be a part. Defaults to `y`.
+        outliers: For each array of `x`, the largest norm of a sample, of all that were given, over
+            the root mean square of those norms in `x`.
     """
 
     x: object
@@ -34,6 +36,7 @@ class Batch:
     sample_weight: object = None
     is_drawn: bool = False
     labels: object = None
+    outliers: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.labels is None:
@@ -48,7 +51,7 @@ class Batch:
         """Returns the batch of the samples at these places."""
         parts = (self.x, self.y, self.sample_weight)
         selected = (_select(part, places) for part in parts)
-        return Batch(*selected, self.is_drawn, self.labels)
+        return Batch(*selected, self.is_drawn, self.labels, self.outliers)
 
     def apply(self, model, training=True):
         """Runs the model on the batch; numbers are converted by the backend."""
@@ -90,7 +93,21 @@ def take(network, x=None, y=None):
     _check_sizes(x, y)
     _check_shapes(model, x)
     _check_tokens(network, x)
-    return Batch(*_spread(x, y, sample_weight), labels=y)
+    given, (x, *others) = keras.tree.flatten(x), _spread(x, y, sample_weight)
+    outliers = tuple(map(_outlier, given, keras.tree.flatten(x)))
+    return Batch(x, *others, labels=y, outliers=outliers)
+
+
+def _outlier(given, taken):
+    """Returns the largest norm of a given sample over the size of those that are taken."""
+    if given.dtype.kind != "f":
+        return 1.0
+    squares, typical = (
+        np.einsum("ij,ij->i", flat, flat, dtype="float64")
+        for flat in (each.reshape(len(each), -1) for each in (given, taken))
+    )
+    size = typical.mean()
+    return math.sqrt(squares.max() / size) if size > 0 else 1.0
 
 
 def _is_array(value):

@@ -153,8 +153,8 @@ class Objective:
         )
         others = {"regularization": added, "after_step": after_step}
         if len(self._of_outputs) == 1 and self._of_outputs[0] is not None:
-            shape = keras.tree.flatten(outputs)[0].shape
-            return self._of_outputs[0].signal(value, shape, **others)
+            (output,), (y,) = map(keras.tree.flatten, (outputs, self.batch.y))
+            return self._of_outputs[0].signal(value, y, output, **others)
         return LossSignal(name=self.name, value=value, **others)
 
     def signals(self, outputs):
@@ -166,7 +166,7 @@ class Objective:
         losses = [part and part.loss for part in self._of_outputs]
         labels = _labels(self.batch.y, names, losses)
         for part, y, output in zip(self._of_outputs, labels, flat, strict=True):
-            yield part and part.signal(part.value(y, output), output.shape)
+            yield part and part.signal(part.value(y, output), y, output)
 
 
 def output_names(model, outputs):

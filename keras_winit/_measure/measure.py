@@ -14,7 +14,7 @@ from keras_winit._measure.loss import Objective, output_names
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
-from keras_winit._measure.update import first_update, lasting, name_and_rate
+from keras_winit._measure.update import decay, first_update, has_schedule, lasting, name_and_rate
 from keras_winit.initializers._for_weight import variances
 from keras_winit.initializers._names import brief
 
@@ -81,6 +81,8 @@ def _measure(network, batch, loss, with_update, scale):
         updates = first_update(model, variables, gradients, scale)
     of_updates = add_sizes(updates) if updates else {}
     factor = lasting(model) if updates else 1.0
+    is_scheduled = bool(updates) and has_schedule(model)
+    after_step = None if is_scheduled else _loss_after(objective, variables, updates)
     of_kernels = {each: _add_kernel(reductions, each) for each in network.kernels}
     of_outputs = [
         reductions.add(statistics.signal, each, unit_axis=-1)
@@ -114,7 +116,7 @@ def _measure(network, batch, loss, with_update, scale):
         ),
         inputs=tuple(_input_signals(batch)),
         outputs=tuple(_summary(numbers[place]) for place in of_outputs),
-        loss=objective.signal(outputs, _loss_after(objective, variables, updates)),
+        loss=objective.signal(outputs, after_step),
         not_reached=tuple(dict.fromkeys(not_reached)),
         problem=network.problem,
         coverage=coverage(network.weights, seen),
@@ -124,6 +126,8 @@ def _measure(network, batch, loss, with_update, scale):
         is_linear=is_linear(network),
         num_trainable=len(variables),
         optimizer=name_and_rate(model) if updates else None,
+        is_scheduled=is_scheduled,
+        decay=decay(model) if updates else 0.0,
     )
 
 
@@ -286,7 +290,8 @@ def _twin(weight, low, high, seen):
 
 def _input_signals(batch):
     paths = keras.tree.flatten_with_path(batch.x)
-    for path, array in paths:
+    outliers = batch.outliers or [1.0] * len(paths)
+    for (path, array), outlier in zip(paths, outliers, strict=True):
         is_known = array.dtype.kind in "fiub" and array.size
         values = array.astype("float64") if is_known else np.zeros(1)
         yield InputSignal(
@@ -296,6 +301,7 @@ def _input_signals(batch):
             second_moment=float((values**2).mean()),
             is_tokens=array.dtype.kind in "iub",
             varies=len(array) < 2 or bool((array[1:] != array[:1]).any()),
+            outlier=outlier,
             scales=_scales(values) if array.ndim == 2 and array.dtype.kind == "f" else (),
         )
 

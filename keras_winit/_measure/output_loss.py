@@ -37,7 +37,8 @@ class LossSignal(Part):
         prior: That constant, a probability per class or a mean per output.
         from_logits: Whether the loss takes logits, `None` where it takes no probabilities.
         targets: Up to 1024 of the targets of a regression, or `None`.
-        repeated: Outputs that each label, a number of a class, is compared with.
+        repeated: Outputs that each label is compared with, where it is a number of a class, or
+            where a loss of the user's broadcasts.
         num_labels: Number of samples whose labels were given: more than are run, it may be.
         is_constant: Whether 32 or more labels were given and all are the same.
         not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
@@ -121,9 +122,12 @@ class OutputLoss:
             value = ops.mean(self.loss(ops.convert_to_tensor(y), output))
         return float(ops.convert_to_numpy(ops.cast(value, "float32")))
 
-    def signal(self, value, shape, **others):
-        """Returns the `LossSignal` of an output of this shape."""
-        uniform, best, prior = self._expected(shape)
+    def signal(self, value, y, output, **others):
+        """Returns the `LossSignal` of an output, with its value for a batch of labels `y`."""
+        uniform, best, prior = self._expected(output.shape)
+        of_labels = self._of_labels(output.shape)
+        if self._pairs(y, output):
+            of_labels["repeated"] = len(y)
         return LossSignal(
             name=self.name,
             value=value,
@@ -132,9 +136,20 @@ class OutputLoss:
             prior=prior,
             from_logits=self.from_logits,
             output=self.output,
-            **self._of_labels(shape),
+            **of_labels,
             **others,
         )
+
+    def _pairs(self, y, output):
+        """Whether a loss of the user's compares each label of a batch with each of its outputs.
+
+        That is what broadcasting makes of labels of shape (batch,) beside outputs of (batch, 1).
+        """
+        is_own = isinstance(self.loss, keras.losses.Loss) and not is_of_keras(self.loss)
+        if not is_own or len(y) < 2 or y.shape != (len(y),) or tuple(output.shape) != (len(y), 1):
+            return False
+        pair, column = self.value(y, output), self.value(y[:, None], output)
+        return not math.isclose(pair, column, rel_tol=1e-3, abs_tol=1e-6)
 
     def _of_labels(self, shape):
         """Returns what a `LossSignal` holds of labels alone."""

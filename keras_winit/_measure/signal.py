@@ -82,7 +82,8 @@ class KernelSignal(Part):
         gradient: Norm of the gradient by it, `None` where it has none.
         twin: Path of an earlier kernel with the same values, or `None`.
         update: Norm of what the first step of the compiled optimizer adds, times what momentum
-            makes of it, over that of the weights; `None` where it is not known.
+            makes of it, over that of the weights; without weight decay, and shared by the batches
+            whose gradients make a step; `None` where it is not known.
         is_trainable: Whether training changes it.
     """
 
@@ -194,6 +195,8 @@ class InputSignal(Part):
         second_moment: Mean of the squares.
         is_tokens: Whether it holds integers.
         varies: Whether any two samples differ; `True` for a single one.
+        outlier: The largest norm of a sample, of all that were given, over the size of those in the
+            batch.
         scales: Of a table, the standard deviation of each column that varies; else empty.
     """
 
@@ -203,6 +206,7 @@ class InputSignal(Part):
     second_moment: float
     is_tokens: bool
     varies: bool = True
+    outlier: float = 1.0
     scales: tuple[float, ...] = field(default=(), repr=False)
 
 
@@ -246,6 +250,8 @@ class Signal(Part):
         num_trainable: Number of weights, as arrays, that training changes.
         optimizer: Class of the compiled optimizer and its learning rate, if its first step is
             known: `KernelSignal.update`.
+        is_scheduled: Whether that rate is the mean of a schedule, over 128 batches or more.
+        decay: Share of the weights, from 0, that the weight decay of the optimizer takes in a step.
         losses: A `LossSignal` for each of several outputs, `None` where it has no loss of its own.
     """
 
@@ -264,4 +270,6 @@ class Signal(Part):
     is_linear: bool = field(default=False, repr=False)
     num_trainable: int = field(default=1, repr=False)
     optimizer: tuple[str, float] | None = field(default=None, repr=False)
+    is_scheduled: bool = field(default=False, repr=False)
+    decay: float = field(default=0.0, repr=False)
     losses: tuple[LossSignal | None, ...] = field(default=(), repr=False)

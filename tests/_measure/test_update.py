@@ -79,7 +79,14 @@ class Needs(keras.optimizers.SGD):
         super().__init__(**arguments)
 
 
-warming_up = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=0.1, warmup_steps=10)
+class Doubling(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that is not registered: it cannot be made from its config."""
+
+    def __call__(self, step):
+        return 2.0**step
+
+    def get_config(self):
+        return {}
 
 
 @pytest.mark.parametrize(
@@ -87,13 +94,53 @@ warming_up = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=0.1,
     [
         (keras.optimizers.SGD(0.1), Trains),
         (Needs(None, learning_rate=0.1), keras.Sequential),
-        (keras.optimizers.SGD(warming_up), keras.Sequential),
+        (keras.optimizers.SGD(Doubling()), keras.Sequential),
     ],
 )
 def test_nothing_is_said_of_a_step_that_is_not_known(optimizer, cls):
     signal, found = kernels(optimizer, network(cls))
     assert signal.optimizer is None
     assert {kernel.update for kernel in found} == {None}
+
+
+schedules = keras.optimizers.schedules
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (schedules.PolynomialDecay(0.1, 10_000, end_learning_rate=0.1), 0.1),
+        # From zero in 100 batches to 0.1, where it stays.
+        (schedules.CosineDecay(0.0, 10**9, warmup_target=0.1, warmup_steps=100), 0.1),
+        (schedules.ExponentialDecay(0.1, 1, 0.5), 0.1 * (1 / (1 - 0.5) - 0.5) / 128),
+        (schedules.PolynomialDecay(0.1, 128), 0.05),
+    ],
+)
+def test_rate_of_a_schedule_is_its_largest_mean_over_128_batches_or_more(schedule, expected):
+    signal, found = kernels(keras.optimizers.SGD(schedule))
+    assert signal.optimizer == ("SGD", pytest.approx(expected, rel=0.15))
+    assert signal.is_scheduled
+    assert signal.loss.after_step is None
+    for kernel in found:
+        rate = signal.optimizer[1]
+        assert kernel.update == pytest.approx(rate * kernel.gradient / kernel.norm, rel=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "factor"),
+    [
+        ({"gradient_accumulation_steps": 4}, 0.25),
+        ({"loss_scale_factor": 1024.0}, 1.0),
+        ({"weight_decay": 0.5}, 1.0),
+        ({"use_ema": True}, 1.0),
+    ],
+)
+def test_what_is_done_around_a_step_does_not_change_it(changes, factor):
+    signal, found = kernels(keras.optimizers.SGD(0.1, **changes))
+    for kernel in found:
+        expected = 0.1 * kernel.gradient / kernel.norm * factor
+        assert kernel.update == pytest.approx(expected, rel=1e-2)
+    assert signal.decay == pytest.approx(0.1 * changes.get("weight_decay", 0.0))
 
 
 def test_step_in_half_precision_is_that_of_the_gradient_itself():

@@ -2,9 +2,14 @@
 
 import math
 
-from keras_winit._diagnose.rules.finding import INITIALIZE, UNBIAS
+from keras_winit._diagnose.rules.finding import INITIALIZE, UNBIAS, reported
 from keras_winit._diagnose.rules.rule import above, maps, rule
 from keras_winit._references import DONG, GIORLANDINO, NOCI, SCHOENHOLZ, VASWANI
+
+# Of a second moment, where samples are not alike.
+_DIFFERENT = 0.1
+# A signal of this size has vanished by and by.
+_NOTHING = 1e-12
 
 
 @rule(
@@ -64,6 +69,46 @@ def tokens_alike(rule, signal, found):
 
 
 @rule(
+    limits={"error": 1e-6},
+    limit="of the second moment at a layer, at all behind it and at the outputs less than "
+    "{error:g} differs between samples, and at the layer before more than a tenth",
+    reason="A constant takes the place of the signal: a normalization over one value, which is all "
+    "that it makes of it, a mask that hides everything, or what does not depend on its input.",
+    reference="Keras 3, keras.layers.LayerNormalization, argument axis",
+    fix="Normalize over an axis of more than one value, as `axis=(1, 2)` of a series of one "
+    "feature; look at what lies in front of that layer by `record(model, x)`.",
+)
+def constant_signal(rule, signal, found):
+    layers = maps(signal)
+    if signal.is_drawn or any(each.severity == "error" for each in found):
+        return
+    shares = [_share_between(layer.preactivation) for layer in layers]
+    outputs = max(map(_share_between, signal.outputs), default=1.0)
+    number = next((n for n in range(len(layers)) if max(shares[n:]) < rule.limits["error"]), None)
+    if number is None or outputs >= rule.limits["error"]:
+        return
+    before = shares[number - 1] if number else any(each.varies for each in signal.inputs)
+    is_there = not number or layers[number - 1].preactivation.second_moment > _NOTHING
+    if before > _DIFFERENT and is_there:
+        yield rule.finding(
+            "error",
+            layer=layers[number].layer,
+            value=shares[number],
+            limit=rule.limits["error"],
+            message=f"What {layers[number].layer} takes is the same for all samples, which are "
+            f"not: {shares[number]:.2g} of its second moment differs; the limit is "
+            f"{rule.limits['error']:g}.",
+        )
+
+
+def _share_between(summary):
+    """Returns the share of a second moment, from 0 to 1, that differs between samples."""
+    if summary.num_samples < 2 or not summary.second_moment > 0:
+        return 0.0 if summary.num_samples > 1 else 1.0
+    return 1 - summary.common / summary.second_moment
+
+
+@rule(
     # Three layers of sigmoid learn late; from four on nothing is learned by gradient descent, and
     # less and less by Adam.
     limits={"error": 0.99997, "warning": 0.999},
@@ -77,13 +122,16 @@ def tokens_alike(rule, signal, found):
 )
 def samples_alike(rule, signal, found):
     layers = maps(signal)
-    # Probabilities are alike before training, as those of a router.
-    hidden = [each for each in layers if not each.is_output and each.activation != "softmax"]
+    inner = [each for each in layers if not each.is_output]
+    # Probabilities are alike before training, as those of a router beside the other layers.
+    hidden = [each for each in inner if each.activation != "softmax"] or inner
     start = layers[0].preactivation.cosine if layers else None
     if len(hidden) < 2 or start is None or start > 0.9:
         return
     # The last layer may be a gate on the side: the outputs have to be alike as well.
     last = hidden[-1]
+    if reported(found, "constant_signal"):
+        return
     cosines = [each.preactivation.cosine for each in layers if each.is_output]
     if not cosines:  # but additions to a shortcut
         cosines = [each.cosine for each in signal.outputs]

@@ -14,7 +14,9 @@ from keras_winit._references import LECUN, MICIKEVICIUS
     limit="any weight, signal, loss or gradient that is infinite or not a number",
     reason="A number that is infinite or not a number spreads to all weights in the first step.",
     reference=MICIKEVICIUS.at("section 3"),
-    fix="Initialize the model anew; if the batch has values of this size, scale it.",
+    fix="Initialize the model anew; if the batch has values of this size, scale it. A logarithm, "
+    "root or quotient of your own, in a layer or the loss, needs what keeps it from zero: "
+    "`ops.sqrt(x + 1e-7)`.",
     is_last=True,
 )
 def non_finite(rule, signal, found):
@@ -49,18 +51,21 @@ def _not_finite(signal):
 
 @rule(
     # One-hot data are small, and what is small only makes the outputs small.
-    limits={"error": (1e-8, 1e3), "warning": (1e-4, 20.0)},
+    limits={"error": (1e-8, 1e3), "warning": (1e-4, 20.0), "sample": 1e3},
     limit="the second moment of the input is outside of {warning[0]:g} to {warning[1]:g} "
-    "(warning), {error[0]:g} to {error[1]:g} (error)",
+    "(warning), {error[0]:g} to {error[1]:g} (error); or a sample of all that are given is more "
+    "than {sample:g} times as large as they are (error)",
     reason="Initializers are made for inputs of unit size. Others scale the first layer's output "
     "and its gradient, and no learning rate suits that layer and the rest.",
     reference=LECUN.at("section 4.3"),
     fix="Standardize the data: `x = (x - x.mean(0)) / (x.std(0) + 1e-7)`, or a "
-    "`keras.layers.Normalization` or `Rescaling` in front. The weights cannot make up for it.",
+    "`keras.layers.Normalization` or `Rescaling` in front, and look at `abs(x).max(0)` for values "
+    "that are none. The weights cannot make up for it.",
 )
 def input_not_standardized(rule, signal, found):
     if signal.is_drawn:
         return
+    yield from _outliers(rule, signal)
     for layer in maps(signal):
         kernel = layer.kernels[0]
         if not layer.is_first or not kernel.fan_in * kernel.second_moment > 0:
@@ -73,7 +78,10 @@ def input_not_standardized(rule, signal, found):
             if len(signal.inputs) > 1 or signal.inputs[0].is_tokens:
                 continue
             size = signal.inputs[0].second_moment
-        for severity, (low, high) in rule.limits.items():
+        if not size > 0:
+            continue  # it is lost on the way, or constant
+        for severity in ("error", "warning"):
+            low, high = rule.limits[severity]
             if not low <= size <= high:
                 limit = low if size < low else high
                 yield rule.finding(
@@ -85,6 +93,21 @@ def input_not_standardized(rule, signal, found):
                     f"{size:.2g}; the limit is {limit:g}, and 1 is right.",
                 )
                 break
+
+
+def _outliers(rule, signal):
+    """Yields a finding for inputs with a sample that nothing is learned beside."""
+    limit = rule.limits["sample"]
+    for each in signal.inputs:
+        if each.outlier > limit:
+            yield rule.finding(
+                "error",
+                layer=None,
+                value=each.outlier,
+                limit=limit,
+                message=f"A sample of input {each.name} is {each.outlier:.2g} times as large as "
+                f"they are; the limit is {limit:g}.",
+            )
 
 
 @rule(

@@ -16,6 +16,7 @@ class End:
             something that is not known is applied behind it.
         activations: Names of the activations behind that kernel, in their order.
         loss: `LossSignal`, or `None`.
+        dropout: Fraction of the output, from 0 to 1, that dropout leaves out.
     """
 
     output: str | None
@@ -23,6 +24,7 @@ class End:
     layer: object
     activations: tuple[str, ...]
     loss: object
+    dropout: float = 0.0
 
     @property
     def last(self):
@@ -54,6 +56,7 @@ def ends(signal):
             layer=layer,
             activations=activations,
             loss=signal.loss,
+            dropout=signal.endings[0].dropout if signal.endings else 0.0,
         )
         return
     by_path = {layer.layer: layer for layer in reversed(signal.layers)}
@@ -66,6 +69,7 @@ def ends(signal):
             layer=by_path.get(ending.layer) if is_known else None,
             activations=ending.activations if is_known else (),
             loss=loss,
+            dropout=0.0 if ending is None else ending.dropout,
         )
 
 

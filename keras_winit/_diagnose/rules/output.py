@@ -26,30 +26,48 @@ _REACH = {
 # A smaller share of targets may lie anywhere.
 _OUTLIERS = 0.05
 _PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+# What other losses than crossentropies take the logarithm of, and what gives it.
+_TAKEN = {
+    "kl_divergence": ("probabilities that sum to one", ("softmax",)),
+    "poisson": ("what is positive", ("exponential", "softplus", *_PROBABILITIES)),
+}
 
 
 @rule(
     limits={"error": 0, "warning": 0},
     limit="with `from_logits=False`, an output that is linear or of another activation of Keras "
-    "than softmax and sigmoid (error); with `from_logits=True`, one of these two (warning)",
+    "than softmax and sigmoid (error); with `from_logits=True`, one of these two (warning); one "
+    "that is no softmax with the Kullback-Leibler divergence, or linear, or of another activation "
+    "that is not always positive, with the Poisson loss (error); a softmax that does not sum to "
+    "one over the classes, as over another axis than the last (error)",
     reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
     "logarithm of what is no probability.",
     reference="Keras 3, keras.losses, argument from_logits",
     fix="Use `from_logits=True` with a linear output, `from_logits=False` after softmax or "
-    "sigmoid.",
+    'sigmoid; `"softmax"` with `kl_divergence`, `"exponential"` with `poisson`. A softmax '
+    "is over the last axis, with nothing behind it.",
 )
 def loss_mismatch(rule, signal, found):
     for end in ends(signal):
-        from_logits = None if end.loss is None else end.loss.from_logits
-        if end.layer is None or from_logits is None:
+        if end.layer is None or end.loss is None:
             continue
+        from_logits = end.loss.from_logits
+        taken, right = _TAKEN.get(end.loss.name, (None, ()))
+        is_known = end.last is None or end.last in FORMULAS or end.last == "softmax"
+        is_across = _is_across(end)
         severity = "error"
-        if end.last in _PROBABILITIES and from_logits:
+        if from_logits is None and (taken is None or end.last in right or not is_known):
+            continue
+        if is_across:
+            what = "a softmax that does not sum to one over the classes"
+        elif taken is not None:
+            what = f"{_article(end.last)}, and the loss takes {taken}"
+        elif end.last in _PROBABILITIES and from_logits:
             what, severity = "probabilities, and the loss takes logits", "warning"
         elif end.last is None and not from_logits:
             what = "logits, and the loss takes probabilities"
         elif end.last in FORMULAS and end.last not in _PROBABILITIES and not from_logits:
-            what = f"a {end.last}, and the loss takes probabilities"
+            what = f"{_article(end.last)}, and the loss takes probabilities"
         else:
             continue
         yield rule.finding(
@@ -60,6 +78,19 @@ def loss_mismatch(rule, signal, found):
             limit=rule.limits["error"],
             message=f"The output of {end.layer.layer} is {what}: 1 mismatch, limit 0.",
         )
+
+
+def _is_across(end):
+    """Whether the mean of a softmax is not one over the number of classes: it sums over others."""
+    is_of_classes = end.loss.name.endswith("categorical_crossentropy")
+    even = end.loss.uniform
+    if end.last != "softmax" or end.dropout or not is_of_classes or even is None:
+        return False
+    return abs(end.summary.mean * math.exp(even) - 1) > 0.01
+
+
+def _article(activation):
+    return "linear" if activation is None else f"a {activation}"
 
 
 @rule(
@@ -133,13 +164,13 @@ def softmax_over_one(rule, signal, found):
 
 @rule(
     limits={"error": 1},
-    limit="labels that are numbers of more than two classes, each compared with more than {error} "
-    "output",
+    limit="labels that are numbers of more than two classes, or of shape (batch,) beside outputs "
+    "of (batch, 1) in a loss of one's own, each compared with more than {error} output",
     reason="A label of one column is repeated for every output, so that all outputs learn the "
-    "same number.",
+    "same number; one without a column for every sample, so that all samples do.",
     reference="Keras 3, keras.losses, shapes of y_true and y_pred",
-    fix='`loss="sparse_categorical_crossentropy"` with a softmax, or '
-    "`y = keras.utils.to_categorical(y)`.",
+    fix='Of classes: `loss="sparse_categorical_crossentropy"` with a softmax, or '
+    "`y = keras.utils.to_categorical(y)`. Of numbers: `y = y[:, None]`.",
 )
 def broadcast_labels(rule, signal, found):
     for end in ends(signal):

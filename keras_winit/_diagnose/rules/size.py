@@ -180,7 +180,7 @@ def _limits(layers, limits):
     reference=f"{GLOROT.at('section 4.2')}; limit: {AUTOTRAINER}",
     fix="`initialize(model)`; in deep networks of bounded activations also a normalization layer "
     "or shortcuts.",
-    comes_with=("samples_alike",),
+    comes_with=("samples_alike", "constant_signal"),
 )
 def vanishing_gradient(rule, signal, found):
     yield from _of_gradient(rule, signal, found, -1, "vanishes")

@@ -3,6 +3,9 @@
 from keras_winit._diagnose.rules.rule import above, maps, rule
 from keras_winit._references import DEEP_LEARNING, SRIVASTAVA
 
+# Of a gradient, over the loss.
+_ROUNDING = 1e-6
+
 
 @rule(
     limits={"error": 0},
@@ -25,17 +28,19 @@ def nothing_trainable(rule, signal, found):
 @rule(
     limits={"error": 0.5, "warning": 0.0},
     limit="the share of the trainable kernels that no gradient reaches is above {warning:.0%} "
-    "(warning) or {error:.0%} (error)",
+    "(warning) or {error:.0%} (error); it is all of them where the loss does not change with the "
+    "output",
     reason="What the loss does not depend on, or only by what has no derivative, stays as it is.",
     reference="Keras 3, keras.ops.stop_gradient",
-    fix="Look for `stop_gradient`, `argmax`, rounding, or a conversion to NumPy on the way to the "
-    "loss.",
+    fix="Look for `stop_gradient`, `argmax`, rounding, comparisons, or a conversion to NumPy, on "
+    "the way to the loss and in it.",
 )
 def unreached_weights(rule, signal, found):
     if signal.loss is None:
         return
     kernels = [kernel for layer in signal.layers for kernel in layer.kernels if kernel.is_trainable]
-    cut = [kernel for kernel in kernels if kernel.gradient is None]
+    is_flat = _is_flat(signal) and not any(each.severity == "error" for each in found)
+    cut = kernels if is_flat else [kernel for kernel in kernels if kernel.gradient is None]
     if not cut:
         return
     share = len(cut) / len(kernels)
@@ -47,6 +52,22 @@ def unreached_weights(rule, signal, found):
         limit=limit,
         message=f"No gradient reaches {share:.0%} of the kernels, as {cut[0].path}; the limit is "
         f"{limit:.0%}.",
+    )
+
+
+def _is_flat(signal):
+    """Whether a loss has no derivative by any output, but for rounding, and nothing else learns."""
+    loss = abs(signal.loss.value)
+    return (
+        loss > 0
+        and bool(signal.endings)
+        and all(each.is_known and each.layer is not None for each in signal.endings)
+        and all(
+            layer.gradient is not None
+            and layer.gradient * max(layer.preactivation.rms, 1) <= _ROUNDING * loss
+            for layer in signal.layers
+            if layer.is_output
+        )
     )
 
 

@@ -19,19 +19,22 @@ _NO_GRADIENT = 1e-4
 
 
 @rule(
-    limits={"error": 20.0, "warning": 3.0},
+    # The decay: of SGD and AdamW at eleven factors, on classes and on numbers.
+    limits={"error": 20.0, "warning": 3.0, "decay": {"error": 2.0, "warning": 1.0}},
     limit="what the layers add to the loss is more than {warning:g} (warning) or {error:g} times "
-    "(error) the loss",
+    "(error) the loss; or the weight decay of the optimizer takes more than {decay[warning]:g} "
+    "(warning) or {decay[error]:g} times (error) what the gradient changes in half of the kernels",
     reason="The weights are then made small before anything else is learned.",
     reference=DEEP_LEARNING.at("section 7.1.1"),
-    fix="A smaller factor of the regularizers, as 1e-4.",
+    fix="A smaller factor of the regularizers, as 1e-4, or a smaller weight decay, as 0.004.",
 )
 def large_regularization(rule, signal, found):
+    yield from _large_decay(rule, signal)
     loss = signal.loss
     if loss is None or not loss.value > 0:
         return
     ratio = loss.regularization / loss.value
-    severity, limit = above(ratio, rule.limits)
+    severity, limit = above(ratio, {each: rule.limits[each] for each in ("error", "warning")})
     if severity:
         yield rule.finding(
             severity,
@@ -43,13 +46,32 @@ def large_regularization(rule, signal, found):
         )
 
 
+def _large_decay(rule, signal):
+    """Yields a finding where weights shrink faster than they are learned, at any rate."""
+    step = statistics.median(_updates(signal) or [0.0])
+    if not step > 0 or not signal.decay > 0:
+        return
+    ratio = signal.decay / step
+    severity, limit = above(ratio, rule.limits["decay"])
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=None,
+            value=ratio,
+            limit=limit,
+            message=f"In a step of {signal.optimizer[0]} the decay takes {ratio:.2g} times as much "
+            f"of the weights as the gradient changes; the limit is {limit:g}.",
+        )
+
+
 @rule(
     # Of SGD and Adam at rates from 1e-9 to 100 on eight networks, and of forty that learn.
     limits={"error": (1e-5, 2.0), "warning": (3e-4, 0.3), "rise": {"error": 10.0, "warning": 1.05}},
     limit="the first step of the compiled optimizer changes half of the kernels, over their size "
     "and times what momentum makes of it, by a number outside of {warning[0]:g} to {warning[1]:g} "
     "(warning), {error[0]:g} to {error[1]:g} (error); or the loss on the same batch is after it "
-    "more than {rise[warning]:g} (warning) or {rise[error]:g} times (error) what it was",
+    "more than {rise[warning]:g} (warning) or {rise[error]:g} times (error) what it was. Of a "
+    "schedule only what is too small, by its mean over 128 batches or more",
     reason="Where one step changes more than the weights are, nothing of the start is left and the "
     "loss jumps; where it changes next to nothing, no number of epochs is enough.",
     reference=SMITH.at("section 3.3"),
@@ -63,10 +85,15 @@ def learning_rate(rule, signal, found):
     step, rise = statistics.median(updates) if updates else math.nan, _rise(signal.loss)
     if is_explained(found, -1 if step <= 1e-3 else 1) or reported(found, *_CAUSES):
         return
+    if reported(found, "unreached_weights", severity="error"):
+        return
     name, rate = signal.optimizer
     what = f"The first step of {name} at {rate:g}"
+    if signal.is_scheduled:  # which may begin small, and be large later
+        what = f"A step of {name} at {rate:.2g}, the mean of its schedule,"
     for severity, most in rule.limits["rise"].items():
         low, high = rule.limits[severity]
+        high = math.inf if signal.is_scheduled else high
         if rise > most:
             value, limit = rise, most
             message = f"{what} makes the loss {rise:.3g} times what it was; the limit is {most:g}."

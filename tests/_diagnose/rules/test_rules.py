@@ -292,6 +292,17 @@ def at_rate(rate):
     return compiled(keras.optimizers.SGD(rate))
 
 
+def normalized_series(axis):
+    """Means of series of one feature, which are normalized over an axis."""
+    x = noise(64, 8, 1)
+    inputs = keras.Input((8, 1))
+    hidden = layers.Dense(16, "relu")(
+        layers.Flatten()(layers.LayerNormalization(axis=axis)(inputs))
+    )
+    model = keras.Model(inputs, layers.Dense(1)(hidden))
+    return model, x, x[:, 0], keras.losses.MeanSquaredError()
+
+
 # What makes a rule fire, what does not, and how it is fixed where `fix` cannot do it.
 CASES = {
     "non_finite": (with_(with_value, np.nan), with_(with_value, 1.0)),
@@ -388,6 +399,11 @@ CASES = {
     "tokens_alike": (
         with_(attention_times, 1e-6, 4, depth=5),
         with_(attention, 5, shortcut=True),
+    ),
+    "constant_signal": (
+        with_(normalized_series, -1),
+        with_(normalized_series, (1, 2)),
+        lambda *_: normalized_series((1, 2)),
     ),
     "samples_alike": (with_(dense, "sigmoid", 8), with_(dense, "sigmoid", 2)),
     "vanishing_signal": (with_(dense, "relu", 24), with_(dense, "relu", 24, "he_normal")),
@@ -975,6 +991,15 @@ def with_update(signal, size):
     return replace(signal, optimizer=("SGD", 0.1))
 
 
+def with_decay(signal, ratio):
+    return replace(with_update(signal, 0.01), decay=0.01 * ratio)
+
+
+def with_outlier(signal, ratio):
+    (first,) = signal.inputs
+    return replace(signal, inputs=(replace(first, outlier=ratio),))
+
+
 def with_rise(signal, ratio):
     return with_loss(with_update(signal, 0.01), 2.0, after_step=2 * ratio)
 
@@ -1017,6 +1042,8 @@ LIMITS = [
     ("targets_not_scaled", with_targets, "below", {"warning": 0.05, "error": 0.02}, 1),
     ("large_dropout", with_noise, "above", {"warning": 10, "error": 80}, 1),
     ("large_regularization", with_regularization, "above", {"warning": 3, "error": 20}, 1),
+    ("large_regularization", with_decay, "above", {"warning": 1, "error": 2}, 1),
+    ("input_not_standardized", with_outlier, "above", {"error": 1e3}, 1),
     ("learning_rate", with_update, "above", {"warning": 0.3, "error": 2}, 1),
     ("learning_rate", with_update, "below", {"warning": 3e-4, "error": 1e-5}, 1),
     ("learning_rate", with_rise, "above", {"warning": 1.05, "error": 10}, 1),
@@ -1123,6 +1150,97 @@ def test_classes_are_known_to_be_repeated_in_batches_of_any_size(number):
     model, *_ = ending("softmax", classes, 4)
     x = noise(number, 8)
     assert names(keras_winit.diagnose(model, x, classes(x), loss="mse"))[0] == "broadcast_labels"
+
+
+class Compared(keras.losses.Loss):
+    """A squared error of one's own, which leaves the shape of the labels as it is."""
+
+    def call(self, y, outputs):
+        return keras.ops.mean(keras.ops.square(y - outputs))
+
+
+@pytest.mark.parametrize(
+    ("loss", "column", "expected"),
+    [
+        (Compared(), False, ["broadcast_labels"]),
+        (Compared(), True, []),
+        ("mse", False, []),
+        (lambda y, outputs: keras.ops.mean((y - outputs) ** 2), False, []),
+    ],
+)
+def test_labels_without_a_column_are_broadcast_by_a_loss_of_ones_own(loss, column, expected):
+    model, x, y, _ = ending(None, sums)
+    model.compile("adam", loss)
+    report = keras_winit.diagnose(model, x, y if column else y[:, 0])
+    assert names(report) == expected
+    if expected:
+        assert report.findings[0].value == len(x)
+
+
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_a_loss_without_a_derivative_reaches_no_weights(is_flat):
+    model, x, y, _ = ending("sigmoid", signs)
+    taken = keras.ops.round if is_flat else keras.ops.abs
+    model.compile("adam", lambda y, outputs: keras.ops.mean((y - taken(outputs)) ** 2))
+    report = keras_winit.diagnose(model, x, y)
+    assert names(report) == ["unreached_weights"] * is_flat
+    assert report.ok is not is_flat
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "expected"),
+    [
+        ("sigmoid", "kl_divergence", ["loss_mismatch"]),
+        ("softmax", "kl_divergence", []),
+        ("softmax", keras.losses.KLDivergence(), []),
+        ("linear", "poisson", ["loss_mismatch"]),
+        ("relu", keras.losses.Poisson(), ["loss_mismatch"]),
+        ("exponential", "poisson", []),
+        ("softplus", "poisson", []),
+    ],
+)
+def test_losses_of_a_logarithm_take_what_has_one(activation, loss, expected):
+    model, x, y, _ = ending(activation, one_hot_classes, 4)
+    assert names(keras_winit.diagnose(model, x, y, loss=loss))[:1] == expected
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(1, ["loss_mismatch"]), (-1, [])])
+def test_a_softmax_is_over_the_classes(axis, expected):
+    x = noise(64, 8, 3)
+    hidden = layers.Dense(16, "relu", kernel_initializer="he_normal")
+    out = layers.Dense(4, kernel_initializer=normal(0.1))
+    model = keras.Sequential([keras.Input((8, 3)), hidden, out, layers.Softmax(axis)])
+    y = np.digitize(x[..., 0], [-0.7, 0, 0.7])
+    loss = keras.losses.get("sparse_categorical_crossentropy")
+    assert names(look((model, x, y, loss))) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1e9, ["input_not_standardized"]), (30, [])])
+def test_a_value_that_is_none_is_found_among_all_that_are_given(value, expected):
+    model, *_ = ending(None, sums)
+    x = noise(2000, 8)
+    y, x[1501, 2] = sums(x), value
+    assert names(look((model, x, y, keras.losses.get("mse")))) == expected
+
+
+def test_layers_of_softmax_make_samples_alike():
+    assert names(look(dense("softmax", 3)))[0] == "samples_alike"
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(4, "warning"), (10_000, None)])
+def test_a_schedule_that_ends_at_once_is_judged_by_all_that_it_comes_to(steps, expected):
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+    findings = look(compiled(keras.optimizers.Adam(schedule))).findings
+    assert [(each.rule, each.severity) for each in findings] == (
+        [("learning_rate", expected)] if expected else []
+    )
+
+
+def test_a_schedule_may_be_large_once_it_is_warm():
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, 10_000, warmup_target=1.0, warmup_steps=500
+    )
+    assert look(compiled(keras.optimizers.SGD(schedule))).findings == ()
 
 
 def test_weights_that_no_gradient_reaches_are_no_matter_of_the_rate():
