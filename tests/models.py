@@ -33,6 +33,7 @@ CONVOLUTIONAL = (
     keras_winit.initializers.ConvolutionOrthogonal,
     keras_winit.initializers.DeltaOrthogonal,
     keras_winit.initializers.ICNR,
+    keras_winit.initializers.Shift,
 )
 
 # Values for the arguments that are no number by default; all suit kernels of

@@ -244,7 +244,8 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
       with the number of branches (Fixup), unless it is multiplied by zero already (ReZero)
     - relu, gelu, silu, softplus and the like in a network of more than 5 layers (12 where there are
       convolutions) without shortcuts: `Mirrored`, pairs of units with which it starts as a linear
-      map, wherever the graph tells where they go; exponential from 2 layers on, for a signal of 0.1
+      map, wherever the graph tells where they go, and `Shift` for depthwise kernels in between;
+      exponential from 2 layers on, for a signal of 0.1
     - a value times a gate of sigmoid or relu and the like, in a plain network: `Orthogonal` for the
       value, times what makes up for the gate, which starts open and nearly constant
     - an output, unless relu and the like or selu follows: `glorot_uniform`

@@ -20,6 +20,7 @@ from keras_winit.initializers._convolution_orthogonal import (
 )
 from keras_winit.initializers._identity import Identity as Identity
 from keras_winit.initializers._mirrored import Mirrored as Mirrored
+from keras_winit.initializers._shift import Shift as Shift
 from keras_winit.initializers._sparse import Sparse as Sparse
 from keras_winit.initializers._siren import Siren as Siren
 from keras_winit.initializers._fourier_features import FourierFeatures as FourierFeatures

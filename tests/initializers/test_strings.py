@@ -171,6 +171,14 @@ def mirrored_taps(kind, found):
     np.testing.assert_allclose(values, max(1, outputs / inputs) ** 0.5, atol=1e-5)
 
 
+def moves(kind, found):
+    """Each channel, to a place beside its own or not at all."""
+    places = [np.nonzero(each.reshape(3, 5, 2))[:2] for each in found]
+    rows, columns = np.concatenate(places, axis=1)
+    assert (set(rows), set(columns)) == ({0, 1, 2}, {1, 2, 3})
+    assert all((each.sum(axis=0) == 1).all() for each in found)
+
+
 def twice(kind, found):
     """Frequencies, once for the sine and once for the cosine."""
     (each,) = found
@@ -225,6 +233,7 @@ AXES = "`input_axes` and `output_axes` should be given"
 GATES = "side by side"
 TAPS = "should be that of a convolution"
 VECTORS = "a string should be for a kernel.*embedding"
+DEPTHWISE = "should be for a depthwise kernel|should be that of a convolution"
 STATES = "as many inputs as outputs"
 ENLARGES = "should be that of a transposed convolution"
 
@@ -275,6 +284,10 @@ TABLE = {
         **dict.fromkeys((*_PLAIN, "RNN state"), mirrored_taps),
         **dict.fromkeys((*BLOCKS,), GATES),
         **{"depthwise": AXES, "transposed": AXES, "embedding": VECTORS},
+    },
+    "shift": {
+        **dict.fromkeys((*_PLAIN, *BLOCKS, "transposed", "RNN state", "embedding"), DEPTHWISE),
+        "depthwise": moves,
     },
     "fourier_features": {
         **dict.fromkeys((*_PLAIN, "RNN state"), twice),

@@ -5,8 +5,8 @@ import math
 from keras_winit._network.pairings import pairings
 from keras_winit._plan.decisions import Line, group
 from keras_winit._plan.keeping import keeping
-from keras_winit._references import BALDUZZI
-from keras_winit.initializers import Mirrored
+from keras_winit._references import BALDUZZI, WU
+from keras_winit.initializers import Mirrored, Shift
 
 # Networks of so few layers train as well without; convolutions lose by having half the features.
 SHALLOW, SHALLOW_CONVOLUTIONS = 5, 12
@@ -65,6 +65,14 @@ def in_pairs(initializer, upstream=lambda case: 1.0):
     return group(
         "units in pairs, which start as linear maps",
         lambda case: case.pairing is not None,
+        Line(
+            name="depthwise kernels between them",
+            fits=lambda case: case.pairing.carries,
+            gets="`Shift(paired=True)`",
+            initializer=lambda case: Shift(paired=True),
+            reason="moves each channel by one place at most, and both units of a pair alike",
+            reference=WU,
+        ),
         line(
             "where pairs begin",
             False,

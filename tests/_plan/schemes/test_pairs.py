@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_winit
-from keras_winit.initializers import LooksLinear
+from keras_winit.initializers import LooksLinear, Mirrored
 
 layers = keras.layers
 
@@ -243,6 +243,30 @@ def sequences():
     )
 
 
+def depthwise():
+    """Depthwise kernels, alone and in separable convolutions, of even and odd numbers of units."""
+    same = {"padding": "same"}
+    return keras.Sequential(
+        [
+            keras.Input((8, 6, 3)),
+            layers.Conv2D(9, 3, **same, activation="relu"),
+            layers.DepthwiseConv2D((3, 2), **same, activation="relu"),
+            layers.Conv2D(6, 1, activation="leaky_relu"),
+            layers.DepthwiseConv2D(3, strides=2, depth_multiplier=3, **same),
+            layers.LeakyReLU(0.3),
+            layers.SeparableConv2D(10, 3, **same),
+            layers.BatchNormalization(),
+            layers.Activation("silu"),
+            layers.DepthwiseConv2D(2, **same),
+            layers.BatchNormalization(),
+            layers.SeparableConv2D(7, 2, depth_multiplier=2, activation="gelu", **same),
+            layers.SeparableConv2D(8, 3, activation="softplus", **same),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4),
+        ]
+    )
+
+
 def two_ways():
     """The units of one layer go to two, and a layer is shared."""
     inputs = keras.Input((6,))
@@ -259,6 +283,7 @@ MIRRORED = {
     "200 layers": (lambda: mlp(*[16] * 200), (7,)),
     "images": (images, (8, 6, 3)),
     "sequences": (sequences, (9, 4)),
+    "depthwise": (depthwise, (8, 6, 3)),
     "two ways": (two_ways, (6,)),
 }
 
@@ -279,7 +304,7 @@ def test_networks_of_mirrored_kernels_are_linear(name):
     model = make()
     result = keras_winit.initialize(model, "mirrored", seed=1)
     kernels = [row for row in result.rows if row.fan_in is not None]
-    assert all(row.initializer.startswith("Mirrored(") for row in kernels)
+    assert all(row.initializer.startswith(("Mirrored(", "Shift(")) for row in kernels)
     matrix = is_linear_but_for_a_constant(model, shape)
     # A sum of as many terms as there are inputs, of the size of one of them.
     assert 0.05 < np.sqrt((matrix**2).sum(0).mean()) < 5
@@ -339,6 +364,38 @@ def test_where_pairs_are_broken_none_are_made(between):
     plans = [keras_winit.initialize(model, scheme, seed=1) for scheme in ("mirrored", "suggested")]
     first, second = ([row.initializer for row in plan.rows] for plan in plans)
     assert first == second
+
+
+# Between a convolution of 7 units and relu, and a separable one.
+NOT_CARRIED = {
+    "an activation that is not linear for what relu gives": [
+        layers.DepthwiseConv1D(3, activation="silu")
+    ],
+    "a mean that is taken off": [
+        layers.DepthwiseConv1D(3),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+    ],
+    "halves of a channel": [layers.DepthwiseConv1D(3, depth_multiplier=2)],
+    "two in a row": [layers.DepthwiseConv1D(3), layers.DepthwiseConv1D(3)],
+    "a kernel of the author's": [layers.DepthwiseConv1D(3, depthwise_initializer="ones")],
+    "a bias": [layers.DepthwiseConv1D(3, bias_initializer="ones")],
+    "a separable kernel of the author's": [
+        layers.SeparableConv1D(5, 3, depthwise_initializer="ones")
+    ],
+}
+
+
+@pytest.mark.parametrize("between", NOT_CARRIED.values(), ids=NOT_CARRIED)
+def test_depthwise_kernels_that_cannot_carry_pairs_get_none(between):
+    between = [layer.from_config(layer.get_config()) for layer in between]
+    first = layers.Conv1D(7, 1, activation="relu", name="first")
+    last = layers.SeparableConv1D(4, 3, activation="relu", name="last")
+    model = keras.Sequential([keras.Input((12, 3)), first, *between, last, layers.Dense(2)])
+    result = keras_winit.initialize(model, "mirrored", seed=1, keep="special")
+    assert not any(row.initializer.startswith("Shift(") for row in result.rows)
+    assert not isinstance(first.kernel_initializer, Mirrored)
+    assert isinstance(last.pointwise_initializer, Mirrored)  # where they begin
 
 
 def test_pairs_end_where_a_shortcut_adds_to_them():

@@ -595,6 +595,16 @@ DECISIONS = {
         "Orthogonal(gain=1.414, mode='fan_in')",
     ),
     "31 leaky_relu": (lambda: unpaired("leaky_relu", 31), KERNEL, "Orthogonal(gain=1.387)"),
+    "depthwise between pairs": (
+        lambda: network(
+            *[layers.SeparableConv1D(4, 3, activation="relu", padding="same") for _ in range(11)],
+            layers.DepthwiseConv1D(3, activation="relu", padding="same", name="layer"),
+            shape=(6, 2),
+            output=layers.Conv1D(2, 3),
+        ),
+        KERNEL,
+        "Shift(paired=True)",
+    ),
     "31 convolutions": (
         lambda: deep_convolutions(31, **BIASED),
         KERNEL,
@@ -808,7 +818,7 @@ REACHED = (
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
     *("normalized silu gate", "output of sin(30 z)", "output of 16 steps"),
-    *("6 relu, first", "6 relu", "6 relu, output", "output"),
+    *("depthwise between pairs", "6 relu, first", "6 relu", "6 relu, output", "output"),
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
     *("5 linear convolutions", "5 linear, wider", "5 linear"),
     *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
