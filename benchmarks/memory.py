@@ -1,4 +1,4 @@
-"""Does an LSTM, or a GRU, learn what its length asks for, from each start?
+"""Does an LSTM, a GRU or a SimpleRNN learn what its length asks for, from each start?
 
 Tasks on sequences of 8 to 64 steps, of which the last state of 32 units is read: digits pixel by
 pixel, recall of the first symbol, majorities, orders, frequencies, what came last. For each task
@@ -8,7 +8,7 @@ On JAX:
 
     KERAS_BACKEND=jax python benchmarks/memory.py [--tasks "recall, 50" ...] [--seeds 3]
         [--starts keras forget_gate log_uniform chrono suggested] [--steps 300] [--others]
-        [--cell GRU]
+        [--cell GRU | SimpleRNN]
 
 `chrono` is what is suggested with the output of Keras's default, `forget_gate` that with the forget
 gate of Keras's default, 1; `log_uniform` that with memories that are even on a logarithmic scale.
@@ -189,7 +189,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *OTHERS])
     parser.add_argument("--others", action="store_true")
-    parser.add_argument("--cell", choices=["LSTM", "GRU"], default="LSTM")
+    parser.add_argument("--cell", choices=["LSTM", "GRU", "SimpleRNN"], default="LSTM")
     names = ["keras", "forget_gate", "log_uniform", "chrono", "half", "suggested"]
     usual = ["keras", "chrono", "suggested"]
     parser.add_argument("--starts", nargs="+", choices=names, default=usual)

@@ -39,6 +39,10 @@ DEEP_LEARNING = Reference(
     "Goodfellow et al., 2016, Deep Learning", "https://www.deeplearningbook.org"
 )
 DONG = _arxiv("Dong et al., 2021", "2103.03404")
+EL_HIHI = Reference(
+    "El Hihi and Bengio, 1995",
+    "https://papers.nips.cc/paper/1995/hash/c667d53acd899a97a85de0c201ba99be-Abstract.html",
+)
 FIXUP = _arxiv("Zhang et al., 2019", "1901.09321")
 GIORLANDINO = _arxiv("Giorlandino and Goldt, 2025", "2505.24333")
 GLOROT = Reference("Glorot and Bengio, 2010", "https://proceedings.mlr.press/v9/glorot10a.html")
@@ -48,6 +52,9 @@ GPT2 = Reference(
 )
 HANIN = _arxiv("Hanin and Rolnick, 2018", "1803.01719")
 HE = _arxiv("He et al., 2015", "1502.01852")
+INUBUSHI = Reference(
+    "Inubushi and Yoshimura, 2017", "https://doi.org/10.1038/s41598-017-10257-6"
+)
 KARPATHY = Reference(
     "Karpathy, 2019, A recipe for training neural networks",
     "https://karpathy.github.io/2019/04/25/recipe/",

@@ -42,7 +42,7 @@ AWAY_FROM_DEFAULT = {
     "activation": "tanh",
     "connections": 2,
     "distribution": "uniform",
-    "initializer": "glorot_uniform",
+    "initializer": "lecun_uniform",
     "input_axes": [0, 1, 3],
     "mode": "fan_out",
     "output_axes": [0, 1, 2],

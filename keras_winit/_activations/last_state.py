@@ -1,5 +1,6 @@
-"""How large the last state of an LSTM starts whose units remember for 2 to all steps."""
+"""How large the last state of a recurrent layer starts whose units remember for 2 to all steps."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,7 +8,12 @@ import numpy as np
 from keras_winit._activations import quadrature
 
 
-def last_state_second_moment(steps, variance):
+# Points and weights of a standard normal.
+_POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
+_WEIGHTS /= _WEIGHTS.sum()
+
+
+def lstm_second_moment(steps, variance):
     """Returns the second moment of the last state, with biases of `ChronoBias(steps)`.
 
     A unit adds i s of every step to f of what it has, where i = 1 / (1 + u) and f = u / (1 + u),
@@ -23,3 +29,23 @@ def last_state_second_moment(steps, variance):
     added = quadrature.moments(lambda z: np.tanh(math.sqrt(variance) * z)).second_moment
     of_independent = math.log((2 * steps - 1) / 3) / (2 * (steps - 2))
     return added * math.sqrt(of_independent) / 4
+
+
+@functools.cache
+def rnn_second_moment(steps, variance):
+    """Returns the second moment of the last state of tanh units whose map of states is orthogonal.
+
+    That map keeps the second moment, and each step adds that of its input: tanh of a normal number
+    of their sum, again and again.
+
+    Args:
+        steps: Number of steps.
+        variance: The variance of what the kernel gives in each step.
+    """
+    moment = 0.0
+    for _ in range(steps):
+        before = moment
+        moment = _WEIGHTS @ np.tanh(math.sqrt(moment + variance) * _POINTS) ** 2
+        if moment - before < 1e-6 * moment:
+            break
+    return float(moment)

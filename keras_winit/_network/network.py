@@ -142,13 +142,14 @@ class Network:
 
     @functools.cached_property
     def steps_to_last_state(self) -> dict[keras.Layer, int]:
-        """The LSTM cells of which the last state alone is handed on, with the steps up to it.
+        """The cells of LSTMs and SimpleRNNs whose last state alone is handed on, and its steps.
 
         Those of layers that take sequences of one length, and start each anew.
         """
         found = {}
         for layer in walk(self.model):
-            if isinstance(layer, keras.layers.LSTM) and not layer.return_sequences:
+            is_one = isinstance(layer, (keras.layers.LSTM, keras.layers.SimpleRNN))
+            if is_one and not layer.return_sequences:
                 _, steps, *_ = (layer.get_build_config() or {}).get("input_shape") or (None, None)
                 if steps and not layer.stateful:
                     found[layer.cell] = steps

@@ -13,11 +13,12 @@ from keras_winit._activations.criticality import (
     signal_slope,
 )
 from keras_winit._activations.gating import gate
-from keras_winit._activations.last_state import last_state_second_moment
+from keras_winit._activations.last_state import lstm_second_moment, rnn_second_moment
 from keras_winit._network.upstream import is_upstream, upstream_share
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
 from keras_winit.initializers._for_weight import standard_deviation
+from keras_winit.initializers._graded import shares
 
 # How many times too large or small a second moment may be for a plain network to train: tanh and
 # gelu, of which it drifts by 1.18 and 1.14 in a layer, train up to some 20 layers.
@@ -166,36 +167,45 @@ class Case:
         return bool(self.weight.structure[1].spatial) and self.weight.kernel.stride == 1
 
     @property
-    def num_steps(self):
+    def lstm_steps(self):
         """Of an LSTM that hands on its last state alone, after how many steps; else `None`.
 
         Where its author gave no forget gate of their own.
         """
-        return _steps_to_last_state(self.network, self.weight.layer)
+        return _lstm_steps(self.network, self.weight.layer)
+
+    @property
+    def rnn_steps(self):
+        """The same of a SimpleRNN of tanh; where its author gave no map of states of their own."""
+        return _rnn_steps(self.network, self.weight.layer)
 
     @functools.cached_property
-    def read_lstm(self):
-        """The cell of such an LSTM, of tanh, whose last state it takes; `None` where none is.
-
-        And where its biases do not start anew.
-        """
+    def read_cell(self):
+        """The cell of such an LSTM, of tanh, or SimpleRNN whose last state it takes, else `None`."""
         sources = self.network.fed_by(self.weight.layer)
         cell = sources[0] if len(sources) == 1 else None
-        has_memory = _steps_to_last_state(self.network, cell) is not None
-        starts_anew = has_memory and self.network.bias(cell) in self.network.starting
-        return cell if starts_anew and self.before.keras_name == "tanh" else None
+        is_lstm = _lstm_steps(self.network, cell) and self.before.keras_name == "tanh"
+        starts_anew = not is_lstm or self.network.bias(cell) in self.network.starting
+        return cell if (is_lstm and starts_anew) or _rnn_steps(self.network, cell) else None
 
     @property
     def steps_read(self):
-        """How many steps that LSTM takes; 0 for none."""
-        return self.network.steps_to_last_state.get(self.read_lstm, 0)
+        """How many steps it takes; 0 for none."""
+        return self.network.steps_to_last_state.get(self.read_cell, 0)
 
     @property
     def last_state_scale(self):
         """The variance times fan_in that makes up for the size of its last state."""
-        inputs = self.read_lstm.kernel.shape[0]
-        variance = 2 * inputs / (inputs + self.read_lstm.units)  # by Glorot, per gate
-        second_moment = last_state_second_moment(self.steps_read, variance)
+        cell, steps = self.read_cell, self.steps_read
+        inputs = cell.kernel.shape[0]
+        variance = 2 * inputs / (inputs + cell.units)  # by Glorot, per gate
+        if _rnn_steps(self.network, cell):
+            of_units = shares(cell.units, steps**-0.5)
+            second_moment = sum(
+                rnn_second_moment(steps, share**2 * variance) for share in of_units
+            ) / len(of_units)
+        else:
+            second_moment = lstm_second_moment(steps, variance)
         return float(f"{1 / second_moment:.6g}")  # the last bits differ between processors
 
     @property
@@ -210,10 +220,22 @@ class Case:
         return self.gain * math.sqrt(max(1, outputs / inputs))
 
 
-def _steps_to_last_state(network, layer):
+def _lstm_steps(network, layer):
     bias = network.bias(layer)
     is_default = bias is not None and bias.ones is not None
     return network.steps_to_last_state.get(layer) if is_default else None
+
+
+def _rnn_steps(network, layer):
+    weights = network.layers.get(layer, ())
+    states = [each for each in weights if each.role == "recurrent" and each.kernel.blocks == 1]
+    is_default = all(
+        type(each.own_initializer()) is type(each.default_initializer())
+        and each in network.starting
+        and network.after(each).keras_name == "tanh"
+        for each in states
+    )
+    return network.steps_to_last_state.get(layer) if states and is_default else None
 
 
 def _size(weight):

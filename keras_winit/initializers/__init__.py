@@ -30,6 +30,8 @@ from keras_winit.initializers._per_gate import PerGate as PerGate
 from keras_winit.initializers._normalized_positive_definite import (
     NormalizedPositiveDefinite as NormalizedPositiveDefinite,
 )
+from keras_winit.initializers._block_diagonal import BlockDiagonal as BlockDiagonal
+from keras_winit.initializers._graded import Graded as Graded
 from keras_winit.initializers._rotation import Rotation as Rotation
 from keras_winit.initializers._chrono_bias import ChronoBias as ChronoBias
 from keras_winit.initializers._class_prior import ClassPrior as ClassPrior

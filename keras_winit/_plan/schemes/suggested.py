@@ -17,7 +17,9 @@ from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggest
 from keras_winit._references import (
     BROCK,
     DAUPHIN,
+    EL_HIHI,
     GLOROT,
+    INUBUSHI,
     KUNIN,
     PENNINGTON,
     SAXE,
@@ -29,8 +31,10 @@ from keras_winit._references import (
 )
 from keras_winit.initializers import (
     ActivationScaling,
+    BlockDiagonal,
     ChronoBias,
     DeltaOrthogonal,
+    Graded,
     Mirrored,
     Orthogonal,
     Siren,
@@ -108,17 +112,36 @@ LINES = (
         RECURRENT,
         name="recurrent kernels of an LSTM that hands on its last state alone, known to come after "
         f"{LONG} steps or more",
-        fits=lambda case: (case.num_steps or 0) >= LONG,
-        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(num_steps)`",
-        reason=f"{RECURRENT.reason}; units remember for 2 to {{num_steps}} steps",
-        bias=lambda case: ChronoBias(case.num_steps),
+        fits=lambda case: (case.lstm_steps or 0) >= LONG,
+        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(lstm_steps)`",
+        reason=f"{RECURRENT.reason}; units remember for 2 to {{lstm_steps}} steps",
+        bias=lambda case: ChronoBias(case.lstm_steps),
         reference=f"{SAXE}; {TALLEC}",
+    ),
+    dataclasses.replace(
+        RECURRENT,
+        name=f"recurrent kernels of such a SimpleRNN of tanh, after {LONG} steps or more",
+        fits=lambda case: (case.rnn_steps or 0) >= LONG,
+        gets="`BlockDiagonal`",
+        initializer=lambda case: BlockDiagonal(),
+        reason="four groups of units, in each an orthogonal map from state to state, so that some "
+        "remember while others forget",
+        reference=EL_HIHI,
     ),
     RECURRENT,
     _glorot(
         "attention, but for its output in a branch that is scaled (below)",
         lambda case: case.weight.in_attention and not (is_scaled(case) and case.weight.ends_layer),
         "attention",
+    ),
+    Line(
+        name="what such a SimpleRNN takes",
+        fits=lambda case: (case.rnn_steps or 0) >= LONG,
+        gets="`Graded(smallest=rnn_steps**-0.5)`",
+        initializer=lambda case: Graded(smallest=float(f"{case.rnn_steps**-0.5:.6g}")),
+        reason="units that take less of each of {rnn_steps} steps remember longer, those that take "
+        "more are less linear",
+        reference=INUBUSHI,
     ),
     _glorot(
         "gates, and functions in recurrent cells but for relu and the like",
@@ -167,8 +190,8 @@ LINES = (
         reference=SIREN,
     ),
     Line(
-        name=f"an output that takes the last state of such an LSTM of tanh, after {LONG} steps or "
-        "more",
+        name=f"an output that takes the last state of such an LSTM of tanh or SimpleRNN, after "
+        f"{LONG} steps or more",
         fits=lambda case: (
             case.around.is_output and not case.is_rectifier and case.steps_read >= LONG
         ),

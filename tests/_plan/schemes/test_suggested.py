@@ -210,6 +210,10 @@ def lstm(**arguments):
     return layers.LSTM(5, name="layer", **arguments)
 
 
+def rnn(**arguments):
+    return layers.SimpleRNN(6, name="layer", **arguments)
+
+
 def cell(**arguments):
     return network(layers.RNN(layers.SimpleRNNCell(4, name="layer", **arguments)), shape=(3, 2))
 
@@ -276,6 +280,46 @@ DECISIONS = {
         lambda: network(lstm(), shape=(16, 2)),
         "layer/lstm_cell/recurrent_kernel",
         "Orthogonal()",
+    ),
+    "recurrent of tanh, 16 steps": (
+        lambda: network(rnn(), shape=(16, 2)),
+        "layer/simple_rnn_cell/recurrent_kernel",
+        "BlockDiagonal()",
+    ),
+    "kernel of tanh, 16 steps": (
+        lambda: network(rnn(), shape=(16, 2)),
+        "layer/simple_rnn_cell/kernel",
+        "Graded(smallest=0.25)",
+    ),
+    "output of tanh, 16 steps": (
+        lambda: network(rnn(), layers.Dropout(0.1), shape=(16, 2)),
+        "output/kernel",
+        "VarianceScaling(scale=4.097)",
+    ),
+    "recurrent of relu, 16 steps": (
+        lambda: network(rnn(activation="relu"), shape=(16, 2)),
+        "layer/simple_rnn_cell/recurrent_kernel",
+        "Orthogonal()",
+    ),
+    "kernel of tanh, 15 steps": (
+        lambda: network(rnn(), shape=(15, 2)),
+        "layer/simple_rnn_cell/kernel",
+        "GlorotUniform()",
+    ),
+    "kernel of tanh, all states": (
+        lambda: network(rnn(return_sequences=True), shape=(16, 2)),
+        "layer/simple_rnn_cell/kernel",
+        "GlorotUniform()",
+    ),
+    "kernel beside the author's map of states": (
+        lambda: network(rnn(recurrent_initializer="identity"), shape=(16, 2)),
+        "layer/simple_rnn_cell/kernel",
+        "GlorotUniform()",
+    ),
+    "output beside it": (
+        lambda: network(rnn(recurrent_initializer="identity"), shape=(16, 2)),
+        "output/kernel",
+        "GlorotUniform()",
     ),
     "output of 16 steps": (
         lambda: network(lstm(), layers.Dropout(0.1), shape=(16, 2)),
@@ -805,6 +849,24 @@ def test_outputs_of_a_long_memory_have_the_size_of_their_targets():
     assert 0.8 < math.sqrt(small * large) < 1.5
 
 
+def test_groups_of_an_rnn_take_less_and_less_and_its_output_has_the_size_of_its_targets():
+    model = network(layers.SimpleRNN(60, name="layer"), shape=(100, 5), output=layers.Dense(40))
+    inputs = np.random.default_rng(0).normal(size=(64, 100, 5)).astype("float32")
+    sizes, of_groups = [], []
+    for seed in range(3):
+        keras_winit.initialize(model, seed=seed)
+        cell = model.get_layer("layer").cell
+        kernel, states = map(keras.ops.convert_to_numpy, (cell.kernel, cell.recurrent_kernel))
+        of_groups.append((kernel.reshape(5, 4, 15) ** 2).mean((0, 2)))
+        assert np.count_nonzero(states) == 4 * 15**2
+        sizes.append(keras.ops.convert_to_numpy(model(inputs)).std())
+    shares = np.mean(of_groups, axis=0) / (2 / 65)  # by Glorot
+    # Four standard errors of 225 numbers that are uniform.
+    expected = 0.1 ** (2 * np.arange(4) / 3)
+    np.testing.assert_allclose(shares, expected, rtol=4 * math.sqrt(0.8 / 225))
+    assert 0.8 < np.mean(sizes) < 1.25
+
+
 def test_an_output_alone_is_for_the_memory_that_is_there():
     model = network(lstm(), shape=(40, 3))
     (row,) = keras_winit.initialize(model, only="output/kernel").rows
@@ -814,7 +876,8 @@ def test_an_output_alone_is_for_the_memory_that_is_there():
 # One of them for each line.
 REACHED = (
     *("positions", "weight of positions"),
-    *("recurrent, 16 steps", "recurrent", "query in a branch", "gates", "softmax"),
+    *("recurrent, 16 steps", "recurrent of tanh, 16 steps", "recurrent", "query in a branch"),
+    *("kernel of tanh, 16 steps", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
     *("normalized silu gate", "output of sin(30 z)", "output of 16 steps"),
