@@ -25,8 +25,9 @@ class Graded(KernelInitializer):
     """Weights by any initializer, times shares from 1 down to `smallest` for groups of units.
 
     The shares are even on a logarithmic scale. Recurrent units of tanh that take little of each
-    step are nearly linear, and remember for long; those that take all of it tell more than sums,
-    and forget. A state of both, which `BlockDiagonal` keeps apart, has what either is for.
+    step are nearly linear, and remember for long: for some T steps where they take 1 / T. Those that
+    take all of it tell more than sums, and forget. A state of both, which `BlockDiagonal` keeps
+    apart, has what either is for.
 
     Args:
         initializer: What draws the weights: initializer, or its name. Its own seed is not used.
@@ -52,7 +53,7 @@ class Graded(KernelInitializer):
     [[1.0, 1.0, 0.5, 0.25], [1.0, 1.0, 0.5, 0.25]]
     >>> groups = keras_winit.initializers.BlockDiagonal(blocks=4)
     >>> layer = keras.layers.SimpleRNN(
-    ...     32, kernel_initializer=Graded(smallest=100**-0.5), recurrent_initializer=groups
+    ...     32, kernel_initializer=Graded(smallest=1 / 100), recurrent_initializer=groups
     ... )
 
     Reference:

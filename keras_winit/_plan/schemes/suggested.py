@@ -137,8 +137,8 @@ LINES = (
     Line(
         name="what such a SimpleRNN takes",
         fits=lambda case: (case.rnn_steps or 0) >= LONG,
-        gets="`Graded(smallest=rnn_steps**-0.5)`",
-        initializer=lambda case: Graded(smallest=float(f"{case.rnn_steps**-0.5:.6g}")),
+        gets="`Graded(smallest=1 / rnn_steps)`",
+        initializer=lambda case: Graded(smallest=1 / case.rnn_steps),
         reason="units that take less of each of {rnn_steps} steps remember longer, those that take "
         "more are less linear",
         reference=INUBUSHI,
