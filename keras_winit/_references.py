@@ -39,10 +39,6 @@ DEEP_LEARNING = Reference(
     "Goodfellow et al., 2016, Deep Learning", "https://www.deeplearningbook.org"
 )
 DONG = _arxiv("Dong et al., 2021", "2103.03404")
-EL_HIHI = Reference(
-    "El Hihi and Bengio, 1995",
-    "https://papers.nips.cc/paper/1995/hash/c667d53acd899a97a85de0c201ba99be-Abstract.html",
-)
 FIXUP = _arxiv("Zhang et al., 2019", "1901.09321")
 GIORLANDINO = _arxiv("Giorlandino and Goldt, 2025", "2505.24333")
 GLOROT = Reference("Glorot and Bengio, 2010", "https://proceedings.mlr.press/v9/glorot10a.html")
@@ -61,6 +57,7 @@ KARPATHY = Reference(
 )
 KORNBLITH = _arxiv("Kornblith et al., 2019", "1905.00414")
 KUNIN = _arxiv("Kunin et al., 2024, Get rich quick", "2406.06158")
+KOUTNIK = _arxiv("Koutník et al., 2014", "1402.3511")
 LECUN = Reference(
     "LeCun et al., 1998, Efficient BackProp",
     "http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_winit import _checks
-from keras_winit._references import EL_HIHI
+from keras_winit._references import KOUTNIK
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
 from keras_winit.initializers._equivalents import config_of, resolve
@@ -18,7 +18,7 @@ from keras_winit.typing import InitializerLike, SeedLike
     alias="block_diagonal",
     formula="blocks on the diagonal, each by any initializer; the rest is zero",
     when="recurrent kernels whose units are to remember for different times",
-    reference=EL_HIHI,
+    reference=KOUTNIK,
 )
 class BlockDiagonal(KernelInitializer):
     """Blocks on the diagonal of a kernel, each drawn by any initializer; the rest is zero.
@@ -50,9 +50,8 @@ class BlockDiagonal(KernelInitializer):
 
     Reference:
 
-    - [El Hihi and Bengio,
-      1995](https://papers.nips.cc/paper/1995/hash/c667d53acd899a97a85de0c201ba99be-Abstract.html),
-      for groups of units that work at different time scales
+    - [Koutník et al., 2014](https://arxiv.org/abs/1402.3511), section 3, for groups of units that
+      work at different time scales
     """
 
     def __init__(

@@ -17,9 +17,9 @@ from keras_winit._plan.schemes.in_pairs import in_pairs, is_worth_pairs, suggest
 from keras_winit._references import (
     BROCK,
     DAUPHIN,
-    EL_HIHI,
     GLOROT,
     INUBUSHI,
+    KOUTNIK,
     KUNIN,
     PENNINGTON,
     SAXE,
@@ -126,7 +126,7 @@ LINES = (
         initializer=lambda case: BlockDiagonal(),
         reason="four groups of units, in each an orthogonal map from state to state, so that some "
         "remember while others forget",
-        reference=EL_HIHI,
+        reference=KOUTNIK,
     ),
     RECURRENT,
     _glorot(
