@@ -10,9 +10,10 @@ On JAX:
         [--starts keras forget_gate log_uniform chrono suggested] [--steps 300] [--others]
         [--cell GRU | SimpleRNN]
 
-`chrono` is what is suggested with the output of Keras's default, `forget_gate` that with the forget
-gate of Keras's default, 1; `log_uniform` that with memories that are even on a logarithmic scale.
-Of a GRU `chrono` is what is suggested with `ChronoBias`, `half` with that in every other unit.
+Of an LSTM `chrono` is what is suggested with `ChronoBias` in all units and the output of Keras's
+default, `forget_gate` that with the forget gate of Keras's default, 1; `log_uniform` that with
+memories that are even on a logarithmic scale. Of a GRU `chrono` is what is suggested with
+`ChronoBias`, `half` with that in every other unit.
 `--others` takes tasks on which nothing was chosen.
 """
 
@@ -144,13 +145,12 @@ OTHERS = {
 def start(model, name, seed):
     keras_winit.initialize(model, "keras" if name == "keras" else "suggested", seed=seed)
     cell, (_, steps, _) = model.layers[0].cell, model.input_shape
-    if isinstance(cell, layers.GRUCell) and name in ("chrono", "half"):
-        chrono = keras_winit.initializers.ChronoBias(steps, gates=3, seed=seed)
-        biases = keras.ops.convert_to_numpy(chrono(cell.bias.shape)).copy()
-        if name == "half":
-            biases[:, 1::2] = 0
-        cell.bias.assign(biases)
-    elif name in ("chrono", "forget_gate", "log_uniform"):
+    if name in ("chrono", "half"):
+        gates = 3 if isinstance(cell, layers.GRUCell) else 4
+        open_share = 0.5 * (name == "half")
+        chrono = keras_winit.initializers.ChronoBias(steps, gates, open_share, seed=seed)
+        cell.bias.assign(chrono(cell.bias.shape))
+    if name in ("chrono", "forget_gate", "log_uniform") and isinstance(cell, layers.LSTMCell):
         output = f"{model.layers[-1].name}/kernel"
         keras_winit.initialize(model, "keras", only=output, seed=seed)
     if name in ("forget_gate", "log_uniform"):

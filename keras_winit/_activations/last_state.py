@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 
-from keras_winit._activations import quadrature
 
 
 # Points and weights of a standard normal.
@@ -14,7 +13,7 @@ _WEIGHTS /= _WEIGHTS.sum()
 
 
 def lstm_second_moment(steps, variance):
-    """Returns the second moment of the last state, with biases of `ChronoBias(steps)`.
+    """Returns the second moment of the last state of units with biases of `ChronoBias(steps)`.
 
     A unit adds i s of every step to f of what it has, where i = 1 / (1 + u) and f = u / (1 + u),
     and s is the tanh of what its kernel gives. Of steps that are independent its second moment is
@@ -26,9 +25,24 @@ def lstm_second_moment(steps, variance):
         steps: Number of steps, more than 2.
         variance: The variance of what the kernel gives before tanh.
     """
-    added = quadrature.moments(lambda z: np.tanh(math.sqrt(variance) * z)).second_moment
     of_independent = math.log((2 * steps - 1) / 3) / (2 * (steps - 2))
-    return added * math.sqrt(of_independent) / 4
+    return _of_tanh(variance) * math.sqrt(of_independent) / 4
+
+
+def open_lstm_second_moment(steps, variance, bias):
+    """Returns the same of units whose input and output gates are open, and whose forget gate is not.
+
+    Args:
+        steps: Number of steps.
+        variance: The variance of what the kernel gives before tanh.
+        bias: The bias of the gates that are open, the opposite of that of the one that is not.
+    """
+    opened = 1 / (1 + math.exp(-bias))
+    moment = inner = 0.0
+    for _ in range(steps):
+        inner = (1 - opened) ** 2 * inner + opened**2 * _of_tanh(moment + variance)
+        moment = opened**2 * _of_tanh(inner)
+    return moment
 
 
 @functools.cache
@@ -45,7 +59,12 @@ def rnn_second_moment(steps, variance):
     moment = 0.0
     for _ in range(steps):
         before = moment
-        moment = _WEIGHTS @ np.tanh(math.sqrt(moment + variance) * _POINTS) ** 2
+        moment = _of_tanh(moment + variance)
         if moment - before < 1e-6 * moment:
             break
-    return float(moment)
+    return moment
+
+
+def _of_tanh(variance):
+    """Returns the second moment of tanh of a normal number."""
+    return float(_WEIGHTS @ np.tanh(math.sqrt(variance) * _POINTS) ** 2)

@@ -13,10 +13,15 @@ from keras_winit._activations.criticality import (
     signal_slope,
 )
 from keras_winit._activations.gating import gate
-from keras_winit._activations.last_state import lstm_second_moment, rnn_second_moment
+from keras_winit._activations.last_state import (
+    lstm_second_moment,
+    open_lstm_second_moment,
+    rnn_second_moment,
+)
 from keras_winit._network.upstream import is_upstream, upstream_share
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
+from keras_winit.initializers._chrono_bias import OPEN
 from keras_winit.initializers._for_weight import standard_deviation
 from keras_winit.initializers._graded import shares
 
@@ -204,10 +209,11 @@ class Case:
                 rnn_second_moment(steps, share**2 * variance)
                 for share in shares(cell.units, 1 / steps)
             ]
-            # What those give that remember is smaller by far, and no less to the point.
-            second_moment = math.exp(sum(map(math.log, moments)) / len(moments))
         else:
-            second_moment = lstm_second_moment(steps, variance)
+            moments = [lstm_second_moment(steps, variance)] * 3
+            moments.append(open_lstm_second_moment(steps, variance, OPEN))
+        # What those give that remember is smaller by far, and no less to the point.
+        second_moment = math.exp(sum(map(math.log, moments)) / len(moments))
         return float(f"{1 / second_moment:.6g}")  # the last bits differ between processors
 
     @property

@@ -14,6 +14,9 @@ from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 from keras_winit.typing import SeedLike
 
+# The bias of a gate that is open, to 0.88.
+OPEN = 2.0
+
 
 @register(
     alias="chrono_bias",
@@ -38,11 +41,17 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     update gate, which in Keras multiplies the old state. `keras_winit.initialize` sets
     `unit_forget_bias` itself where it draws these biases.
 
+    Units that remember are nearly linear in what they take. `open_share` of the units can do
+    something else, and work as those of a SimpleRNN do: in an LSTM their input and output gates
+    start open (2) and their forget gate closed (-2), of a GRU all gates half open (0).
+
     Args:
         max_timescale: Number of at least 2, the longest dependency in steps; the length of the
             sequence where nothing else is known. Defaults to `100`.
         gates: `4` as in an LSTM or `3` as in a GRU, for layers that are not Keras's and calls by
             hand. Defaults to `None`: the layer, or else the shape, says it.
+        open_share: Float from 0, below 1: the share of the units, spread evenly, that are to
+            remember nothing by their biases. Defaults to `0.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
 
     Raises:
@@ -70,6 +79,7 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         self,
         max_timescale: float = 100,
         gates: Literal[3, 4] | None = None,
+        open_share: float = 0.0,
         seed: SeedLike | None = None,
     ) -> None:
         self.max_timescale: float = _checks.real("max_timescale", max_timescale)
@@ -82,6 +92,11 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         if self.gates not in (None, 3, 4):
             raise ValueError(
                 f"`gates` should be 4 for an LSTM or 3 for a GRU. Received: gates={gates!r}."
+            )
+        self.open_share: float = _checks.real("open_share", open_share)
+        if not 0 <= self.open_share < 1:
+            raise ValueError(
+                f"`open_share` should be from 0, below 1. Received: open_share={open_share!r}."
             )
         self._gates_of_layer, self._is_of_config = None, False
         self._config_seed = check_seed(seed)
@@ -112,14 +127,16 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
             distributions.uniform((units,), seed=seed, purpose="chrono").astype(dtype) + 1
         ) / 2
         kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
+        is_open = np.diff(np.floor(np.arange(units + 1) * self.open_share)) > 0
+        opened = np.where(is_open, OPEN, 0).astype(dtype)
         values = np.zeros(shape, dtype)
         # A GRU has a row for the input and one for the state, which are added.
-        first = values.reshape(-1, shape[-1])[0]
+        by_gate = values.reshape(-1, gates, units)[0]
         if gates == 4:
-            first[:units] = -kept
-            first[units : 2 * units] = kept
+            by_gate[1] = np.where(is_open, -opened, kept)
+            by_gate[0], by_gate[3] = -by_gate[1], opened
         else:
-            first[:units] = kept
+            by_gate[0] = np.where(is_open, 0, kept)
         return values
 
     def _zeros_of_config(self, layer, shape, dtype):
@@ -143,6 +160,8 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         config = super().get_config()
         gates = self.gates or self._gates_of_layer
         del config["gates"]
+        if not self.open_share:  # nor does it know of these
+            del config["open_share"]
         return {**config, "gates": gates} if gates else config
 
     @classmethod

@@ -63,6 +63,7 @@ def test_an_lstm_with_it_remembers_longer_than_with_a_forget_bias_of_one():
 def test_config_copies_and_saving(tmp_path):
     chrono = ChronoBias(50.0, 3, seed=4)
     assert chrono.get_config() == {"max_timescale": 50.0, "gates": 3, "seed": 4}
+    assert ChronoBias(open_share=0.5).get_config()["open_share"] == 0.5
     layer = keras.layers.GRU(5, bias_initializer=chrono, name="memory")
     model = keras.Sequential([keras.Input((4, 2)), layer])
     model.save(tmp_path / "model.keras")
@@ -76,6 +77,21 @@ def test_config_copies_and_saving(tmp_path):
     assert type(model.layers[0].cell.bias_initializer) is keras.initializers.Zeros
 
 
+def test_a_share_of_the_units_remembers_nothing_by_its_gates():
+    bias = draw(ChronoBias(100, open_share=0.25, gates=4, seed=0), (4 * 40,))
+    whole = gates(draw(ChronoBias(100, gates=4, seed=0), (4 * 40,)), 4)
+    found = gates(bias, 4)
+    opened = found[3] == 2
+    assert opened.sum() == 10
+    assert set(np.diff(np.flatnonzero(opened))) == {4}
+    for gate, value in zip(found, (2, -2, 0, 2), strict=True):
+        np.testing.assert_array_equal(gate[opened], value)
+    for gate, expected in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(gate[~opened], expected[~opened])
+    of_gru = gates(draw(ChronoBias(100, open_share=0.4, gates=3, seed=0), (2, 3 * 10)), 3)
+    assert np.count_nonzero(of_gru[0][0] == 0) == 4
+
+
 def test_every_backend_draws_the_same():
     expected = [-4.018896, -4.438968, 4.018896, 4.438968]
     np.testing.assert_allclose(draw(ChronoBias(seed=0), (8,))[:4], expected, atol=1e-5)
@@ -87,6 +103,7 @@ def test_every_backend_draws_the_same():
         ({"max_timescale": 1.5}, ValueError, "at least 2 steps.*max_timescale=1.5"),
         ({"max_timescale": "9"}, TypeError, "`max_timescale` should be a finite number"),
         ({"gates": 2}, ValueError, "`gates` should be 4 for an LSTM or 3 for a GRU.*gates=2"),
+        ({"open_share": 1.0}, ValueError, "`open_share` should be from 0, below 1.*=1.0"),
         ({"seed": 1.5}, TypeError, "`seed` should be an integer"),
     ],
 )

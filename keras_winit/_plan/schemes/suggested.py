@@ -113,9 +113,9 @@ LINES = (
         name="recurrent kernels of an LSTM that hands on its last state alone, known to come after "
         f"{LONG} steps or more",
         fits=lambda case: (case.lstm_steps or 0) >= LONG,
-        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(lstm_steps)`",
-        reason=f"{RECURRENT.reason}; units remember for 2 to {{lstm_steps}} steps",
-        bias=lambda case: ChronoBias(case.lstm_steps),
+        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(lstm_steps, open_share=0.25)`",
+        reason=f"{RECURRENT.reason}; three units of four remember for 2 to {{lstm_steps}} steps",
+        bias=lambda case: ChronoBias(case.lstm_steps, open_share=0.25),
         reference=f"{SAXE}; {TALLEC}",
     ),
     dataclasses.replace(
