@@ -48,16 +48,14 @@ GPT2 = Reference(
 )
 HANIN = _arxiv("Hanin and Rolnick, 2018", "1803.01719")
 HE = _arxiv("He et al., 2015", "1502.01852")
-INUBUSHI = Reference(
-    "Inubushi and Yoshimura, 2017", "https://doi.org/10.1038/s41598-017-10257-6"
-)
+INUBUSHI = Reference("Inubushi and Yoshimura, 2017", "https://doi.org/10.1038/s41598-017-10257-6")
 KARPATHY = Reference(
     "Karpathy, 2019, A recipe for training neural networks",
     "https://karpathy.github.io/2019/04/25/recipe/",
 )
 KORNBLITH = _arxiv("Kornblith et al., 2019", "1905.00414")
-KUNIN = _arxiv("Kunin et al., 2024, Get rich quick", "2406.06158")
 KOUTNIK = _arxiv("Koutník et al., 2014", "1402.3511")
+KUNIN = _arxiv("Kunin et al., 2024, Get rich quick", "2406.06158")
 LECUN = Reference(
     "LeCun et al., 1998, Efficient BackProp",
     "http://yann.lecun.com/exdb/publis/pdf/lecun-98b.pdf",

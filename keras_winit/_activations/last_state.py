@@ -5,8 +5,6 @@ import math
 
 import numpy as np
 
-
-
 # Points and weights of a standard normal.
 _POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
 _WEIGHTS /= _WEIGHTS.sum()
@@ -30,7 +28,7 @@ def lstm_second_moment(steps, variance):
 
 
 def open_lstm_second_moment(steps, variance, bias):
-    """Returns the same of units whose input and output gates are open, and whose forget gate is not.
+    """Returns the same of units whose input and output gates are open, and the forget gate not.
 
     Args:
         steps: Number of steps.

@@ -186,7 +186,7 @@ class Case:
 
     @functools.cached_property
     def read_cell(self):
-        """The cell of such an LSTM, of tanh, or SimpleRNN whose last state it takes, else `None`."""
+        """The cell of such an LSTM of tanh or SimpleRNN, whose last state it takes, or `None`."""
         sources = self.network.fed_by(self.weight.layer)
         cell = sources[0] if len(sources) == 1 else None
         is_lstm = _lstm_steps(self.network, cell) and self.before.keras_name == "tanh"

@@ -25,9 +25,9 @@ class Graded(KernelInitializer):
     """Weights by any initializer, times shares from 1 down to `smallest` for groups of units.
 
     The shares are even on a logarithmic scale. Recurrent units of tanh that take little of each
-    step are nearly linear, and remember for long: for some T steps where they take 1 / T. Those that
-    take all of it tell more than sums, and forget. A state of both, which `BlockDiagonal` keeps
-    apart, has what either is for.
+    step are nearly linear, and remember for long: for some T steps where they take 1 / T. Those
+    that take all of it tell more than sums, and forget. A state of both, which `BlockDiagonal`
+    keeps apart, has what either is for.
 
     Args:
         initializer: What draws the weights: initializer, or its name. Its own seed is not used.

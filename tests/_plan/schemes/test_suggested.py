@@ -791,7 +791,11 @@ def test_suggest_decides_by_its_list(case):
 
 LONG_MEMORY = {
     "16 steps": (lambda: lstm(), (16, 3), "ChronoBias(max_timescale=16, open_share=0.25)"),
-    "both ways": (lambda: layers.Bidirectional(lstm()), (50, 3), "ChronoBias(max_timescale=50, open_share=0.25)"),
+    "both ways": (
+        lambda: layers.Bidirectional(lstm()),
+        (50, 3),
+        "ChronoBias(max_timescale=50, open_share=0.25)",
+    ),
     "15 steps": (lambda: lstm(), (15, 3), "Zeros()"),
     "unknown steps": (lambda: lstm(), (None, 3), "Zeros()"),
     "all states": (lambda: lstm(return_sequences=True), (16, 3), "Zeros()"),
