@@ -83,18 +83,21 @@ if _typing.TYPE_CHECKING:  # Keras has no types: some checkers do not look what 
 
 activation_scaling = ActivationScaling
 bilinear_upsampling = BilinearUpsampling
+block_diagonal = BlockDiagonal
 chrono_bias = ChronoBias
 convolution_orthogonal = ConvolutionOrthogonal
 delta_orthogonal = DeltaOrthogonal
 dirac = Identity
 fourier_features = FourierFeatures
 fourier_phases = FourierPhases
+graded = Graded
 icnr = ICNR
 looks_linear = LooksLinear
 mirrored = Mirrored
 normalized_positive_definite = NormalizedPositiveDefinite
 per_gate = PerGate
 rotation = Rotation
+shift = Shift
 siren = Siren
 sparse = Sparse
 

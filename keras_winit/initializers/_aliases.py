@@ -21,7 +21,7 @@ def register_aliases() -> list[str]:
     Example:
 
     >>> keras_winit.register_aliases()[:3]
-    ['activation_scaling', 'bilinear_upsampling', 'chrono_bias']
+    ['activation_scaling', 'bilinear_upsampling', 'block_diagonal']
     """
     names, ours = keras.saving.get_custom_objects(), {**ALIASES, **OF_TORCH}
     for alias, cls in ours.items():

@@ -51,6 +51,8 @@ def test_an_alias_is_an_initializer_string(alias, cls):
         argument = "bias_initializer"
     elif alias == "bilinear_upsampling":
         layer = keras.layers.Conv2DTranspose(4, 3)
+    elif alias == "shift":
+        argument, layer = "depthwise_initializer", keras.layers.DepthwiseConv2D(3)
     if alias in ("chrono_bias", "per_gate", "rotation", "normalized_positive_definite"):
         layer, shape = keras.layers.SimpleRNN(4), (None, 8, 6)
         layer = keras.layers.GRU(4) if alias == "chrono_bias" else layer

@@ -171,6 +171,33 @@ def mirrored_taps(kind, found):
     np.testing.assert_allclose(values, max(1, outputs / inputs) ** 0.5, atol=1e-5)
 
 
+def in_blocks(kind, found):
+    """Four on the diagonal, each orthogonal, of equal sizes or the first one more."""
+    (each,) = found
+    rest = each.copy()
+    bounds = [[-(-size * part // 4) for part in range(5)] for size in each.shape[1:]]
+    for part in range(4):
+        rows, columns = (slice(bound[part], bound[part + 1]) for bound in bounds)
+        values = np.linalg.svd(
+            each[:, rows, columns].reshape(-1, columns.stop - columns.start), compute_uv=False
+        )
+        np.testing.assert_allclose(values, 1, atol=1e-5)
+        rest[:, rows, columns] = 0
+    assert not rest.any()
+
+
+def in_shares(kind, found):
+    """The variance of a fourth of the units falls by 10^(-2/3) from one to the next."""
+    (each,) = found
+    parts = np.split(each, [-(-each.shape[2] * part // 4) for part in (1, 2, 3)], axis=2)
+    sizes = [(part**2).mean() for part in parts]
+    # Four standard errors of the smallest part, of numbers that are uniform.
+    error = 4 * np.sqrt(0.8 * 2 / min(part.size for part in parts))
+    np.testing.assert_allclose(
+        np.divide(sizes, sizes[0]), 10.0 ** (-2 * np.arange(4) / 3), rtol=error
+    )
+
+
 def moves(kind, found):
     """Each channel, to a place beside its own or not at all."""
     places = [np.nonzero(each.reshape(3, 5, 2))[:2] for each in found]
@@ -282,6 +309,16 @@ TABLE = {
     },
     "mirrored": {
         **dict.fromkeys((*_PLAIN, "RNN state"), mirrored_taps),
+        **dict.fromkeys((*BLOCKS,), GATES),
+        **{"depthwise": AXES, "transposed": AXES, "embedding": VECTORS},
+    },
+    "block_diagonal": {
+        **dict.fromkeys((*_PLAIN, "RNN state"), in_blocks),
+        **dict.fromkeys((*BLOCKS,), GATES),
+        **{"depthwise": AXES, "transposed": AXES, "embedding": VECTORS},
+    },
+    "graded": {
+        **dict.fromkeys((*_PLAIN, "RNN state"), in_shares),
         **dict.fromkeys((*BLOCKS,), GATES),
         **{"depthwise": AXES, "transposed": AXES, "embedding": VECTORS},
     },
