@@ -15,6 +15,7 @@ from keras_winit._network.takers import Takers
 from keras_winit._network.weights import Weight, weights_of
 from keras_winit.typing import Names
 
+RECURRENT = (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU)
 # Networks without normalization or shortcuts need more than the right variance from here on.
 DEEP = 20
 
@@ -142,14 +143,13 @@ class Network:
 
     @functools.cached_property
     def steps_to_last_state(self) -> dict[keras.Layer, int]:
-        """The cells of LSTMs and SimpleRNNs whose last state alone is handed on, and its steps.
+        """The cells of recurrent layers whose last state alone is handed on, with its steps.
 
         Those of layers that take sequences of one length, and start each anew.
         """
         found = {}
         for layer in walk(self.model):
-            is_one = isinstance(layer, (keras.layers.LSTM, keras.layers.SimpleRNN))
-            if is_one and not layer.return_sequences:
+            if isinstance(layer, RECURRENT) and not layer.return_sequences:
                 _, steps, *_ = (layer.get_build_config() or {}).get("input_shape") or (None, None)
                 if steps and not layer.stateful:
                     found[layer.cell] = steps

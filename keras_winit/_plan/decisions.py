@@ -19,6 +19,7 @@ from keras_winit._activations.last_state import (
     rnn_second_moment,
 )
 from keras_winit._network.upstream import is_upstream, upstream_share
+from keras_winit._network.weights import gives_zeros
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
 from keras_winit.initializers._chrono_bias import OPEN
@@ -184,6 +185,11 @@ class Case:
         """The same of a SimpleRNN of tanh; where its author gave no map of states of their own."""
         return _rnn_steps(self.network, self.weight.layer)
 
+    @property
+    def gru_steps(self):
+        """The same of a GRU; where its author gave no biases of their own."""
+        return _gru_steps(self.network, self.weight.layer)
+
     @functools.cached_property
     def read_cell(self):
         """The cell of such an LSTM of tanh or SimpleRNN, whose last state it takes, or `None`."""
@@ -231,6 +237,13 @@ class Case:
 def _lstm_steps(network, layer):
     bias = network.bias(layer)
     is_default = bias is not None and bias.ones is not None
+    return network.steps_to_last_state.get(layer) if is_default else None
+
+
+def _gru_steps(network, layer):
+    bias = network.bias(layer)
+    has_gates = any(each.kernel and each.kernel.blocks == 3 for each in network.layers[layer])
+    is_default = has_gates and bias is not None and gives_zeros(bias.own_initializer())
     return network.steps_to_last_state.get(layer) if is_default else None
 
 

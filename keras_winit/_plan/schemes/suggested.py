@@ -46,8 +46,9 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
-# Sequences from here on are long: over 8 steps a memory of their length is no better.
-LONG = 16
+# Sequences from here on are long: over 8 steps a memory of their length is no better, and of a GRU,
+# over 16 steps, worse for what came last.
+LONG, LONG_GRU = 16, 32
 
 
 def _glorot(name, fits, reason):
@@ -116,6 +117,15 @@ LINES = (
         gets="`orthogonal`, for each gate, and a bias of `ChronoBias(lstm_steps, open_share=0.25)`",
         reason=f"{RECURRENT.reason}; three units of four remember for 2 to {{lstm_steps}} steps",
         bias=lambda case: ChronoBias(case.lstm_steps, open_share=0.25),
+        reference=f"{SAXE}; {TALLEC}",
+    ),
+    dataclasses.replace(
+        RECURRENT,
+        name=f"recurrent kernels of such a GRU, after {LONG_GRU} steps or more",
+        fits=lambda case: (case.gru_steps or 0) >= LONG_GRU,
+        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(gru_steps, open_share=0.75)`",
+        reason=f"{RECURRENT.reason}; every fourth unit remembers for 2 to {{gru_steps}} steps",
+        bias=lambda case: ChronoBias(case.gru_steps, open_share=0.75),
         reference=f"{SAXE}; {TALLEC}",
     ),
     dataclasses.replace(

@@ -210,6 +210,10 @@ def lstm(**arguments):
     return layers.LSTM(5, name="layer", **arguments)
 
 
+def gru(**arguments):
+    return layers.GRU(5, name="layer", **arguments)
+
+
 def rnn(**arguments):
     return layers.SimpleRNN(6, name="layer", **arguments)
 
@@ -279,6 +283,11 @@ DECISIONS = {
     "recurrent, 16 steps": (
         lambda: network(lstm(), shape=(16, 2)),
         "layer/lstm_cell/recurrent_kernel",
+        "Orthogonal()",
+    ),
+    "recurrent of a GRU, 32 steps": (
+        lambda: network(gru(), shape=(32, 2)),
+        "layer/gru_cell/recurrent_kernel",
         "Orthogonal()",
     ),
     "recurrent of tanh, 16 steps": (
@@ -801,7 +810,15 @@ LONG_MEMORY = {
     "all states": (lambda: lstm(return_sequences=True), (16, 3), "Zeros()"),
     "one's own forget gate": (lambda: lstm(unit_forget_bias=False), (16, 3), "Zeros()"),
     "one's own bias": (lambda: lstm(bias_initializer="ones"), (16, 3), "Ones()"),
-    "GRU": (lambda: layers.GRU(5, name="layer"), (16, 3), "Zeros()"),
+    "GRU": (lambda: gru(), (32, 3), "ChronoBias(max_timescale=32, open_share=0.75)"),
+    "GRU of one bias": (
+        lambda: gru(reset_after=False),
+        (32, 3),
+        "ChronoBias(max_timescale=32, open_share=0.75)",
+    ),
+    "GRU, 31 steps": (lambda: gru(), (31, 3), "Zeros()"),
+    "GRU, all states": (lambda: gru(return_sequences=True), (32, 3), "Zeros()"),
+    "GRU, one's own bias": (lambda: gru(bias_initializer="ones"), (32, 3), "Ones()"),
 }
 
 
@@ -812,6 +829,18 @@ def test_an_lstm_of_long_sequences_remembers_over_all_of_their_lengths(case):
     biases = [row.initializer for row in rows if row.weight.endswith("cell/bias")]
     assert biases
     assert set(biases) == {expected}
+
+
+def test_every_fourth_unit_of_a_gru_remembers():
+    model = network(gru(), shape=(40, 3))
+    keras_winit.initialize(model, seed=0)
+    bias = keras.ops.convert_to_numpy(model.get_layer("layer").cell.bias)
+    update, *others = np.split(bias[0], 3)
+    np.testing.assert_array_equal(update[1:4], 0)
+    assert len(set(update)) == 3
+    assert ((0 <= update) & (update <= math.log(39))).all()
+    assert not np.any(others)
+    assert not bias[1].any()
 
 
 def test_an_lstm_that_goes_on_from_batch_to_batch_keeps_its_biases():
@@ -881,7 +910,8 @@ def test_an_output_alone_is_for_the_memory_that_is_there():
 # One of them for each line.
 REACHED = (
     *("positions", "weight of positions"),
-    *("recurrent, 16 steps", "recurrent of tanh, 16 steps", "recurrent", "query in a branch"),
+    *("recurrent, 16 steps", "recurrent of a GRU, 32 steps", "recurrent of tanh, 16 steps"),
+    *("recurrent", "query in a branch"),
     *("kernel of tanh, 16 steps", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
