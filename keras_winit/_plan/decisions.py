@@ -19,7 +19,6 @@ from keras_winit._activations.last_state import (
     rnn_second_moment,
 )
 from keras_winit._network.upstream import is_upstream, upstream_share
-from keras_winit._network.weights import gives_zeros
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
 from keras_winit.initializers._chrono_bias import OPEN
@@ -187,7 +186,7 @@ class Case:
 
     @property
     def gru_steps(self):
-        """The same of a GRU; where its author gave no biases of their own."""
+        """The same of a GRU with biases."""
         return _gru_steps(self.network, self.weight.layer)
 
     @functools.cached_property
@@ -241,10 +240,9 @@ def _lstm_steps(network, layer):
 
 
 def _gru_steps(network, layer):
-    bias = network.bias(layer)
-    has_gates = any(each.kernel and each.kernel.blocks == 3 for each in network.layers[layer])
-    is_default = has_gates and bias is not None and gives_zeros(bias.own_initializer())
-    return network.steps_to_last_state.get(layer) if is_default else None
+    is_gru = any(each.kernel and each.kernel.blocks == 3 for each in network.layers[layer])
+    has_bias = network.bias(layer) is not None
+    return network.steps_to_last_state.get(layer) if is_gru and has_bias else None
 
 
 def _rnn_steps(network, layer):
