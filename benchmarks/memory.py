@@ -13,7 +13,7 @@ On JAX:
 Of an LSTM `chrono` is what is suggested with `ChronoBias` in all units and the output of Keras's
 default, `forget_gate` that with the forget gate of Keras's default, 1; `log_uniform` that with
 memories that are even on a logarithmic scale. Of a GRU `chrono` is what is suggested with
-`ChronoBias`, `half` with that in every other unit.
+`ChronoBias`, `half` and `fourth` with that in every other and every fourth unit.
 `--others` takes tasks on which nothing was chosen.
 """
 
@@ -145,9 +145,10 @@ OTHERS = {
 def start(model, name, seed):
     keras_winit.initialize(model, "keras" if name == "keras" else "suggested", seed=seed)
     cell, (_, steps, _) = model.layers[0].cell, model.input_shape
-    if name in ("chrono", "half"):
+    open_shares = {"chrono": 0.0, "half": 0.5, "fourth": 0.75}
+    if name in open_shares:
         gates = 3 if isinstance(cell, layers.GRUCell) else 4
-        open_share = 0.5 * (name == "half")
+        open_share = open_shares[name]
         chrono = keras_winit.initializers.ChronoBias(steps, gates, open_share, seed=seed)
         cell.bias.assign(chrono(cell.bias.shape))
     if name in ("chrono", "forget_gate", "log_uniform") and isinstance(cell, layers.LSTMCell):
@@ -190,7 +191,7 @@ def main():
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *OTHERS])
     parser.add_argument("--others", action="store_true")
     parser.add_argument("--cell", choices=["LSTM", "GRU", "SimpleRNN"], default="LSTM")
-    names = ["keras", "forget_gate", "log_uniform", "chrono", "half", "suggested"]
+    names = ["keras", "forget_gate", "log_uniform", "chrono", "half", "fourth", "suggested"]
     usual = ["keras", "chrono", "suggested"]
     parser.add_argument("--starts", nargs="+", choices=names, default=usual)
     parser.add_argument("--seeds", type=int, default=3)

@@ -11,11 +11,11 @@ from keras_winit import _checks
 from keras_winit._activations.activation import NOTHING, Activation
 from keras_winit._network.graph import Graph, Surroundings, has_graph
 from keras_winit._network.kernels import kernels_of, walk
+from keras_winit._network.operations import steps_to_last_state
 from keras_winit._network.takers import Takers
 from keras_winit._network.weights import Weight, weights_of
 from keras_winit.typing import Names
 
-RECURRENT = (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU)
 # Networks without normalization or shortcuts need more than the right variance from here on.
 DEEP = 20
 
@@ -143,17 +143,9 @@ class Network:
 
     @functools.cached_property
     def steps_to_last_state(self) -> dict[keras.Layer, int]:
-        """The cells of recurrent layers whose last state alone is handed on, with its steps.
-
-        Those of layers that take sequences of one length, and start each anew.
-        """
-        found = {}
-        for layer in walk(self.model):
-            if isinstance(layer, RECURRENT) and not layer.return_sequences:
-                _, steps, *_ = (layer.get_build_config() or {}).get("input_shape") or (None, None)
-                if steps and not layer.stateful:
-                    found[layer.cell] = steps
-        return found
+        """The cells of recurrent layers whose last state alone is handed on, with its steps."""
+        found = {layer: steps_to_last_state(layer) for layer in walk(self.model)}
+        return {layer.cell: steps for layer, steps in found.items() if steps}
 
     @functools.cached_property
     def positions(self) -> dict[Weight, list[keras.Layer]]:

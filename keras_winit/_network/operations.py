@@ -259,6 +259,18 @@ def is_closed(layer):
     return isinstance(layer, (layers.RNN, layers.TimeDistributed))
 
 
+def steps_to_last_state(layer):
+    """Returns after how many steps a recurrent layer hands on its state, if that alone; else 0.
+
+    Of layers that take sequences of one length, and start each anew.
+    """
+    is_one = isinstance(layer, (layers.SimpleRNN, layers.LSTM, layers.GRU))
+    if not is_one or layer.return_sequences or layer.stateful:
+        return 0
+    _, steps, *_ = (layer.get_build_config() or {}).get("input_shape") or (None, None)
+    return steps or 0
+
+
 def is_quantized(operation):
     """Whether Keras runs its `quantized_call` in place of its `call`."""
     return getattr(operation, "quantization_mode", None) is not None

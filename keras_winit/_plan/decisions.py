@@ -25,6 +25,9 @@ from keras_winit.initializers._chrono_bias import OPEN
 from keras_winit.initializers._for_weight import standard_deviation
 from keras_winit.initializers._graded import shares
 
+# The share of the units of an LSTM and a GRU, read after their last step, that need not remember.
+OPEN_SHARE_LSTM, OPEN_SHARE_GRU = 0.25, 0.75
+
 # How many times too large or small a second moment may be for a plain network to train: tanh and
 # gelu, of which it drifts by 1.18 and 1.14 in a layer, train up to some 20 layers.
 _TOLERABLE = 20
@@ -210,15 +213,15 @@ class Case:
         inputs = cell.kernel.shape[0]
         variance = 2 * inputs / (inputs + cell.units)  # by Glorot, per gate
         if _rnn_steps(self.network, cell):
-            moments = [
-                rnn_second_moment(steps, share**2 * variance)
-                for share in shares(cell.units, 1 / steps)
-            ]
+            taken = shares(cell.units, 1 / steps)
+            sizes = [math.log(rnn_second_moment(steps, share**2 * variance)) for share in taken]
+            size = sum(sizes) / len(sizes)
         else:
-            moments = [lstm_second_moment(steps, variance)] * 3
-            moments.append(open_lstm_second_moment(steps, variance, OPEN))
+            closed = math.log(lstm_second_moment(steps, variance))
+            opened = math.log(open_lstm_second_moment(steps, variance, OPEN))
+            size = closed + OPEN_SHARE_LSTM * (opened - closed)
         # What those give that remember is smaller by far, and no less to the point.
-        second_moment = math.exp(sum(map(math.log, moments)) / len(moments))
+        second_moment = math.exp(size)
         return float(f"{1 / second_moment:.6g}")  # the last bits differ between processors
 
     @property

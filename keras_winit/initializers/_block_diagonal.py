@@ -1,7 +1,6 @@
 """Blocks of units that see nothing of each other, by any initializer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,8 +8,7 @@ from keras_winit import _checks
 from keras_winit._references import KOUTNIK
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
-from keras_winit.initializers._equivalents import config_of, resolve
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._of_another import OfAnother
 from keras_winit.typing import InitializerLike, SeedLike
 
 
@@ -20,7 +18,7 @@ from keras_winit.typing import InitializerLike, SeedLike
     when="recurrent kernels whose units are to remember for different times",
     reference=KOUTNIK,
 )
-class BlockDiagonal(KernelInitializer):
+class BlockDiagonal(OfAnother):
     """Blocks on the diagonal of a kernel, each drawn by any initializer; the rest is zero.
 
     A recurrent layer then starts with groups of units that see nothing of each other's state, and
@@ -62,10 +60,8 @@ class BlockDiagonal(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer: InitializerLike = initializer
-        self._inner = resolve(initializer)
         self.blocks: int = _checks.integer("blocks", blocks, minimum=1)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
@@ -79,9 +75,6 @@ class BlockDiagonal(KernelInitializer):
             drawn = draw(self._inner, block, axes.in_order(), dtype, f"{seed}/block {number}")
             place[:] = drawn.reshape(place.shape)
         return axes.kernel(values.reshape(batch, taps * inputs, outputs), shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initializer": config_of(self.initializer)}
 
 
 def evenly(number, parts):

@@ -1,7 +1,6 @@
 """Groups of units that get less and less, by any initializer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,8 +9,7 @@ from keras_winit._references import INUBUSHI
 from keras_winit.initializers._block_diagonal import evenly
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
-from keras_winit.initializers._equivalents import config_of, resolve
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._of_another import OfAnother
 from keras_winit.typing import InitializerLike, SeedLike
 
 
@@ -21,7 +19,7 @@ from keras_winit.typing import InitializerLike, SeedLike
     when="what a SimpleRNN takes of long sequences, with BlockDiagonal for its state",
     reference=INUBUSHI,
 )
-class Graded(KernelInitializer):
+class Graded(OfAnother):
     """Weights by any initializer, times shares from 1 down to `smallest` for groups of units.
 
     The shares are even on a logarithmic scale. Recurrent units of tanh that take little of each
@@ -71,15 +69,13 @@ class Graded(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer: InitializerLike = initializer
-        self._inner = resolve(initializer)
         self.smallest: float = _checks.real("smallest", smallest, positive=True)
         if self.smallest > 1:
             raise ValueError(
                 f"`smallest` should be above 0, up to 1. Received: smallest={smallest!r}."
             )
         self.blocks: int = _checks.integer("blocks", blocks, minimum=1)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
@@ -88,9 +84,6 @@ class Graded(KernelInitializer):
         values = draw(self._inner, whole, axes.in_order(), dtype, seed)
         values *= shares(outputs, self.smallest, self.blocks).astype(dtype)
         return axes.kernel(values.reshape(batch, taps * inputs, outputs), shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initializer": config_of(self.initializer)}
 
 
 def shares(units, smallest, blocks=4):

@@ -1,7 +1,6 @@
 """Convolutions before a pixel shuffle that start without a checkerboard."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,8 +9,7 @@ from keras_winit._axes import check_spatial
 from keras_winit._references import Reference
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
-from keras_winit.initializers._equivalents import config_of, resolve
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._of_another import OfAnother
 from keras_winit.typing import InitializerLike, SeedLike
 
 
@@ -21,7 +19,7 @@ from keras_winit.typing import InitializerLike, SeedLike
     when="convolutions before a pixel shuffle, without a checkerboard",
     reference=Reference("Aitken et al., 2017", "https://arxiv.org/abs/1707.02937"),
 )
-class ICNR(KernelInitializer):
+class ICNR(OfAnother):
     """The kernel of a smaller convolution, repeated for every pixel that a shuffle makes of one.
 
     For a convolution whose outputs are rearranged into an image `factor` times as large (pixel
@@ -68,9 +66,7 @@ class ICNR(KernelInitializer):
         output_axes: Sequence[int] | None = None,
     ) -> None:
         self.factor: int = _checks.integer("factor", factor, minimum=1)
-        self.initializer: InitializerLike = initializer
-        self._inner = resolve(initializer)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _draw(self, shape, axes, dtype, seed):
         check_spatial(axes, shape)
@@ -83,6 +79,3 @@ class ICNR(KernelInitializer):
         smaller = (*shape[:last], shape[last] // repeats, *shape[last + 1 :])
         kernel = draw(self._inner, smaller, axes, dtype, seed).reshape(smaller)
         return np.concatenate([kernel] * repeats, axis=last)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initializer": config_of(self.initializer)}

@@ -1,7 +1,6 @@
 """Units in pairs that see the opposite of each other, by any initializer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,8 +10,8 @@ from keras_winit._axes import outputs_of_group
 from keras_winit._references import BALDUZZI
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
-from keras_winit.initializers._equivalents import config_of, ours, resolve
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._equivalents import ours
+from keras_winit.initializers._of_another import OfAnother
 from keras_winit.initializers._orthogonal import Orthogonal
 from keras_winit.initializers._own_initializer import OwnInitializer
 from keras_winit.typing import InitializerLike, SeedLike
@@ -25,7 +24,7 @@ from keras_winit.typing import InitializerLike, SeedLike
     when="deep plain networks of relu, gelu, silu, softplus and the like",
     reference=BALDUZZI,
 )
-class Mirrored(KernelInitializer):
+class Mirrored(OfAnother):
     """Weights [[W, -W], [-W, W]], where any initializer draws W.
 
     Units come in pairs that see z and -z, and the next layer takes f(z) - f(-z). For many
@@ -100,14 +99,14 @@ class Mirrored(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer: InitializerLike | None = initializer
-        self._inner = Orthogonal(mode="fan_in") if initializer is None else resolve(initializer)
         self.gain: float = _checks.real("gain", gain, positive=True)
         self.first: bool = _checks.flag("first", first)
         self.last: bool = _checks.flag("last", last)
         self.input_blocks: int = _checks.integer("input_blocks", input_blocks, minimum=1)
         self.groups: int = _checks.integer("groups", groups, minimum=1)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        default = Orthogonal(mode="fan_in")
+        axes = {"input_axes": input_axes, "output_axes": output_axes}
+        super().__init__(initializer, default, seed=seed, **axes)
 
     def _draw(self, shape, axes, dtype, seed):
         taps, inputs, outputs, batch = axes.sizes(shape)
@@ -153,12 +152,6 @@ class Mirrored(KernelInitializer):
         halves = 2 - is_whole.get(nearest.mode, self.first or self.last)
         scale = self.gain**2 * nearest.scale * halves
         return keras.initializers.VarianceScaling(scale, nearest.mode, nearest.distribution)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "initializer": self.initializer and config_of(self.initializer),
-        }
 
 
 def _singles(size):

@@ -1,7 +1,6 @@
 """Any initializer, on each gate of a recurrent kernel."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,8 +9,7 @@ from keras_winit._axes import outputs_of_group
 from keras_winit._references import SAXE
 from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._drawing import draw
-from keras_winit.initializers._equivalents import config_of, resolve
-from keras_winit.initializers._kernel_initializer import KernelInitializer
+from keras_winit.initializers._of_another import OfAnother
 from keras_winit.typing import InitializerLike, SeedLike
 
 
@@ -21,7 +19,7 @@ from keras_winit.typing import InitializerLike, SeedLike
     when="recurrent kernels of LSTM, GRU and ConvLSTM",
     reference=SAXE,
 )
-class PerGate(KernelInitializer):
+class PerGate(OfAnother):
     """Draws each gate of a recurrent kernel by itself.
 
     Keras keeps the kernels of all gates side by side, (inputs, gates * units), and draws them as
@@ -67,10 +65,8 @@ class PerGate(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer: InitializerLike = initializer
-        self._inner = resolve(initializer)
         self.gates: int = _checks.integer("gates", gates, minimum=1)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _check_kernel(self, kernel, shape):
         if kernel.blocks != self.gates:
@@ -91,6 +87,3 @@ class PerGate(KernelInitializer):
         ]
         matrices = np.concatenate(gates, axis=-1).reshape(batch, taps * inputs, outputs)
         return axes.kernel(matrices, shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initializer": config_of(self.initializer)}

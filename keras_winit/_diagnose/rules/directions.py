@@ -13,13 +13,8 @@ _LEARNED = 0.8
 # What makes the signal small, large or the same for all samples has done the rest.
 _CAUSES = (
     *("constant_input", "identical_units", "wrong_fan", "dead_units", "saturated_units"),
-    *(
-        "constant_signal",
-        "samples_alike",
-        "vanishing_signal",
-        "exploding_signal",
-        "exploding_gradient",
-    ),
+    *("constant_signal", "samples_alike", "vanishing_signal", "exploding_signal"),
+    "exploding_gradient",
 )
 
 

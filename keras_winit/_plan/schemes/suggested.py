@@ -8,7 +8,13 @@ from keras_winit._activations.criticality import signal_slope
 from keras_winit._network.network import DEEP
 from keras_winit._network.upstream import UPSTREAM_PAIRS
 from keras_winit._plan.by_activation import scaled
-from keras_winit._plan.decisions import Line, decide, group
+from keras_winit._plan.decisions import (
+    OPEN_SHARE_GRU,
+    OPEN_SHARE_LSTM,
+    Line,
+    decide,
+    group,
+)
 from keras_winit._plan.keeping import kept
 from keras_winit._plan.schemes.branches import UNNORMALIZED, is_scaled
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE, RECURRENT
@@ -94,6 +100,21 @@ def _isometry(reference):
     )
 
 
+def _remembering(name, steps, least, open_share):
+    """Returns the line of recurrent kernels whose layer gets a bias of `ChronoBias`."""
+    return dataclasses.replace(
+        RECURRENT,
+        name=f"recurrent kernels of {name} after {least} steps or more",
+        fits=lambda case: (case[steps] or 0) >= least,
+        gets=f"`orthogonal`, for each gate, and a bias of `ChronoBias({steps}, "
+        f"open_share={open_share})`",
+        reason=f"{RECURRENT.reason}; {1 - open_share:.0%} of the units remember for 2 to "
+        f"{{{steps}}} steps",
+        bias=lambda case: ChronoBias(case[steps], open_share=open_share),
+        reference=f"{SAXE}; {TALLEC}",
+    )
+
+
 def _positions(name, role):
     return Line(
         name=f"{name}, of less than half the size of what they are added to",
@@ -109,25 +130,13 @@ def _positions(name, role):
 LINES = (
     _positions("embeddings of positions", "embedding"),
     _positions("weights that are added as tables", "other"),
-    dataclasses.replace(
-        RECURRENT,
-        name="recurrent kernels of an LSTM that hands on its last state alone, known to come after "
-        f"{LONG} steps or more",
-        fits=lambda case: (case.lstm_steps or 0) >= LONG,
-        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(lstm_steps, open_share=0.25)`",
-        reason=f"{RECURRENT.reason}; three units of four remember for 2 to {{lstm_steps}} steps",
-        bias=lambda case: ChronoBias(case.lstm_steps, open_share=0.25),
-        reference=f"{SAXE}; {TALLEC}",
+    _remembering(
+        "an LSTM that hands on its last state alone, known to come",
+        "lstm_steps",
+        LONG,
+        OPEN_SHARE_LSTM,
     ),
-    dataclasses.replace(
-        RECURRENT,
-        name=f"recurrent kernels of such a GRU, after {LONG_GRU} steps or more",
-        fits=lambda case: (case.gru_steps or 0) >= LONG_GRU,
-        gets="`orthogonal`, for each gate, and a bias of `ChronoBias(gru_steps, open_share=0.75)`",
-        reason=f"{RECURRENT.reason}; every fourth unit remembers for 2 to {{gru_steps}} steps",
-        bias=lambda case: ChronoBias(case.gru_steps, open_share=0.75),
-        reference=f"{SAXE}; {TALLEC}",
-    ),
+    _remembering("such a GRU,", "gru_steps", LONG_GRU, OPEN_SHARE_GRU),
     dataclasses.replace(
         RECURRENT,
         name=f"recurrent kernels of such a SimpleRNN of tanh, after {LONG} steps or more",
