@@ -203,8 +203,8 @@ def u_net(width=16):
 
     inputs = keras.Input((8, 8, 2))
     above = twice(inputs, width)
-    below = twice(layers.AveragePooling2D()(above), 2 * width)
-    lowest = twice(layers.AveragePooling2D()(below), 2 * width)
+    below = twice(layers.AveragePooling2D(2)(above), 2 * width)
+    lowest = twice(layers.AveragePooling2D(2)(below), 2 * width)
     below = twice(layers.Concatenate()([layers.UpSampling2D()(lowest), below]), 2 * width)
     above = twice(layers.Concatenate()([layers.UpSampling2D()(below), above]), width)
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same")(above))

@@ -1,7 +1,7 @@
 """Does the best learning rate of a narrow network suit a wide one? By default, and with muP.
 
-Adam on scikit-learn's digits (dense layers, convolutions) and on a generated task of sequences (a
-transformer: each token plus the one before it, modulo 16). For every start and width the training
+Adam on scikit-learn's digits (dense layers, convolutions) and on generated tasks of sequences (a
+transformer: each token plus the one before it, modulo 16; recall: the first token, again and again). For every start and width the training
 loss of the last epoch at each rate, a mean over the seeds, and the rate of the lowest. On JAX:
 
     KERAS_BACKEND=jax python benchmarks/transfer.py [dense ...] [--seeds 2] [--out losses.json]
@@ -78,6 +78,11 @@ def sums():
     return x, (x + np.concatenate([x[:, :1] * 0, x[:, :-1]], axis=1)) % TOKENS
 
 
+def first():
+    x, _ = sums()
+    return x, np.broadcast_to(x[:, :1], x.shape)
+
+
 class Task(NamedTuple):
     """What is built, at which widths, and what it learns."""
 
@@ -96,6 +101,9 @@ TASKS = {
     ),
     "transformer": Task(
         transformer, sums, (64, 128, 256), 6, 32, tuple(2.0**n for n in range(-13, -4))
+    ),
+    "recall": Task(
+        transformer, first, (64, 128, 256), 3, 32, tuple(2.0**n for n in range(-13, -4))
     ),
 }
 

@@ -122,8 +122,9 @@ def calibrate(
               of sigmoid and softplus, `"tensor"` elsewhere; with the target of the critical
               point where the biases are drawn for it and in plain networks of more than 20
               layers of tanh and other odd activations, and 1 / branches for the last layer of a
-              residual branch without normalization. At the end the first of a few dense layers is
-              made smaller, as `initialize` has it, so that features are learned first.
+              residual branch without normalization. At the end the first of a few dense layers,
+              and all of convolutions that give images, are made smaller, as `initialize` has it,
+              so that features are learned first.
 
             Defaults to `"auto"`.
         only: Name, path or pattern of layers or weights, or a list of them, as in `initialize`.

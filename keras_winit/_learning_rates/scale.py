@@ -40,8 +40,8 @@ def scale_learning_rates(
     `compile`, `fit`, schedules, callbacks that set the rate, clipping and accumulation, and comes
     back from a saved model where keras_winit is imported. Weight decay goes by the rate alone,
     without factors, so it is the same for every width. Call `exclude_from_weight_decay` on what
-    comes back; wrap that in a `LossScaleOptimizer` where you want one. Give Adam and its kin a
-    small `epsilon`, as 1e-14: gradients fall with width, and Keras's 1e-7 slows wide networks.
+    comes back; wrap that in a `LossScaleOptimizer` where you want one. Gradients fall with width, and
+    the `epsilon` of Adam and its kin with them: it is divided by how many times wider the model is.
 
     Args:
         model: Built Keras model.
@@ -73,7 +73,8 @@ def scale_learning_rates(
 
     Reference:
 
-    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), table 3
+    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), table 3; for epsilon, [Everett et al.,
+      2024](https://arxiv.org/abs/2407.05872)
     """
     network, base = Network(model), base_network(base_model)
     network.check_built()
@@ -86,7 +87,10 @@ def scale_learning_rates(
     variables = model.trainable_variables
     factors = [_factor(by_variable[id(variable)], kind) for variable in variables]
     factors = dict(zip(numbered(each.path for each in variables), factors, strict=True))
-    return SCALED[kind].from_config({**given.get_config(), "learning_rate_factors": factors})
+    config = {**given.get_config(), "learning_rate_factors": factors}
+    if "epsilon" in config:  # a gradient falls by how many times as many units share the loss
+        config["epsilon"] /= max(wider.outputs for wider in found.values())
+    return SCALED[kind].from_config(config)
 
 
 def _factor(wider, kind):

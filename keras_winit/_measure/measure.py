@@ -15,6 +15,7 @@ from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, 
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
 from keras_winit._measure.update import decay, first_update, has_schedule, lasting, name_and_rate
+from keras_winit._network.upstream import gives_images
 from keras_winit.initializers._for_weight import variances
 from keras_winit.initializers._names import brief
 
@@ -124,6 +125,7 @@ def _measure(network, batch, loss, with_update, scale):
         endings=tuple(endings(network, output_names(model, outputs))),
         dropout_noise=dropout_noise(network),
         is_linear=is_linear(network),
+        gives_images=gives_images(network),
         num_trainable=len(variables),
         optimizer=name_and_rate(model) if updates else None,
         is_scheduled=is_scheduled,

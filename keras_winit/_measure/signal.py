@@ -247,6 +247,7 @@ class Signal(Part):
         endings: An `EndingSignal` for every output, as far as the graph is read.
         dropout_noise: Factor, from 1, by which dropout raises the second moment of the signal.
         is_linear: Whether no nonlinear function is applied between its kernels.
+        gives_images: Whether convolutions give a number for each place, without shortcuts.
         num_trainable: Number of weights, as arrays, that training changes.
         optimizer: Class of the compiled optimizer and its learning rate, if its first step is
             known: `KernelSignal.update`.
@@ -268,6 +269,7 @@ class Signal(Part):
     endings: tuple[EndingSignal, ...] = field(default=(), repr=False)
     dropout_noise: float = field(default=1.0, repr=False)
     is_linear: bool = field(default=False, repr=False)
+    gives_images: bool = field(default=False, repr=False)
     num_trainable: int = field(default=1, repr=False)
     optimizer: tuple[str, float] | None = field(default=None, repr=False)
     is_scheduled: bool = field(default=False, repr=False)

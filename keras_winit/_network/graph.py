@@ -100,12 +100,14 @@ class Graph:
         depth: Largest number of layers with a kernel on a path.
         num_branches: Number of residual branches.
         normalized: Whether the model has a normalization layer.
+        gives_places: Whether an output has more axes than samples and units.
     """
 
     def __init__(self, model, *, anew=()):
         self._anew = {id(weight.variable): weight for weight in anew}
         self.calls, outputs, self.problem = _read(model)
         self._ends, self._outputs = outputs, set(outputs)
+        self.gives_places = any(len(self.calls[number].shape) > 2 for number in outputs)
         # Read now, since parameters of activations cannot be read while gradients are traced.
         self._fused = {
             layer: self._at_start(_network.fused_activation(layer))

@@ -37,6 +37,7 @@ class Network:
         depth: Largest number of layers with a kernel on a path.
         num_branches: Number of residual branches.
         is_plain: Whether it has neither normalization layers nor residual branches.
+        gives_places: Whether an output has more axes than samples and units.
 
     Raises:
         TypeError: If `model` is no Keras model or layer.
@@ -57,6 +58,7 @@ class Network:
         self.depth: int = self._graph.depth
         self.num_branches: int = self._graph.num_branches
         self.is_plain: bool = not self._graph.normalized and not self.num_branches
+        self.gives_places: bool = self._graph.gives_places
 
     @property
     def is_deep(self) -> bool:

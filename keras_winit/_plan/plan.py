@@ -272,7 +272,10 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
     - anything else: a variance of gain² / fan_in, which is `he_normal` for relu and
       `lecun_normal` for selu and where nothing follows
 
-    with the fans that each kernel really has.
+    with the fans that each kernel really has. Where convolutions give images (a number, or a class,
+    for each place: autoencoders, U-Nets, segmentation) and nothing is added to shortcuts, kernels
+    are then smaller: 0.3 times for the first one, 0.7 times for others, or nearer to 1 where more
+    than ten layers would make the signal too small.
 
     What an author meant is kept, and the reason then says what would be suggested. By default
     that is what is special: zeros, constants, identities, orthogonal and sparse kernels, a scale or

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+from keras_winit._network.upstream import image_share
 from keras_winit._network.weights import gives_zeros
+from keras_winit._references import KUNIN
 from keras_winit.initializers._for_weight import times
 
 
@@ -12,6 +14,22 @@ def scaled(choices, scale):
     Kernels from state to state stay as they are, since a memory hangs on their size.
     """
     return [_scaled(choice, scale) if _is_drawn(choice) else choice for choice in choices]
+
+
+def smaller(choices, network):
+    """Returns choices with the kernels as small as suits a network that gives images."""
+    return [_smaller(choice, network) if _is_drawn(choice) else choice for choice in choices]
+
+
+def _smaller(choice, network):
+    share = image_share(network, choice.weight)
+    if share == 1 or choice.from_layer:
+        return choice
+    return dataclasses.replace(
+        _scaled(choice, share),
+        reason=f"{choice.reason}; {share:.3g} times that, as images come out",
+        reference=f"{choice.reference}; {KUNIN}",
+    )
 
 
 def _is_drawn(choice):

@@ -1,3 +1,4 @@
+import functools
 import random
 import re
 
@@ -391,6 +392,23 @@ def test_auto_makes_the_first_of_a_few_dense_layers_small_at_the_end(activation,
         held_out = preactivations(model, x)
         for row, z in zip(result.layers, held_out.values(), strict=True):
             assert row.after == pytest.approx(np.square(z[1::2]).mean(), rel=1e-3)
+
+
+def test_auto_makes_convolutions_that_give_images_small_at_the_end():
+    convolution = functools.partial(layers.Conv2D, kernel_size=3, padding="same", **DRAWN)
+    hidden = [lambda n=n: convolution(n, activation="relu") for n in (8, 6, 5)]
+    model, x = sequential((6, 6, 2), *hidden, lambda: convolution(1)), batch(6, 6, 2, samples=64)
+    keras_winit.initialize(model, seed=0)
+    whole = keras.models.clone_model(model)
+    whole.set_weights(model.get_weights())
+    keras_winit.calibrate(whole, x, mode="tensor")
+    result = keras_winit.calibrate(model, x)
+    # Outputs are made smaller where they are too large, and have been made so by `initialize`.
+    for share, layer, other in zip((0.3, 0.7, 0.7, 1.0), model.layers, whole.layers, strict=True):
+        np.testing.assert_allclose(
+            layer.kernel.numpy(), share * other.kernel.numpy(), rtol=1e-3, atol=1e-6
+        )
+    assert [row.target for row in result.layers] == [pytest.approx(0.09), None, None, None]
 
 
 @pytest.mark.parametrize("kind", ["deep", "normalized", "sigmoid"])

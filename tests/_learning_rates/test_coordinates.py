@@ -53,6 +53,12 @@ def test_mup_is_flat_from_width_64_to_1024(optimizer):
     assert min(row.changes[0] for row in check.rows) > 1e-4  # all layers learn
 
 
+def test_an_epsilon_as_large_as_gradients_slows_all_widths_alike():
+    build_model = builder(lambda: optimizers.Adam(0.1, epsilon=1e-3))
+    check = keras_winit.coordinate_check(build_model, [64, 512], X, Y, seeds=2)
+    assert check.ok, check
+
+
 def test_the_default_is_not():
     build_model = builder(OPTIMIZERS["adam"], scheme="suggested")
     check = keras_winit.coordinate_check(build_model, [64, 1024], X, Y, seeds=1)

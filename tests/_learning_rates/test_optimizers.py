@@ -47,6 +47,8 @@ def test_the_first_step_is_that_of_keras_times_the_factor(kind):
     model, other = compiled(kind(0.01, **arguments)), network(16)
     other.set_weights(model.get_weights())
     start = model.get_weights()
+    if hasattr(model.optimizer, "epsilon"):
+        arguments["epsilon"] = model.optimizer.epsilon  # which goes by the width
     other.compile(kind(0.01, **arguments), "mse")
     for each in (model, other):
         each.train_on_batch(X, Y)

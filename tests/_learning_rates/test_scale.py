@@ -58,9 +58,18 @@ def test_factors_are_those_of_the_roles(kind):
         assert found[path] == pytest.approx(factors[place]), path
 
 
-def test_of_the_base_itself_all_factors_are_one():
+@pytest.mark.parametrize("kind", [kind for kind in SCALED if hasattr(kind(), "epsilon")])
+def test_epsilon_falls_as_gradients_do(kind):
+    given = kind(0.1, epsilon=1e-4)
+    optimizer = keras_winit.scale_learning_rates(network(32), given, network(8))
+    assert optimizer.epsilon == pytest.approx(1e-4 / 4)
+    assert given.epsilon == 1e-4
+
+
+def test_of_the_base_itself_nothing_is_scaled():
     optimizer = keras_winit.scale_learning_rates(network(8), "adam", network(8))
     assert set(optimizer.learning_rate_factors.values()) == {1.0}
+    assert optimizer.epsilon == optimizers.Adam().epsilon
 
 
 def test_more_heads_of_the_same_size_change_no_logits():

@@ -167,3 +167,117 @@ def test_a_plan_has_its_scale_already():
     message = "`scale` should be left out where `scheme` is a plan. Received: scale=0.5. Give it to"
     with pytest.raises(ValueError, match=re.escape(message)):
         keras_winit.initialize(model, keras_winit.suggest(model), scale=0.5)
+
+
+def image_network(*hidden, end=None, shape=(8, 8, 2)):
+    """Returns a network that gives images, but for another `end`."""
+    end = end or layers.Conv2D(1, 3, padding="same", name="last")
+    return keras.Sequential([keras.Input(shape), *hidden, end])
+
+
+def convolution(filters, activation="relu", **arguments):
+    return layers.Conv2D(filters, 3, padding="same", activation=activation, **arguments)
+
+
+def shares(build):
+    """Returns how much smaller each kernel is than the activation asks for, by its values."""
+    model, found = build(), []
+    keras_winit.initialize(model, seed=1)
+    for row in keras_winit.diagnose(model).layers:
+        for kernel in row.kernels:
+            found.append(np.sqrt(kernel.second_moment * kernel.fan_in / (row.asked or 1.0)))
+    return found
+
+
+WIDE = (convolution(32), convolution(40), convolution(36))
+
+
+def u_net():
+    inputs = keras.Input((8, 8, 4))
+    above = convolution(32, "silu")(inputs)
+    below = convolution(40, "silu")(layers.AveragePooling2D(2)(above))
+    x = layers.Concatenate()([layers.UpSampling2D()(below), above])
+    return keras.Model(inputs, layers.Conv2D(3, 1)(convolution(36, "silu")(x)))
+
+
+# An output gets Glorot's variance: 2 / (fan_in + fan_out).
+IMAGES = {
+    "plain": (
+        lambda: image_network(*WIDE),
+        [0.3, 0.7, 0.7, 0.7 * np.sqrt(2 * 324 / (324 + 9))],
+    ),
+    "U-Net": (u_net, [0.3, 0.7, 0.7, 0.7 * np.sqrt(2 * 36 / (36 + 3))]),
+    "classes": (
+        lambda: image_network(*WIDE, end=layers.Dense(5, "softmax")),
+        [0.3, 0.7, 0.7, np.sqrt(2 * 36 / (36 + 5))],
+    ),
+    "encoder and decoder": (
+        lambda: image_network(
+            layers.Flatten(),
+            layers.Dense(200, "relu"),
+            layers.Reshape((5, 5, 8)),
+            layers.Conv2DTranspose(30, 3, activation="relu"),
+        ),
+        [0.3, 0.7, 0.7 * np.sqrt(2 * 270 / (270 + 9))],
+    ),
+    "normalized": (
+        lambda: image_network(
+            convolution(32, None),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            convolution(40),
+        ),
+        [0.7 / np.sqrt(2), 0.7, 0.7 * np.sqrt(2 * 360 / (360 + 9))],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_convolutions_that_give_images_start_small(name):
+    build, expected = IMAGES[name]
+    np.testing.assert_allclose(shares(build), expected, rtol=0.12)
+
+
+NOT_IMAGES = {
+    "classes of images": lambda: image_network(*WIDE, layers.Flatten(), end=layers.Dense(3)),
+    "features": lambda: image_network(*WIDE, end=convolution(40)),
+    "features, pooled": lambda: image_network(*WIDE, end=layers.MaxPooling2D()),
+    "normalized features": lambda: image_network(
+        *WIDE, convolution(8, None), end=layers.BatchNormalization()
+    ),
+    "places without convolutions": lambda: image_network(
+        layers.Dense(32, "relu"), end=layers.Dense(3)
+    ),
+    "cells": lambda: image_network(
+        layers.Conv1D(32, 3, activation="relu"),
+        layers.LSTM(6, return_sequences=True),
+        end=layers.Dense(3),
+        shape=(9, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_IMAGES)
+def test_other_kernels_are_not_made_smaller(name):
+    for row in keras_winit.suggest(NOT_IMAGES[name]()).rows:
+        assert "images" not in row.reason
+
+
+def test_however_deep_what_gives_images_keeps_some_of_the_signal():
+    def build(depth):
+        hidden = [convolution(16, "tanh") for _ in range(depth - 1)]
+        return keras_winit.suggest(image_network(*hidden)).rows[2].reason
+
+    assert build(10).endswith("; 0.704 times that, as images come out")
+    assert build(20).endswith("; 0.839 times that, as images come out")  # 0.839 ** 20 = 0.03
+
+
+def test_what_authors_and_steep_or_mostly_constant_functions_ask_for_stays():
+    small = keras.initializers.RandomNormal(stddev=0.02)
+    model = image_network(
+        convolution(8, "sigmoid"),
+        convolution(8, lambda x: keras.ops.sin(30 * x)),
+        convolution(8, kernel_initializer=small),
+    )
+    rows = [row for row in keras_winit.suggest(model).rows if row.fan_in is not None]
+    assert ["images" in row.reason for row in rows] == [False, False, False, True]

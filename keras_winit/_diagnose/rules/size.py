@@ -17,7 +17,8 @@ _GATES = ("sigmoid", "hard_sigmoid", "softmax")
 @rule(
     limits=_SIGNAL,
     limit="the second moment falls by more than {warning:g} (warning) or {error:g} times (error) "
-    "from the first layer on, beyond what chance explains; with normalization only the error",
+    "from the first layer on, beyond what chance explains; with normalization, and where "
+    "convolutions give images, only the error",
     reason="Each layer multiplies the signal by a constant. Where that is below one, little of the "
     "input is left at the output, and the gradient shrinks alike.",
     reference=HE.at("section 2.2"),
@@ -82,7 +83,10 @@ def drift(signal, direction, found=()):
     if len(layers) < 2 or not layers[0].output.second_moment > 0:
         return None
     steps = list(_steps(layers, direction, found))
-    for severity, limit in _limits(layers, _SIGNAL).items():
+    limits = _limits(layers, _SIGNAL)
+    if direction < 0 and signal.gives_images:  # which learn better from small kernels
+        limits = {"error": limits["error"]}
+    for severity, limit in limits.items():
         for step in steps:
             layer = layers[step.number - 1]
             if direction < 0 and step.passes_by:

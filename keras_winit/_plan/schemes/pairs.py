@@ -7,7 +7,7 @@ from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._plan.decisions import decide
 from keras_winit._plan.keeping import kept
 from keras_winit._plan.schemes.in_pairs import in_pairs, suggested_pairings
-from keras_winit._plan.schemes.suggested import LINES, suggested
+from keras_winit._plan.schemes.suggested import LINES, listed
 from keras_winit._references import BALDUZZI
 from keras_winit.initializers._equivalents import changed
 
@@ -44,7 +44,7 @@ def looks_linear(initializer):
     def scheme(network, keep):
         choices = [
             choice if choice.weight.is_kernel else from_layer(choice.weight)
-            for choice in suggested(network, keep)
+            for choice in listed(network, keep)
         ]
         makers = {
             choice.weight.layer: choice.weight.sizes[2]

@@ -6,7 +6,7 @@ import keras
 
 from keras_winit._activations.criticality import signal_slope
 from keras_winit._network.network import DEEP
-from keras_winit._network.upstream import UPSTREAM_PAIRS
+from keras_winit._network.upstream import UPSTREAM_PAIRS, gives_images
 from keras_winit._plan.by_activation import scaled
 from keras_winit._plan.decisions import (
     OPEN_SHARE_GRU,
@@ -16,6 +16,7 @@ from keras_winit._plan.decisions import (
     group,
 )
 from keras_winit._plan.keeping import kept
+from keras_winit._plan.scaling import smaller
 from keras_winit._plan.schemes.branches import UNNORMALIZED, is_scaled
 from keras_winit._plan.schemes.by_variance import ACROSS_UNITS, BETWEEN, BY_VARIANCE, RECURRENT
 from keras_winit._plan.schemes.critical import AT_CRITICAL_POINT
@@ -338,6 +339,12 @@ LINES = (
 
 def suggested(network, keep=None):
     """The right weights by activation, depth, normalization and shortcuts, but for what is kept."""
+    choices = listed(network, keep)
+    return smaller(choices, network) if gives_images(network) else choices
+
+
+def listed(network, keep=None):
+    """The same without regard to what comes out of the network."""
     keep = keep or "special"
     found = suggested_pairings(network, keep) if is_worth_pairs(network) else {}
     return kept(decide(LINES, network, found), network, keep, zeros=True)

@@ -1524,6 +1524,19 @@ def test_normalization_takes_any_input_and_starts_the_signal_anew():
         assert severity(rule, changed(change, 0, normalized=True)) is None
 
 
+def test_a_signal_that_gets_smaller_is_no_matter_where_images_come_out():
+    signal = replace(signal_of(False), gives_images=True)
+    assert severity("vanishing_signal", with_signal(signal, 1e-3)) is None
+    assert severity("vanishing_signal", with_signal(signal, 1e-6)) == "error"
+    assert severity("exploding_signal", with_signal(signal, 1e3)) == "warning"
+    hidden = [layers.Conv2D(16, 3, padding="same", activation="silu") for _ in range(8)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *hidden, layers.Conv2D(1, 3)])
+    for scheme in ("keras", "suggested"):
+        keras_winit.initialize(model, scheme, seed=0)
+        assert keras_winit.diagnose(model).signal.gives_images
+        assert "vanishing_signal" not in names(keras_winit.diagnose(model))
+
+
 def test_size_of_gates_and_of_what_attention_multiplies_is_no_signal():
     large = {"output": {"second_moment": 1e9}}
     gate = changed(signal_of(False), 0, **large)

@@ -652,8 +652,8 @@ DECISIONS = {
         lambda: network(
             *[layers.SeparableConv1D(4, 3, activation="relu", padding="same") for _ in range(11)],
             layers.DepthwiseConv1D(3, activation="relu", padding="same", name="layer"),
+            layers.GlobalAveragePooling1D(),
             shape=(6, 2),
-            output=layers.Conv1D(2, 3),
         ),
         KERNEL,
         "Shift(paired=True)",
@@ -720,7 +720,12 @@ DECISIONS = {
     "first gelu": (lambda: unpaired("gelu", 20), "first/kernel", "VarianceScaling(scale=0.2117)"),
     "first of convolutions": (lambda: deep_convolutions(3), "strided/kernel", "HeNormal()"),
     "first of a network with convolutions": (
-        lambda: network(layers.Dense(4, "relu", name="layer"), layers.Conv1D(2, 3), shape=(6, 2)),
+        lambda: network(
+            layers.Dense(4, "relu", name="layer"),
+            layers.Conv1D(2, 3),
+            layers.Flatten(),
+            shape=(6, 2),
+        ),
         KERNEL,
         "HeNormal()",
     ),
@@ -739,6 +744,7 @@ DECISIONS = {
             layers.Conv1D(4, 3, name="layer"),
             layers.LayerNormalization(),
             layers.Activation("gelu"),
+            layers.Flatten(),
             shape=(6, 2),
         ),
         KERNEL,
