@@ -7,6 +7,7 @@ scikit-learn or generated.
 
     KERAS_BACKEND=jax python benchmarks/never_worse.py [--networks "relu 6" ...] [--seeds 3]
         [--starts keras he_normal suggested mirrored "suggested*0.3"] [--optimizer sgd]
+        [--rates 0.01 0.003 0.001]
 
 On JAX all runs of a network are compiled as one, which is the fastest but for convolutions: those
 take `KERAS_BACKEND=tensorflow`. A start is a scheme of `initialize`, `.02` for normal numbers of
@@ -49,9 +50,9 @@ def split(x, y, number=448):
     return *(each[:-number] for each in (x, y)), *(each[-number:] for each in (x, y))
 
 
-def same():
+def same(*shape):
     """Images, to be given back."""
-    x, _, x_test, _ = digits(64)
+    x, _, x_test, _ = digits(*shape)
     return x, x, x_test, x_test
 
 
@@ -64,6 +65,22 @@ def noisy():
     noise = rng.normal(size=x.shape)
     seen = np.concatenate([np.cos(angle) * x + np.sin(angle) * noise, angle], -1)
     return split(seen.astype("float32"), noise.astype("float32"))
+
+
+def inked():
+    """Images with noise, twice, and for each pixel whether there is ink."""
+    x, _ = load_digits(return_X_y=True)
+    y = (x > 6).reshape(-1, 8, 8).astype("int32")
+    x = ((x - x.mean()) / x.std()).reshape(-1, 8, 8, 1)
+    x = x + np.random.default_rng(0).normal(size=(len(x), 8, 8, 2))
+    return split(x.astype("float32"), y)
+
+
+def small():
+    """Images of a quarter of the pixels, and the whole."""
+    x, _, x_test, _ = digits(8, 8, 1)
+    halves = [each.reshape(-1, 4, 2, 4, 2, 1).mean((2, 4)) for each in (x, x_test)]
+    return halves[0], x, halves[1], x_test
 
 
 def columns():
@@ -195,10 +212,10 @@ def residual(blocks, width=16, normalized=True):
     return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(layers.ReLU()(x))))
 
 
-def u_net(width=16):
+def u_net(activation="silu", width=16, outputs=1):
     def twice(x, width):
         for _ in range(2):
-            x = layers.Conv2D(width, 3, padding="same", activation="silu")(x)
+            x = layers.Conv2D(width, 3, padding="same", activation=activation)(x)
         return x
 
     inputs = keras.Input((8, 8, 2))
@@ -207,7 +224,38 @@ def u_net(width=16):
     lowest = twice(layers.AveragePooling2D(2)(below), 2 * width)
     below = twice(layers.Concatenate()([layers.UpSampling2D()(lowest), below]), 2 * width)
     above = twice(layers.Concatenate()([layers.UpSampling2D()(below), above]), width)
-    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same")(above))
+    return keras.Model(inputs, layers.Conv2D(outputs, 3, padding="same")(above))
+
+
+def denoiser(activation, depth, width=16):
+    """A plain network of that many convolutions, which gives images."""
+    hidden = [
+        layers.Conv2D(width, 3, padding="same", activation=activation) for _ in range(depth - 1)
+    ]
+    output = layers.Conv2D(1, 3, padding="same")
+    return keras.Sequential([keras.Input((8, 8, 2)), *hidden, output])
+
+
+def enlarger(activation):
+    """Convolutions, then twice as many pixels, then convolutions."""
+
+    def convolution(width):
+        return layers.Conv2D(width, 3, padding="same", activation=activation)
+
+    before = [convolution(32), convolution(32), convolution(16), layers.UpSampling2D()]
+    output = layers.Conv2D(1, 3, padding="same")
+    return keras.Sequential([keras.Input((4, 4, 1)), *before, convolution(16), output])
+
+
+def through_strides(activation, code=()):
+    """An autoencoder of convolutions, with a code of eight numbers, or of other layers."""
+    arguments = {"kernel_size": 3, "strides": 2, "padding": "same", "activation": activation}
+    encoder = [layers.Conv2D(16, **arguments), layers.Conv2D(32, **arguments), layers.Flatten()]
+    decoder = [layers.Dense(128, activation), layers.Reshape((2, 2, 32))]
+    decoder += [layers.Conv2DTranspose(width, **arguments) for width in (32, 16)]
+    output = layers.Conv2D(1, 3, padding="same")
+    code = code or [layers.Dense(8)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *encoder, *code, *decoder, output])
 
 
 def recurrent(cell, **arguments):
@@ -299,9 +347,9 @@ NETWORKS = {
     "taught, tanh 3": (lambda: dense("tanh", 3, 64, inputs=20, outputs=3), taught),
     "taught, relu 5": (lambda: dense("relu", 5, 128, inputs=20, outputs=3), taught),
     "taught, silu 10": (lambda: dense("silu", 10, 64, inputs=20, outputs=3), taught),
-    "autoencoder": (autoencoder, same),
-    "autoencoder, gelu": (lambda: autoencoder("gelu"), same),
-    "variational autoencoder": (variational, same),
+    "autoencoder": (autoencoder, lambda: same(64)),
+    "autoencoder, gelu": (lambda: autoencoder("gelu"), lambda: same(64)),
+    "variational autoencoder": (variational, lambda: same(64)),
     "recommender": (recommender, ratings),
     "gated 3": (lambda: gated(3), lambda: digits(64)),
     "gated 12": (lambda: gated(12), lambda: digits(64)),
@@ -333,6 +381,18 @@ NETWORKS = {
     "ResNet": (lambda: residual(4), lambda: digits(8, 8, 1)),
     "ResNet, no normalization": (lambda: residual(4, normalized=False), lambda: digits(8, 8, 1)),
     "U-Net, denoising": (u_net, noisy),
+    "U-Net, relu": (lambda: u_net("relu"), noisy),
+    "U-Net, segmentation": (lambda: u_net("relu", 8, 2), inked),
+    "denoiser, 6 relu": (lambda: denoiser("relu", 6), noisy),
+    "denoiser, 6 silu": (lambda: denoiser("silu", 6), noisy),
+    "denoiser, 10 relu": (lambda: denoiser("relu", 10), noisy),
+    "enlarged": (lambda: enlarger("relu"), small),
+    "autoencoder of convolutions": (lambda: through_strides("relu"), lambda: same(8, 8, 1)),
+    "autoencoder of convolutions, gelu": (lambda: through_strides("gelu"), lambda: same(8, 8, 1)),
+    "variational autoencoder of convolutions": (
+        lambda: through_strides("relu", [layers.Dense(16), Sample()]),
+        lambda: same(8, 8, 1),
+    ),
 }
 
 
@@ -402,9 +462,9 @@ def train_each(model, data, runs, epochs, optimizer):
     return losses, outputs
 
 
-def study(model, data, schemes, seeds, epochs, optimizer):
+def study(model, data, schemes, seeds, epochs, optimizer, rates):
     """Returns for each start, rate and seed the loss of the first epoch and the score."""
-    runs = list(itertools.product(schemes, RATES[optimizer], range(seeds)))
+    runs = list(itertools.product(schemes, rates, range(seeds)))
     train = train_together if keras.backend.backend() == "jax" else train_each
     losses, outputs = train(model, data, runs, epochs, optimizer)
     y = data[-1]
@@ -413,7 +473,7 @@ def study(model, data, schemes, seeds, epochs, optimizer):
     else:
         scores = [1 - np.mean((each - y) ** 2) / y.var() for each in outputs]
     found = np.nan_to_num([losses, scores], nan=-1, neginf=-1)
-    return found.reshape(2, len(schemes), len(RATES[optimizer]), seeds)
+    return found.reshape(2, len(schemes), len(rates), seeds)
 
 
 def main():
@@ -423,8 +483,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--optimizer", choices=RATES, default="adam")
+    parser.add_argument("--rates", nargs="+", type=float, help="in place of the usual ones")
     arguments = parser.parse_args()
-    rates = RATES[arguments.optimizer]
+    rates = arguments.rates or RATES[arguments.optimizer]
     print(f"{'network':48} {'start':14} {'rate':>6} {'loss of epoch 1':>15} {'score':>14}")
     for name in arguments.networks:
         begun = time.perf_counter()
@@ -436,6 +497,7 @@ def main():
             arguments.seeds,
             arguments.epochs,
             arguments.optimizer,
+            rates,
         )
         for scheme, losses, scores in zip(arguments.starts, *found, strict=True):
             best = scores.mean(1).argmax()

@@ -1,8 +1,9 @@
 """Does the best learning rate of a narrow network suit a wide one? By default, and with muP.
 
 Adam on scikit-learn's digits (dense layers, convolutions) and on generated tasks of sequences (a
-transformer: each token plus the one before it, modulo 16; recall: the first token, again and again). For every start and width the training
-loss of the last epoch at each rate, a mean over the seeds, and the rate of the lowest. On JAX:
+transformer: each token plus the one before it, modulo 16; recall: the first token, again and
+again). For every start and width the training loss of the last epoch at each rate, a mean over the
+seeds, and the rate of the lowest. On JAX:
 
     KERAS_BACKEND=jax python benchmarks/transfer.py [dense ...] [--seeds 2] [--out losses.json]
     python benchmarks/transfer.py --draw losses.json --picture transfer.png
@@ -94,17 +95,18 @@ class Task(NamedTuple):
     rates: tuple
 
 
+_TRANSFORMER = {
+    "widths": (64, 128, 256),
+    "batch_size": 32,
+    "rates": tuple(2.0**n for n in range(-13, -4)),
+}
 TASKS = {
     "dense": Task(dense, digits, (64, 256, 1024), 4, 64, tuple(2.0**n for n in range(-13, -3))),
     "convolutions": Task(
         convolutions, digits, (64, 256, 1024), 4, 64, tuple(2.0**n for n in range(-12, -3))
     ),
-    "transformer": Task(
-        transformer, sums, (64, 128, 256), 6, 32, tuple(2.0**n for n in range(-13, -4))
-    ),
-    "recall": Task(
-        transformer, first, (64, 128, 256), 3, 32, tuple(2.0**n for n in range(-13, -4))
-    ),
+    "transformer": Task(transformer, sums, epochs=6, **_TRANSFORMER),
+    "recall": Task(transformer, first, epochs=3, **_TRANSFORMER),
 }
 
 

@@ -40,8 +40,9 @@ def scale_learning_rates(
     `compile`, `fit`, schedules, callbacks that set the rate, clipping and accumulation, and comes
     back from a saved model where keras_winit is imported. Weight decay goes by the rate alone,
     without factors, so it is the same for every width. Call `exclude_from_weight_decay` on what
-    comes back; wrap that in a `LossScaleOptimizer` where you want one. Gradients fall with width, and
-    the `epsilon` of Adam and its kin with them: it is divided by how many times wider the model is.
+    comes back; wrap that in a `LossScaleOptimizer` where you want one. Gradients fall with width,
+    and so does the `epsilon` of Adam and its kin: it is divided by how many times wider the model
+    is.
 
     Args:
         model: Built Keras model.

@@ -1,7 +1,5 @@
 """How small layers start where a network should learn features first, and not be undone first."""
 
-import math
-
 from keras_winit._activations.activation import NOTHING
 from keras_winit._activations.criticality import signal_slope
 
