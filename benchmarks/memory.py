@@ -10,10 +10,10 @@ On JAX:
         [--starts keras forget_gate log_uniform chrono suggested] [--steps 300] [--others]
         [--cell GRU | SimpleRNN]
 
-Of an LSTM `chrono` is what is suggested with `ChronoBias` in all units and the output of Keras's
-default, `forget_gate` that with the forget gate of Keras's default, 1; `log_uniform` that with
-memories that are even on a logarithmic scale. Of a GRU `chrono` is what is suggested with
-`ChronoBias`, `half` and `fourth` with that in every other and every fourth unit.
+Of an LSTM `chrono` is `ChronoBias` in all units, kernels that are orthogonal and Glorot's by gate,
+and the output of Keras's default; `forget_gate` that with the forget gate of Keras's default, 1;
+`log_uniform` that with memories that are even on a logarithmic scale. Of a GRU `chrono` is what is
+suggested with `ChronoBias`, `half` and `fourth` with that in half and in a fourth of the units.
 `--others` takes tasks on which nothing was chosen.
 """
 
@@ -152,8 +152,9 @@ def start(model, name, seed):
         chrono = keras_winit.initializers.ChronoBias(steps, gates, open_share, seed=seed)
         cell.bias.assign(chrono(cell.bias.shape))
     if name in ("chrono", "forget_gate", "log_uniform") and isinstance(cell, layers.LSTMCell):
-        output = f"{model.layers[-1].name}/kernel"
-        keras_winit.initialize(model, "keras", only=output, seed=seed)
+        kernels = {"orthogonal": "*/recurrent_kernel", "glorot_uniform": "*/lstm_cell/kernel"}
+        for scheme, only in {**kernels, "keras": f"{model.layers[-1].name}/kernel"}.items():
+            keras_winit.initialize(model, scheme, only=only, seed=seed)
     if name in ("forget_gate", "log_uniform"):
         nothing, kept = np.zeros((2, UNITS)), np.ones(UNITS)
         if name == "log_uniform":

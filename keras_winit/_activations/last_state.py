@@ -27,8 +27,11 @@ def lstm_second_moment(steps, variance):
     return _of_tanh(variance) * math.sqrt(of_independent) / 4
 
 
+@functools.cache
 def open_lstm_second_moment(steps, variance, bias):
     """Returns the same of units whose input and output gates are open, and the forget gate not.
+
+    Their map of states is orthogonal, times what makes up for the gates.
 
     Args:
         steps: Number of steps.
@@ -38,7 +41,8 @@ def open_lstm_second_moment(steps, variance, bias):
     opened = 1 / (1 + math.exp(-bias))
     moment = inner = 0.0
     for _ in range(steps):
-        inner = (1 - opened) ** 2 * inner + opened**2 * _of_tanh(moment + variance)
+        candidate = _of_tanh(moment / opened**4 + variance)
+        inner = (1 - opened) ** 2 * inner + opened**2 * candidate
         moment = opened**2 * _of_tanh(inner)
     return moment
 

@@ -74,8 +74,8 @@ def scale_learning_rates(
 
     Reference:
 
-    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), table 3; for epsilon, [Everett et al.,
-      2024](https://arxiv.org/abs/2407.05872)
+    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), table 3
+    - [Everett et al., 2024](https://arxiv.org/abs/2407.05872), for epsilon
     """
     network, base = Network(model), base_network(base_model)
     network.check_built()

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import statistics
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from keras_winit.initializers._for_weight import standard_deviation
 from keras_winit.initializers._graded import shares
 
 # The share of the units of an LSTM and a GRU, read after their last step, that need not remember.
-OPEN_SHARE_LSTM, OPEN_SHARE_GRU = 0.25, 0.75
+OPEN_SHARE_LSTM, OPEN_SHARE_GRU = 0.5, 0.75
 
 # How many times too large or small a second moment may be for a plain network to train: tanh and
 # gelu, of which it drifts by 1.18 and 1.14 in a layer, train up to some 20 layers.
@@ -212,13 +213,12 @@ class Case:
         cell, steps = self.read_cell, self.steps_read
         inputs = cell.kernel.shape[0]
         variance = 2 * inputs / (inputs + cell.units)  # by Glorot, per gate
+        taken = [share**2 * variance for share in shares(cell.units, 1 / steps)]
         if _rnn_steps(self.network, cell):
-            taken = shares(cell.units, 1 / steps)
-            sizes = [math.log(rnn_second_moment(steps, share**2 * variance)) for share in taken]
-            size = sum(sizes) / len(sizes)
+            size = _log_mean(rnn_second_moment(steps, each) for each in taken)
         else:
             closed = math.log(lstm_second_moment(steps, variance))
-            opened = math.log(open_lstm_second_moment(steps, variance, OPEN))
+            opened = _log_mean(open_lstm_second_moment(steps, each, OPEN) for each in taken)
             size = closed + OPEN_SHARE_LSTM * (opened - closed)
         # What those give that remember is smaller by far, and no less to the point.
         second_moment = math.exp(size)
@@ -234,6 +234,10 @@ class Case:
         """The same for a convolution: as it widens, units keep their size and not the whole."""
         _, inputs, outputs, _ = self.weight.sizes
         return self.gain * math.sqrt(max(1, outputs / inputs))
+
+
+def _log_mean(numbers):
+    return statistics.fmean(map(math.log, numbers))
 
 
 def _lstm_steps(network, layer):

@@ -14,8 +14,8 @@ from keras_winit.initializers._catalogue import register
 from keras_winit.initializers._own_initializer import OwnInitializer, check_seed
 from keras_winit.typing import SeedLike
 
-# The bias of a gate that is open, to 0.88.
-OPEN = 2.0
+# The bias of a gate that is open, to 0.98.
+OPEN = 4.0
 
 
 @register(
@@ -43,14 +43,15 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
 
     Units that remember are nearly linear in what they take. `open_share` of the units can do
     something else, and work as those of a SimpleRNN do: in an LSTM their input and output gates
-    start open (2) and their forget gate closed (-2), of a GRU all gates half open (0).
+    start open (4) and their forget gate closed (-4), of a GRU all gates half open (0). These come
+    first, so that `BlockDiagonal` can keep the others' states from theirs.
 
     Args:
         max_timescale: Number of at least 2, the longest dependency in steps; the length of the
             sequence where nothing else is known. Defaults to `100`.
         gates: `4` as in an LSTM or `3` as in a GRU, for layers that are not Keras's and calls by
             hand. Defaults to `None`: the layer, or else the shape, says it.
-        open_share: Float from 0, below 1: the share of the units, spread evenly, that are to
+        open_share: Float from 0, below 1: the share of the units, from the first on, that are to
             remember nothing by their biases. Defaults to `0.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
 
@@ -127,7 +128,7 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
             distributions.uniform((units,), seed=seed, purpose="chrono").astype(dtype) + 1
         ) / 2
         kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
-        is_open = np.diff(np.floor(np.arange(units + 1) * self.open_share)) > 0
+        is_open = np.arange(units) < self.open_share * units
         opened = np.where(is_open, OPEN, 0).astype(dtype)
         values = np.zeros(shape, dtype)
         # A GRU has a row for the input and one for the state, which are added.

@@ -1,5 +1,6 @@
 """Groups of units that get less and less, by any initializer."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +34,8 @@ class Graded(OfAnother):
         smallest: Float above 0, up to 1: the share of the last group. Defaults to `0.1`.
         blocks: Integer, the number of groups, as equal in size as can be, the larger ones first.
             Of as many at most as units. Defaults to `4`.
+        share: Float above 0, up to 1: the share of the units, from the first on, that these groups
+            are made of; the others take 1. Defaults to `1.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. Defaults to `None`.
         input_axes: List of ints, the axes summed over, taps included. An axis in both lists is
             a tap, one in neither is batch. By default the kernel is `(*spatial, input, output)`.
@@ -65,15 +68,13 @@ class Graded(OfAnother):
         initializer: InitializerLike = "glorot_uniform",
         smallest: float = 0.1,
         blocks: int = 4,
+        share: float = 1.0,
         seed: SeedLike | None = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.smallest: float = _checks.real("smallest", smallest, positive=True)
-        if self.smallest > 1:
-            raise ValueError(
-                f"`smallest` should be above 0, up to 1. Received: smallest={smallest!r}."
-            )
+        self.smallest: float = _fraction("smallest", smallest)
+        self.share: float = _fraction("share", share)
         self.blocks: int = _checks.integer("blocks", blocks, minimum=1)
         super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
 
@@ -82,8 +83,16 @@ class Graded(OfAnother):
         spatial = (shape[axis] for axis in axes.spatial)
         whole = (batch, *spatial, inputs, outputs)
         values = draw(self._inner, whole, axes.in_order(), dtype, seed)
-        values *= shares(outputs, self.smallest, self.blocks).astype(dtype)
+        graded = math.ceil(self.share * outputs)
+        values[..., :graded] *= shares(graded, self.smallest, self.blocks).astype(dtype)
         return axes.kernel(values.reshape(batch, taps * inputs, outputs), shape)
+
+
+def _fraction(name, value):
+    value = _checks.real(name, value, positive=True)
+    if value > 1:
+        raise ValueError(f"`{name}` should be above 0, up to 1. Received: {name}={value!r}.")
+    return value
 
 
 def shares(units, smallest, blocks=4):

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from keras_winit._activations.last_state import lstm_second_moment, rnn_second_moment
+from keras_winit._activations.last_state import (
+    lstm_second_moment,
+    open_lstm_second_moment,
+    rnn_second_moment,
+)
 
 
 @pytest.mark.parametrize(("steps", "variance"), [(1, 0.5), (3, 0.02), (40, 0.02), (200, 1.5)])
@@ -32,3 +36,18 @@ def test_states_of_an_lstm_have_it_between_steps_that_are_alike_and_that_are_not
         moments.append((state**2).mean() / 4)  # of half open gates
     expected = np.sqrt(np.prod(moments))
     assert lstm_second_moment(steps, variance) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize(("steps", "variance", "bias"), [(1, 0.1, 1.0), (30, 0.03, 4.0)])
+def test_states_of_open_units_have_it_too(steps, variance, bias):
+    rng = np.random.default_rng(0)
+    units, opened = 500, 1 / (1 + np.exp(-bias))
+    states, _ = np.linalg.qr(rng.normal(size=(units, units)))
+    state = inner = np.zeros((40, units))
+    for _ in range(steps):
+        z = state @ states / opened**2 + np.sqrt(variance) * rng.normal(size=state.shape)
+        inner = (1 - opened) * inner + opened * np.tanh(z)
+        state = opened * np.tanh(inner)
+    # What comes out of one tanh is taken for normal before the next.
+    expected = open_lstm_second_moment(steps, variance, bias)
+    assert (state**2).mean() == pytest.approx(expected, rel=0.1)

@@ -22,6 +22,11 @@ def test_groups_are_as_equal_in_size_as_can_be():
     np.testing.assert_allclose(draw(Graded("ones", blocks=1), (2, 3)), 1)
 
 
+def test_a_share_of_the_units_alone_is_graded():
+    kernel = draw(Graded("ones", smallest=0.01, blocks=3, share=0.5), (2, 7))
+    np.testing.assert_allclose(kernel[1], [1, 1, 0.1, 0.01, 1, 1, 1], rtol=1e-6)
+
+
 def test_units_of_a_transposed_kernel_are_those_of_its_axes():
     initializer = Graded("ones", 0.25, 2, input_axes=[0, 2], output_axes=[0, 1])
     kernel = draw(initializer, (3, 4, 5))
@@ -44,7 +49,8 @@ def test_groups_that_take_less_remember_longer():
     assert (change[1:] > 2 * change[:-1]).all()
 
 
-@pytest.mark.parametrize("smallest", [0.0, 1.5])
-def test_a_share_out_of_its_range_is_refused(smallest):
-    with pytest.raises(ValueError, match=f"`smallest` should be .*smallest={smallest}"):
-        Graded(smallest=smallest)
+@pytest.mark.parametrize("value", [0.0, 1.5])
+@pytest.mark.parametrize("name", ["smallest", "share"])
+def test_a_share_out_of_its_range_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` should be .*{name}={value}"):
+        Graded(**{name: value})

@@ -1,6 +1,7 @@
 """The default: the right weights by activation, depth, normalization and shortcuts."""
 
 import dataclasses
+import math
 
 import keras
 
@@ -46,6 +47,7 @@ from keras_winit.initializers import (
     Orthogonal,
     Siren,
 )
+from keras_winit.initializers._chrono_bias import OPEN
 
 initializers = keras.initializers
 
@@ -53,6 +55,8 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
+# What makes up for the two gates that the state of an LSTM's open unit goes through.
+OPEN_GAIN = float(f"{(1 + math.exp(-OPEN)) ** 2:.4g}")
 # Sequences from here on are long: over 8 steps a memory of their length is no better, and of a GRU,
 # over 16 steps, worse for what came last.
 LONG, LONG_GRU = 16, 32
@@ -131,11 +135,19 @@ def _positions(name, role):
 LINES = (
     _positions("embeddings of positions", "embedding"),
     _positions("weights that are added as tables", "other"),
-    _remembering(
-        "an LSTM that hands on its last state alone, known to come",
-        "lstm_steps",
-        LONG,
-        OPEN_SHARE_LSTM,
+    dataclasses.replace(
+        _remembering(
+            "an LSTM that hands on its last state alone, known to come",
+            "lstm_steps",
+            LONG,
+            OPEN_SHARE_LSTM,
+        ),
+        gets=f"`BlockDiagonal(Orthogonal({OPEN_GAIN}), blocks=8)`, for each gate, and a bias "
+        f"of `ChronoBias(lstm_steps, open_share={OPEN_SHARE_LSTM})`",
+        initializer=lambda case: BlockDiagonal(initializers.Orthogonal(OPEN_GAIN), blocks=8),
+        reason="groups of units, in each an orthogonal map from state to state: some work as those "
+        "of a SimpleRNN, the others remember for 2 to {lstm_steps} steps",
+        reference=f"{KOUTNIK}; {TALLEC}",
     ),
     _remembering("such a GRU,", "gru_steps", LONG_GRU, OPEN_SHARE_GRU),
     dataclasses.replace(
@@ -161,6 +173,15 @@ LINES = (
         initializer=lambda case: Graded(smallest=1 / case.rnn_steps),
         reason="units that take less of each of {rnn_steps} steps remember longer, those that take "
         "more are less linear",
+        reference=INUBUSHI,
+    ),
+    Line(
+        name="what such an LSTM takes",
+        fits=lambda case: (case.lstm_steps or 0) >= LONG,
+        gets=f"`Graded(smallest=1 / lstm_steps, share={OPEN_SHARE_LSTM})`",
+        initializer=lambda case: Graded(smallest=1 / case.lstm_steps, share=OPEN_SHARE_LSTM),
+        reason="units that work as those of a SimpleRNN take 1 to 1 / {lstm_steps} of each step: "
+        "what takes less remembers longer",
         reference=INUBUSHI,
     ),
     _glorot(
