@@ -32,8 +32,11 @@ def resolve(initializer):
 
 
 def config_of(initializer):
-    """Returns what a JSON config can hold of an initializer given in any form."""
-    if isinstance(initializer, (str, dict)):
+    """Returns what a JSON config can hold of an initializer given in any form.
+
+    Of a config that Keras has read it is that again: without the marks of the file.
+    """
+    if isinstance(initializer, str):
         return initializer
     return keras.initializers.serialize(with_gain(resolve(initializer)))
 

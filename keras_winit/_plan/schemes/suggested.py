@@ -45,6 +45,7 @@ from keras_winit.initializers import (
     Graded,
     Mirrored,
     Orthogonal,
+    PerGate,
     Siren,
 )
 from keras_winit.initializers._chrono_bias import OPEN
@@ -142,9 +143,11 @@ LINES = (
             LONG,
             OPEN_SHARE_LSTM,
         ),
-        gets=f"`BlockDiagonal(Orthogonal({OPEN_GAIN}), blocks=8)`, for each gate, and a bias "
-        f"of `ChronoBias(lstm_steps, open_share={OPEN_SHARE_LSTM})`",
-        initializer=lambda case: BlockDiagonal(initializers.Orthogonal(OPEN_GAIN), blocks=8),
+        gets=f"`PerGate(BlockDiagonal(Orthogonal({OPEN_GAIN}), blocks=8))`, and a bias of "
+        f"`ChronoBias(lstm_steps, open_share={OPEN_SHARE_LSTM})`",
+        initializer=lambda case: PerGate(
+            BlockDiagonal(initializers.Orthogonal(OPEN_GAIN), blocks=8)
+        ),
         reason="groups of units, in each an orthogonal map from state to state: some work as those "
         "of a SimpleRNN, the others remember for 2 to {lstm_steps} steps",
         reference=f"{KOUTNIK}; {TALLEC}",
@@ -178,8 +181,10 @@ LINES = (
     Line(
         name="what such an LSTM takes",
         fits=lambda case: (case.lstm_steps or 0) >= LONG,
-        gets=f"`Graded(smallest=1 / lstm_steps, share={OPEN_SHARE_LSTM})`",
-        initializer=lambda case: Graded(smallest=1 / case.lstm_steps, share=OPEN_SHARE_LSTM),
+        gets=f"`PerGate(Graded(smallest=1 / lstm_steps, share={OPEN_SHARE_LSTM}))`",
+        initializer=lambda case: PerGate(
+            Graded(smallest=1 / case.lstm_steps, share=OPEN_SHARE_LSTM)
+        ),
         reason="units that work as those of a SimpleRNN take 1 to 1 / {lstm_steps} of each step: "
         "what takes less remembers longer",
         reference=INUBUSHI,

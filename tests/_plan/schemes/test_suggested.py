@@ -283,12 +283,12 @@ DECISIONS = {
     "recurrent, 16 steps": (
         lambda: network(lstm(), shape=(16, 2)),
         "layer/lstm_cell/recurrent_kernel",
-        "BlockDiagonal(initializer=Orthogonal(gain=1.037), blocks=8)",
+        "PerGate(initializer=BlockDiagonal(initializer=Orthogonal(gain=1.037), blocks=8))",
     ),
     "kernel of an LSTM, 16 steps": (
         lambda: network(lstm(), shape=(16, 2)),
         "layer/lstm_cell/kernel",
-        "Graded(smallest=0.0625, share=0.5)",
+        "PerGate(initializer=Graded(smallest=0.0625, share=0.5))",
     ),
     "recurrent of a GRU, 32 steps": (
         lambda: network(gru(), shape=(32, 2)),
