@@ -7,7 +7,7 @@ from keras_winit._activations.criticality import signal_slope
 # more linear for a small signal; of pairs of units the second is half.
 UPSTREAM, UPSTREAM_RELU, UPSTREAM_PAIRS = 0.3, 0.2, 0.5
 # Of convolutions that give images, for each layer, and of all layers together at least.
-OF_IMAGES, OF_IMAGES_IN_ALL = 0.7, 0.03
+OF_IMAGES, OF_IMAGES_IN_ALL = 0.7, 0.2
 
 
 def is_upstream(network, weight):

@@ -276,7 +276,7 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
     with the fans that each kernel really has. Where convolutions give images (a number, or a class,
     for each place: autoencoders, U-Nets, segmentation) and nothing is added to shortcuts, kernels
     are then smaller: 0.3 times for the first one, 0.7 times for others, or nearer to 1 where more
-    than ten layers would make the signal too small.
+    than four layers would make the signal too small.
 
     What an author meant is kept, and the reason then says what would be suggested. By default
     that is what is special: zeros, constants, identities, orthogonal and sparse kernels, a scale or
