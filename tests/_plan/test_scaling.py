@@ -264,12 +264,13 @@ def test_other_kernels_are_not_made_smaller(name):
 
 
 def test_however_deep_what_gives_images_keeps_some_of_the_signal():
-    def build(depth):
+    def row(depth):
         hidden = [convolution(16, "tanh") for _ in range(depth - 1)]
-        return keras_winit.suggest(image_network(*hidden)).rows[2].reason
+        return keras_winit.suggest(image_network(*hidden)).rows[2]
 
-    assert build(4).endswith("; 0.7 times that, as images come out")
-    assert build(20).endswith("; 0.923 times that, as images come out")  # 0.923 ** 20 = 0.2
+    assert row(4).reason.endswith("; 0.7 times that, as images come out")
+    assert row(20).reason.endswith("; 0.923 times that, as images come out")  # 0.923 ** 20 = 0.2
+    assert re.fullmatch("He et al., 2015, [^ ]*; Kunin et al., 2024, [^;]*", row(4).reference)
 
 
 def test_what_authors_and_steep_or_mostly_constant_functions_ask_for_stays():
