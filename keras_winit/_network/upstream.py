@@ -34,13 +34,15 @@ def upstream_share(activation):
 def gives_images(network):
     """Whether convolutions alone give a number for each place; not what others take, as features.
 
-    What is taken by others ends in relu, or in a normalization.
+    What is taken by others ends in relu, or in a normalization. Attention, cells, gated products
+    and shortcuts have sizes of their own.
     """
     ends = [weight for weight in network.kernels if network.around(weight.layer).is_output]
     return (
         network.has_taps
         and network.gives_places
         and not network.num_branches
+        and not network.gates
         and not any(weight.in_attention or weight.is_in_cell for weight in network.kernels)
         and any(
             not network.around(weight.layer).normalized and not network.after(weight).is_rectifier

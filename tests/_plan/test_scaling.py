@@ -238,7 +238,14 @@ def test_convolutions_that_give_images_start_small(name):
     np.testing.assert_allclose(shares(build), expected, rtol=0.12)
 
 
+def gated():
+    inputs = keras.Input((8, 8, 2))
+    value, gate = convolution(12, None)(inputs), convolution(12, "sigmoid")(inputs)
+    return keras.Model(inputs, layers.Conv2D(1, 3)(layers.Multiply()([value, gate])))
+
+
 NOT_IMAGES = {
+    "gated": gated,
     "classes of images": lambda: image_network(*WIDE, layers.Flatten(), end=layers.Dense(3)),
     "features": lambda: image_network(*WIDE, end=convolution(40)),
     "features, pooled": lambda: image_network(*WIDE, end=layers.MaxPooling2D()),
