@@ -145,7 +145,7 @@ LINES = (
         ),
         gets=f"`PerGate(BlockDiagonal(Orthogonal({OPEN_GAIN}), blocks=8))`, and a bias of "
         f"`ChronoBias(lstm_steps, open_share={OPEN_SHARE_LSTM})`",
-        initializer=lambda case: PerGate(
+        initializer=lambda case: PerGate(  # four blocks for each half
             BlockDiagonal(initializers.Orthogonal(OPEN_GAIN), blocks=8)
         ),
         reason="groups of units, in each an orthogonal map from state to state: some work as those "
