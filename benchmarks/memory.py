@@ -10,10 +10,9 @@ On JAX:
         [--starts keras forget_gate log_uniform chrono suggested] [--steps 300] [--others]
         [--cell GRU | SimpleRNN]
 
-Of an LSTM `chrono` is `ChronoBias` in all units, kernels that are orthogonal and Glorot's by gate,
-and the output of Keras's default; `forget_gate` that with the forget gate of Keras's default, 1;
-`log_uniform` that with memories that are even on a logarithmic scale. Of a GRU `chrono` is what is
-suggested with `ChronoBias`, `half` and `fourth` with that in half and in a fourth of the units.
+`chrono` is `ChronoBias` in all units, kernels that are orthogonal and Glorot's by gate, and the
+output of Keras's default; of an LSTM `forget_gate` is that with the forget gate of Keras's default,
+1, and `log_uniform` that with memories that are even on a logarithmic scale.
 `--others` takes tasks on which nothing was chosen.
 """
 
@@ -145,14 +144,12 @@ OTHERS = {
 def start(model, name, seed):
     keras_winit.initialize(model, "keras" if name == "keras" else "suggested", seed=seed)
     cell, (_, steps, _) = model.layers[0].cell, model.input_shape
-    open_shares = {"chrono": 0.0, "half": 0.5, "fourth": 0.75}
-    if name in open_shares:
+    if name == "chrono":
         gates = 3 if isinstance(cell, layers.GRUCell) else 4
-        open_share = open_shares[name]
-        chrono = keras_winit.initializers.ChronoBias(steps, gates, open_share, seed=seed)
+        chrono = keras_winit.initializers.ChronoBias(steps, gates, seed=seed)
         cell.bias.assign(chrono(cell.bias.shape))
-    if name in ("chrono", "forget_gate", "log_uniform") and isinstance(cell, layers.LSTMCell):
-        kernels = {"orthogonal": "*/recurrent_kernel", "glorot_uniform": "*/lstm_cell/kernel"}
+    if name in ("chrono", "forget_gate", "log_uniform"):
+        kernels = {"orthogonal": "*/recurrent_kernel", "glorot_uniform": f"*/{cell.name}/kernel"}
         for scheme, only in {**kernels, "keras": f"{model.layers[-1].name}/kernel"}.items():
             keras_winit.initialize(model, scheme, only=only, seed=seed)
     if name in ("forget_gate", "log_uniform"):
@@ -192,7 +189,7 @@ def main():
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS, *OTHERS])
     parser.add_argument("--others", action="store_true")
     parser.add_argument("--cell", choices=["LSTM", "GRU", "SimpleRNN"], default="LSTM")
-    names = ["keras", "forget_gate", "log_uniform", "chrono", "half", "fourth", "suggested"]
+    names = ["keras", "forget_gate", "log_uniform", "chrono", "suggested"]
     usual = ["keras", "chrono", "suggested"]
     parser.add_argument("--starts", nargs="+", choices=names, default=usual)
     parser.add_argument("--seeds", type=int, default=3)

@@ -152,10 +152,19 @@ class Objective:
             for each in (self.value, self.added)
         )
         others = {"regularization": added, "after_step": after_step}
+        others["is_weightless"] = self._is_weightless()
         if len(self._of_outputs) == 1 and self._of_outputs[0] is not None:
             (output,), (y,) = map(keras.tree.flatten, (outputs, self.batch.y))
             return self._of_outputs[0].signal(value, y, output, **others)
         return LossSignal(name=self.name, value=value, **others)
+
+    def _is_weightless(self):
+        """Whether all samples have weights of zero, or all outputs."""
+        of_losses = _weights_of_losses(self.model) if self.is_compiled else None
+        return any(
+            each is not None and not any(map(np.any, keras.tree.flatten(each)))
+            for each in (of_losses, self.batch.sample_weight)
+        )
 
     def signals(self, outputs):
         """Yields a `LossSignal` for each of several outputs, `None` where it has no loss."""

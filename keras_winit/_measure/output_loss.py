@@ -19,6 +19,8 @@ _MOST_TARGETS = 1024
 _MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.
 _SAMPLES_PER_CLASS = 5
+# Of targets, over their root mean square.
+_SMALL = 0.05
 # Labels of which it is neither chance nor a choice that all are the same.
 _FEWEST_LABELS = 32
 
@@ -43,6 +45,14 @@ class LossSignal(Part):
         is_constant: Whether 32 or more labels were given and all are the same.
         not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
             the loss expects one.
+        near_zero: Of a loss of percentages, whose targets lie on both sides of zero or on it: share,
+            from 0 to 1, of those that are smaller than a twentieth of their root mean square, in
+            what it multiplies errors by, one over the target.
+        at_labels: Where the outputs are the labels; of a loss of the user's, whose labels have the
+            shape of the outputs, else `None`.
+        off_labels: Where they are not: the most of its value before training, and of those where
+            the labels are others.
+        is_weightless: Whether all weights of samples, or of outputs, are zero.
         regularization: What the layers add to the loss.
         after_step: The loss after the first step of the compiled optimizer, on the same batch;
             `None` where it is not known.
@@ -60,6 +70,10 @@ class LossSignal(Part):
     num_labels: int = 0
     is_constant: bool = False
     not_one_hot: float = 0.0
+    near_zero: float = 0.0
+    at_labels: float | None = None
+    off_labels: float | None = None
+    is_weightless: bool = False
     regularization: float = 0.0
     after_step: float | None = None
     output: str | None = None
@@ -128,6 +142,7 @@ class OutputLoss:
         of_labels = self._of_labels(output.shape)
         if self._pairs(y, output):
             of_labels["repeated"] = len(y)
+        of_labels["at_labels"], of_labels["off_labels"] = self._beside_labels(y, output)
         return LossSignal(
             name=self.name,
             value=value,
@@ -139,6 +154,27 @@ class OutputLoss:
             **of_labels,
             **others,
         )
+
+    def _beside_labels(self, y, output):
+        """Returns the loss of outputs that are the labels, and of such as are not; or `None` twice.
+
+        Others are one minus labels from 0 to 1, where the outputs are as well, and both what is far
+        above and far below numbers. With them it is the labels that change and not the outputs, so
+        that a loss that does not look at labels is the same.
+        """
+        if is_of_keras(self.loss) or y.shape != tuple(output.shape) or y.dtype.kind not in "fiub":
+            return None, None
+        numbers, labels = ops.convert_to_numpy(ops.cast(output, "float32")), y.astype("float32")
+        if _are_shares(labels) and _are_shares(numbers):
+            classes = labels.shape[-1]
+            are_classes = classes > 1 and np.allclose(labels.sum(-1), 1)
+            labels = 0.01 + 0.98 * labels  # a logarithm is taken of them
+            others = [(1 - labels) / (classes - 1 if are_classes else 1)]
+        else:
+            distance = 100 * (labels.std() + 1)
+            others = [labels - distance, labels + distance]
+        found = [self.value(each, ops.convert_to_tensor(labels)) for each in (labels, *others)]
+        return found[0], max(*found[1:], self.value(y, output))
 
     def _pairs(self, y, output):
         """Whether a loss of the user's compares each label of a batch with each of its outputs.
@@ -159,6 +195,8 @@ class OutputLoss:
         found = {"num_labels": len(y), "is_constant": is_same and is_of_keras(self.loss)}
         if self.name == _CLASSIFICATION[1]:
             found["not_one_hot"] = float((abs(y.sum(-1, dtype=float) - 1) > 0.01).mean())
+        if self.name == "mean_absolute_percentage_error":
+            found["near_zero"] = _near_zero(y)
         if self.name in _REGRESSION:
             flat = y.ravel()
             places = np.linspace(0, flat.size - 1, min(flat.size, _MOST_TARGETS)).astype(int)
@@ -194,6 +232,20 @@ class OutputLoss:
             best = float(flat.var(0).mean())
             return float((flat**2).mean()), best, tuple(flat.mean(0).tolist())
         return None, None, None
+
+
+def _near_zero(y):
+    """Returns the share of small targets in a loss of percentages, 0 where all are of one sign."""
+    size = abs(y.astype(float))
+    if (y > 0).all() or (y < 0).all() or not size.any():
+        return 0.0
+    factors = 1 / np.maximum(size, keras.config.epsilon())
+    small = size < _SMALL * math.sqrt((size**2).mean())
+    return float(factors[small].sum() / factors.sum())
+
+
+def _are_shares(values):
+    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def _repeated(y, shape):

@@ -15,19 +15,22 @@ from keras_winit._activations.criticality import (
 )
 from keras_winit._activations.gating import gate
 from keras_winit._activations.last_state import (
-    lstm_second_moment,
-    open_lstm_second_moment,
+    open_second_moment,
+    remembering_second_moment,
     rnn_second_moment,
 )
 from keras_winit._network.upstream import is_upstream, upstream_share
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
-from keras_winit.initializers._chrono_bias import OPEN
+from keras_winit.initializers._chrono_bias import OPEN, ChronoBias
 from keras_winit.initializers._for_weight import standard_deviation
 from keras_winit.initializers._graded import shares
 
-# The share of the units of an LSTM and a GRU, read after their last step, that need not remember.
-OPEN_SHARE_LSTM, OPEN_SHARE_GRU = 0.5, 0.75
+# Sequences from here on are long: over 8 steps a memory of their length is no better, and of a GRU,
+# over 16 steps, worse for what came last.
+LONG, LONG_GRU = 16, 32
+# The share of the units of an LSTM or GRU, read after its last step, that need not remember.
+OPEN_SHARE = 0.5
 
 # How many times too large or small a second moment may be for a plain network to train: tanh and
 # gelu, of which it drifts by 1.18 and 1.14 in a layer, train up to some 20 layers.
@@ -179,28 +182,29 @@ class Case:
     def lstm_steps(self):
         """Of an LSTM that hands on its last state alone, after how many steps; else `None`.
 
-        Where its author gave no forget gate of their own.
+        Where they are many, and its author gave no biases and no forget gate of their own.
         """
         return _lstm_steps(self.network, self.weight.layer)
+
+    @property
+    def gru_steps(self):
+        """The same of a GRU."""
+        return _gru_steps(self.network, self.weight.layer)
 
     @property
     def rnn_steps(self):
         """The same of a SimpleRNN of tanh; where its author gave no map of states of their own."""
         return _rnn_steps(self.network, self.weight.layer)
 
-    @property
-    def gru_steps(self):
-        """The same of a GRU with biases."""
-        return _gru_steps(self.network, self.weight.layer)
-
     @functools.cached_property
     def read_cell(self):
-        """The cell of such an LSTM of tanh or SimpleRNN, whose last state it takes, or `None`."""
+        """The cell of such a layer of tanh, whose last state it takes, or `None`."""
         sources = self.network.fed_by(self.weight.layer)
         cell = sources[0] if len(sources) == 1 else None
-        is_lstm = _lstm_steps(self.network, cell) and self.before.keras_name == "tanh"
-        starts_anew = not is_lstm or self.network.bias(cell) in self.network.starting
-        return cell if (is_lstm and starts_anew) or _rnn_steps(self.network, cell) else None
+        has_gates = _lstm_steps(self.network, cell) or _gru_steps(self.network, cell)
+        is_gated = has_gates and self.before.keras_name == "tanh"
+        starts_anew = not is_gated or self.network.bias(cell) in self.network.starting
+        return cell if (is_gated and starts_anew) or _rnn_steps(self.network, cell) else None
 
     @property
     def steps_read(self):
@@ -217,9 +221,10 @@ class Case:
         if _rnn_steps(self.network, cell):
             size = _log_mean(rnn_second_moment(steps, each) for each in taken)
         else:
-            closed = math.log(lstm_second_moment(steps, variance))
-            opened = _log_mean(open_lstm_second_moment(steps, each, OPEN) for each in taken)
-            size = closed + OPEN_SHARE_LSTM * (opened - closed)
+            gates = 4 if _lstm_steps(self.network, cell) else 3
+            closed = math.log(remembering_second_moment(steps, variance, gates))
+            opened = _log_mean(open_second_moment(steps, each, OPEN, gates) for each in taken)
+            size = closed + OPEN_SHARE * (opened - closed)
         # What those give that remember is smaller by far, and no less to the point.
         second_moment = math.exp(size)
         return float(f"{1 / second_moment:.6g}")  # the last bits differ between processors
@@ -243,13 +248,21 @@ def _log_mean(numbers):
 def _lstm_steps(network, layer):
     bias = network.bias(layer)
     is_default = bias is not None and bias.ones is not None
-    return network.steps_to_last_state.get(layer) if is_default else None
+    return _many_steps(network, layer) if is_default and _may_remember(bias) else None
 
 
 def _gru_steps(network, layer):
-    is_gru = any(each.kernel and each.kernel.blocks == 3 for each in network.layers[layer])
-    has_bias = network.bias(layer) is not None
-    return network.steps_to_last_state.get(layer) if is_gru and has_bias else None
+    bias = network.bias(layer)
+    is_gru = any(each.kernel and each.kernel.blocks == 3 for each in network.layers.get(layer, ()))
+    is_default = bias is not None and _may_remember(bias)
+    return _many_steps(network, layer, LONG_GRU) if is_gru and is_default else None
+
+
+def _may_remember(bias):
+    """Whether the author gave no biases of their own: none, or those of a file that we wrote."""
+    own = bias.own_initializer()
+    is_ours = isinstance(own, ChronoBias) and own.open_share == OPEN_SHARE
+    return is_ours or type(own) is type(bias.default_initializer())
 
 
 def _rnn_steps(network, layer):
@@ -261,7 +274,12 @@ def _rnn_steps(network, layer):
         and network.after(each).keras_name == "tanh"
         for each in states
     )
-    return network.steps_to_last_state.get(layer) if states and is_default else None
+    return _many_steps(network, layer) if states and is_default else None
+
+
+def _many_steps(network, layer, least=LONG):
+    steps = network.steps_to_last_state.get(layer)
+    return steps if steps is not None and steps >= least else None
 
 
 def _size(weight):

@@ -236,11 +236,11 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
 
     - biases, normalization, embeddings: what their layer gives them, but for tables of positions
       of less than half the size of what they are added to, which get its size
-    - recurrent kernels: `Orthogonal`, for each gate; an LSTM that hands on its last state alone,
-      after a known number of 16 steps or more, gets biases of `ChronoBias` for that number,
-      `BlockDiagonal`, and `Graded` for what it takes: half of the units remembers, half works as a
-      SimpleRNN; a GRU of 32 steps or more gets such biases; a SimpleRNN of tanh of 16 or more
-      `BlockDiagonal` and `Graded`
+    - recurrent kernels: `Orthogonal`, for each gate; an LSTM or GRU that hands on its last state
+      alone, after a known number of steps, 16 or more of an LSTM, 32 of a GRU, gets biases of
+      `ChronoBias` for that number, `BlockDiagonal`, and `Graded` for what it takes: half of the
+      units remembers, half works as a SimpleRNN; a SimpleRNN of tanh of 16 or more `BlockDiagonal`
+      and `Graded`
     - gates, attention, softmax and other functions across units: `glorot_uniform`, but for the
       output of attention in a branch of the next line
     - a residual branch without normalization: `zeros` for its last kernel, the others smaller

@@ -42,9 +42,9 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
     `unit_forget_bias` itself where it draws these biases.
 
     Units that remember are nearly linear in what they take. `open_share` of the units can do
-    something else, and work as those of a SimpleRNN do: in an LSTM their input and output gates
-    start open (4) and their forget gate closed (-4), of a GRU all gates half open (0). These come
-    first, so that `BlockDiagonal` can keep the others' states from theirs.
+    something else, and work as those of a SimpleRNN do: what takes the input and gives the state
+    starts open (4), what keeps the old state closed (-4). In an LSTM these are the input, output
+    and forget gate, in a GRU the reset gate and the update gate. These units come first, so that `BlockDiagonal` can keep the others' states from theirs.
 
     Args:
         max_timescale: Number of at least 2, the longest dependency in steps; the length of the
@@ -130,14 +130,14 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
         kept = np.log(1 + uniform * (self.max_timescale - 2)).astype(dtype)
         is_open = np.arange(units) < self.open_share * units
         opened = np.where(is_open, OPEN, 0).astype(dtype)
+        kept = np.where(is_open, -opened, kept)
         values = np.zeros(shape, dtype)
         # A GRU has a row for the input and one for the state, which are added.
         by_gate = values.reshape(-1, gates, units)[0]
         if gates == 4:
-            by_gate[1] = np.where(is_open, -opened, kept)
-            by_gate[0], by_gate[3] = -by_gate[1], opened
+            by_gate[0], by_gate[1], by_gate[3] = -kept, kept, opened
         else:
-            by_gate[0] = np.where(is_open, 0, kept)
+            by_gate[0], by_gate[1] = kept, opened
         return values
 
     def _zeros_of_config(self, layer, shape, dtype):

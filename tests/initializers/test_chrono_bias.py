@@ -87,8 +87,13 @@ def test_a_share_of_the_units_remembers_nothing_by_its_gates():
         np.testing.assert_array_equal(gate[opened], value)
     for gate, expected in zip(found, whole, strict=True):
         np.testing.assert_array_equal(gate[~opened], expected[~opened])
-    of_gru = gates(draw(ChronoBias(100, open_share=0.4, gates=3, seed=0), (2, 3 * 10)), 3)
-    assert np.count_nonzero(of_gru[0][0] == 0) == 4
+    of_gru = draw(ChronoBias(100, open_share=0.4, gates=3, seed=0), (2, 3 * 10))
+    update, reset, candidate = gates(of_gru[0], 3)
+    np.testing.assert_array_equal(update[:4], -4)
+    assert (update[4:] >= 0).all()
+    np.testing.assert_array_equal(reset, [4] * 4 + [0] * 6)
+    assert not candidate.any()
+    assert not of_gru[1].any()
 
 
 def test_every_backend_draws_the_same():

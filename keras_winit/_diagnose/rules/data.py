@@ -160,3 +160,38 @@ def unequal_features(rule, signal, found):
                 f"to {scales[-1]:.2g}, the largest {ratio:.2g} times that of a quarter of the "
                 f"columns; the limit is {rule.limits['warning']:g}.",
             )
+
+
+@rule(
+    # Of images with a side of fewer pixels an axis of 4 may be one.
+    limits={"warning": 4, "side": 8},
+    limit="square images of {side} pixels or more, whose 1 to {warning} channels lie before the "
+    "pixels where the first convolution takes the last axis for channels, or behind them where it "
+    "takes the first (warning)",
+    reason="The convolution then moves over colors and rows, and takes each column for a channel of "
+    "its own.",
+    reference="Keras 3, keras.layers.Conv2D, argument data_format",
+    fix="`x = np.moveaxis(x, 1, -1)` for images of shape (channels, rows, columns), as PyTorch has "
+    "them; or `data_format` of the layers.",
+)
+def channels_order(rule, signal, found):
+    if signal.is_drawn or len(signal.inputs) != 1 or len(signal.inputs[0].shape) != 4:
+        return
+    _, first, middle, last = signal.inputs[0].shape
+    limits = rule.limits
+    for layer in maps(signal):
+        kernel = layer.kernels[0]
+        if not layer.is_first or kernel.role != "kernel" or len(kernel.shape) != 4:
+            continue
+        is_taken_last = kernel.shape[2] == last and middle == last
+        channels, side = (first, last) if is_taken_last else (last, first)
+        is_square = is_taken_last or (kernel.shape[2] == first and first == middle)
+        if is_square and channels <= limits["warning"] and side >= limits["side"]:
+            yield rule.finding(
+                "warning",
+                layer=layer.layer,
+                value=side,
+                limit=limits["warning"],
+                message=f"Images of shape {first} x {middle} x {last} are taken for {side} "
+                f"channels by {layer.layer}; the limit is {limits['warning']}.",
+            )

@@ -25,6 +25,8 @@ _REACH = {
 }
 # A smaller share of targets may lie anywhere.
 _OUTLIERS = 0.05
+# Of a loss.
+_ROUNDING = 1e-4
 _PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 # What other losses than crossentropies take the logarithm of, and what gives it.
 _TAKEN = {
@@ -298,3 +300,61 @@ def targets_not_scaled(rule, signal, found):
                     f"the limit is {limit:g}, and about 1 is right.",
                 )
                 break
+
+
+@rule(
+    # Of targets from two functions, shifted, or with a few zeros among them.
+    limits={"error": 0.9, "warning": 0.3},
+    limit="with the mean absolute percentage error, and targets that are zero or of both signs, "
+    "those that are smaller than a twentieth of the others make more than {warning:.0%} (warning) "
+    "or {error:.0%} (error) of what errors are multiplied by",
+    reason="An error is divided by the target. Those near zero count more than all others "
+    "together, and the best output is close to zero everywhere.",
+    reference="Keras 3, keras.losses.MeanAbsolutePercentageError",
+    fix='`loss="mae"` or `"huber"`, of targets that are standardized; percentages as a metric, of '
+    "targets far from zero.",
+)
+def targets_near_zero(rule, signal, found):
+    for end in ends(signal):
+        value = 0.0 if end.loss is None else end.loss.near_zero
+        severity, limit = above(value, rule.limits)
+        if severity:
+            yield rule.finding(
+                severity,
+                layer=end.path,
+                output=end.output,
+                value=value,
+                limit=limit,
+                message=f"Targets{end.of_output} near zero make {value:.0%} of what errors are "
+                f"multiplied by; the limit is {limit:.0%}.",
+            )
+
+
+@rule(
+    limits={"error": 0},
+    limit="a loss of one's own, whose labels have the shape of the outputs, that is larger where "
+    "the outputs are the labels than it is before training and where they are something else: the "
+    "other class, or numbers far above and far below",
+    reason="Training makes the loss small, and with it what the labels say untrue: what is to be "
+    "large, as accuracy, Dice or R², has to be subtracted from 1 or get a minus.",
+    reference="Keras 3, keras.Model.compile, argument loss",
+    fix="`1 - dice(y, outputs)` for what is best at 1, `-score(y, outputs)` for others; no minus "
+    "before an error.",
+)
+def reversed_loss(rule, signal, found):
+    for end in ends(signal):
+        loss = end.loss
+        if loss is None or loss.at_labels is None:
+            continue
+        limit = loss.off_labels + _ROUNDING * abs(loss.off_labels)
+        if loss.at_labels > limit:
+            yield rule.finding(
+                "error",
+                layer=end.path,
+                output=end.output,
+                value=loss.at_labels,
+                limit=limit,
+                message=f"The loss {loss.name}{end.of_output} is {loss.at_labels:.3g} where the "
+                f"outputs are the labels, and less where they are not; the limit is {limit:.3g}, "
+                "the most it is there.",
+            )

@@ -29,11 +29,11 @@ def nothing_trainable(rule, signal, found):
     limits={"error": 0.5, "warning": 0.0},
     limit="the share of the trainable kernels that no gradient reaches is above {warning:.0%} "
     "(warning) or {error:.0%} (error); it is all of them where the loss does not change with the "
-    "output",
+    "output, or its weights are zero",
     reason="What the loss does not depend on, or only by what has no derivative, stays as it is.",
     reference="Keras 3, keras.ops.stop_gradient",
     fix="Look for `stop_gradient`, `argmax`, rounding, comparisons, or a conversion to NumPy, on "
-    "the way to the loss and in it.",
+    "the way to the loss and in it, and for zeros in `loss_weights` and `sample_weight`.",
 )
 def unreached_weights(rule, signal, found):
     if signal.loss is None:
@@ -58,7 +58,7 @@ def unreached_weights(rule, signal, found):
 def _is_flat(signal):
     """Whether a loss has no derivative by any output, but for rounding, and nothing else learns."""
     loss = abs(signal.loss.value)
-    return (
+    return signal.loss.is_weightless or (
         loss > 0
         and bool(signal.endings)
         and all(each.is_known and each.layer is not None for each in signal.endings)

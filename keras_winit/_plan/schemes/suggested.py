@@ -10,8 +10,9 @@ from keras_winit._network.network import DEEP
 from keras_winit._network.upstream import UPSTREAM_PAIRS, gives_images
 from keras_winit._plan.by_activation import scaled
 from keras_winit._plan.decisions import (
-    OPEN_SHARE_GRU,
-    OPEN_SHARE_LSTM,
+    LONG,
+    LONG_GRU,
+    OPEN_SHARE,
     Line,
     decide,
     group,
@@ -56,11 +57,8 @@ initializers = keras.initializers
 DEEP_LINEAR = 4
 # Plain networks of rectifiers need more than the right variance from here on.
 VERY_DEEP = 30
-# What makes up for the two gates that the state of an LSTM's open unit goes through.
+# What makes up for the two gates that the state of an open unit goes through.
 OPEN_GAIN = float(f"{(1 + math.exp(-OPEN)) ** 2:.4g}")
-# Sequences from here on are long: over 8 steps a memory of their length is no better, and of a GRU,
-# over 16 steps, worse for what came last.
-LONG, LONG_GRU = 16, 32
 
 
 def _glorot(name, fits, reason):
@@ -106,18 +104,35 @@ def _isometry(reference):
     )
 
 
-def _remembering(name, steps, least, open_share):
-    """Returns the line of recurrent kernels whose layer gets a bias of `ChronoBias`."""
-    return dataclasses.replace(
-        RECURRENT,
-        name=f"recurrent kernels of {name} after {least} steps or more",
-        fits=lambda case: (case[steps] or 0) >= least,
-        gets=f"`orthogonal`, for each gate, and a bias of `ChronoBias({steps}, "
-        f"open_share={open_share})`",
-        reason=f"{RECURRENT.reason}; {1 - open_share:.0%} of the units remember for 2 to "
-        f"{{{steps}}} steps",
-        bias=lambda case: ChronoBias(case[steps], open_share=open_share),
-        reference=f"{SAXE}; {TALLEC}",
+def _remembering(kind, steps, least, gates):
+    """Returns the lines of both kernels of such a layer, of many steps."""
+    return (
+        dataclasses.replace(
+            RECURRENT,
+            name=f"recurrent kernels of {kind} that hands on its last state alone, after "
+            f"{least} known steps or more",
+            fits=lambda case: case[steps] is not None,
+            gets=f"`PerGate(BlockDiagonal(Orthogonal({OPEN_GAIN}), blocks=8))`, and a bias of "
+            f"`ChronoBias({steps}, open_share={OPEN_SHARE})`",
+            initializer=lambda case: PerGate(  # four blocks for each half
+                BlockDiagonal(initializers.Orthogonal(OPEN_GAIN), blocks=8), gates
+            ),
+            reason="groups of units, in each an orthogonal map from state to state: some work as "
+            f"those of a SimpleRNN, the others remember for 2 to {{{steps}}} steps",
+            bias=lambda case: ChronoBias(case[steps], open_share=OPEN_SHARE),
+            reference=f"{KOUTNIK}; {TALLEC}",
+        ),
+        Line(
+            name=f"what such {kind} takes",
+            fits=lambda case: case[steps] is not None,
+            gets=f"`PerGate(Graded(smallest=1 / {steps}, share={OPEN_SHARE}))`",
+            initializer=lambda case: PerGate(
+                Graded(smallest=1 / case[steps], share=OPEN_SHARE), gates
+            ),
+            reason=f"units that work as those of a SimpleRNN take 1 to 1 / {{{steps}}} of each "
+            "step: what takes less remembers longer",
+            reference=INUBUSHI,
+        ),
     )
 
 
@@ -136,27 +151,12 @@ def _positions(name, role):
 LINES = (
     _positions("embeddings of positions", "embedding"),
     _positions("weights that are added as tables", "other"),
-    dataclasses.replace(
-        _remembering(
-            "an LSTM that hands on its last state alone, known to come",
-            "lstm_steps",
-            LONG,
-            OPEN_SHARE_LSTM,
-        ),
-        gets=f"`PerGate(BlockDiagonal(Orthogonal({OPEN_GAIN}), blocks=8))`, and a bias of "
-        f"`ChronoBias(lstm_steps, open_share={OPEN_SHARE_LSTM})`",
-        initializer=lambda case: PerGate(  # four blocks for each half
-            BlockDiagonal(initializers.Orthogonal(OPEN_GAIN), blocks=8)
-        ),
-        reason="groups of units, in each an orthogonal map from state to state: some work as those "
-        "of a SimpleRNN, the others remember for 2 to {lstm_steps} steps",
-        reference=f"{KOUTNIK}; {TALLEC}",
-    ),
-    _remembering("such a GRU,", "gru_steps", LONG_GRU, OPEN_SHARE_GRU),
+    *_remembering("an LSTM", "lstm_steps", LONG, 4),
+    *_remembering("a GRU", "gru_steps", LONG_GRU, 3),
     dataclasses.replace(
         RECURRENT,
         name=f"recurrent kernels of such a SimpleRNN of tanh, after {LONG} steps or more",
-        fits=lambda case: (case.rnn_steps or 0) >= LONG,
+        fits=lambda case: case.rnn_steps is not None,
         gets="`BlockDiagonal`",
         initializer=lambda case: BlockDiagonal(),
         reason="four groups of units, in each an orthogonal map from state to state, so that some "
@@ -171,22 +171,11 @@ LINES = (
     ),
     Line(
         name="what such a SimpleRNN takes",
-        fits=lambda case: (case.rnn_steps or 0) >= LONG,
+        fits=lambda case: case.rnn_steps is not None,
         gets="`Graded(smallest=1 / rnn_steps)`",
         initializer=lambda case: Graded(smallest=1 / case.rnn_steps),
         reason="units that take less of each of {rnn_steps} steps remember longer, those that take "
         "more are less linear",
-        reference=INUBUSHI,
-    ),
-    Line(
-        name="what such an LSTM takes",
-        fits=lambda case: (case.lstm_steps or 0) >= LONG,
-        gets=f"`PerGate(Graded(smallest=1 / lstm_steps, share={OPEN_SHARE_LSTM}))`",
-        initializer=lambda case: PerGate(
-            Graded(smallest=1 / case.lstm_steps, share=OPEN_SHARE_LSTM)
-        ),
-        reason="units that work as those of a SimpleRNN take 1 to 1 / {lstm_steps} of each step: "
-        "what takes less remembers longer",
         reference=INUBUSHI,
     ),
     _glorot(
@@ -236,10 +225,9 @@ LINES = (
         reference=SIREN,
     ),
     Line(
-        name=f"an output that takes the last state of such an LSTM of tanh or SimpleRNN, after "
-        f"{LONG} steps or more",
+        name="an output that takes the last state of such an LSTM or GRU of tanh, or SimpleRNN",
         fits=lambda case: (
-            case.around.is_output and not case.is_rectifier and case.steps_read >= LONG
+            case.around.is_output and not case.is_rectifier and case.read_cell is not None
         ),
         gets="a variance of *last_state_scale* / fan_in",
         initializer=lambda case: scaled(case.last_state_scale),

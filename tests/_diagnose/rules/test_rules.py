@@ -303,6 +303,28 @@ def normalized_series(axis):
     return model, x, x[:, 0], keras.losses.MeanSquaredError()
 
 
+def colors(axis):
+    """Images of three channels, which lie on an axis."""
+    x = np.moveaxis(noise(16, 12, 12, 3), -1, axis)
+    layer = layers.Conv2D(8, 3, padding="same", activation="relu")
+    rest = (layer, layers.Flatten(), layers.Dense(4))
+    return keras.Sequential([keras.Input(x.shape[1:]), *rest]), x, np.arange(16) % 4, logits_loss()
+
+
+def with_channels_last(_model, *rest):
+    return colors(-1)
+
+
+def score(y, outputs):
+    """A coefficient of determination, which is best where it is 1."""
+    residual = keras.ops.sum((y - outputs) ** 2)
+    return 1 - residual / keras.ops.sum((y - keras.ops.mean(y)) ** 2)
+
+
+def with_loss_of_score(model, x, y, _):
+    return model, x, y, lambda y, outputs: 1 - score(y, outputs)
+
+
 # What makes a rule fire, what does not, and how it is fixed where `fix` cannot do it.
 CASES = {
     "non_finite": (with_(with_value, np.nan), with_(with_value, 1.0)),
@@ -346,6 +368,17 @@ CASES = {
         with_(alike_samples, 20, 30),
         lambda *_: dense("relu", 2),
     ),
+    "targets_near_zero": (
+        with_(ending, None, sums, loss="mean_absolute_percentage_error"),
+        with_(ending, None, lambda x: sums(x) + 4, loss="mean_absolute_percentage_error"),
+        lambda model, x, y, _: (model, x, y, keras.losses.MeanAbsoluteError()),
+    ),
+    "reversed_loss": (
+        with_(ending, None, sums, loss=score),
+        with_(ending, None, sums, loss=lambda y, outputs: (y - outputs) ** 2),
+        with_loss_of_score,
+    ),
+    "channels_order": (with_(colors, 1), with_(colors, -1), with_channels_last),
     "targets_not_scaled": (
         with_(ending, None, lambda x: 1e5 * sums(x)),
         with_(ending, None, lambda x: 10 * sums(x)),
@@ -1175,6 +1208,118 @@ def test_labels_without_a_column_are_broadcast_by_a_loss_of_ones_own(loss, colum
     assert names(report) == expected
     if expected:
         assert report.findings[0].value == len(x)
+
+
+def overlap(y, outputs):
+    """Dice's coefficient."""
+    return 2 * keras.ops.sum(y * outputs) / keras.ops.sum(y + outputs)
+
+
+def crossentropy(y, outputs):
+    return keras.losses.categorical_crossentropy(y, outputs)
+
+
+def product(y, outputs):
+    """What a critic of Wasserstein is trained by, for labels of -1 and 1."""
+    return keras.ops.mean(y * outputs)
+
+
+def hinge(y, outputs):
+    return keras.ops.mean(keras.ops.maximum(1 - y * outputs, 0))
+
+
+def unlikely(y, outputs):
+    """The log likelihood of a normal number, of which the output is the log of the variance."""
+    return -keras.ops.mean(keras.ops.exp(-outputs) * y**2 + outputs)
+
+
+def of_outputs(y, outputs):
+    """That of a generator, which is to make them large."""
+    return -keras.ops.mean(keras.ops.log(outputs))
+
+
+def minus(loss):
+    return lambda y, outputs: -loss(y, outputs)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "activation", "expected"),
+    [
+        (overlap, signs, "sigmoid", True),
+        (lambda y, outputs: 1 - overlap(y, outputs), signs, "sigmoid", False),
+        (crossentropy, one_hot_classes, "softmax", False),
+        (minus(crossentropy), one_hot_classes, "softmax", True),
+        (keras.losses.binary_crossentropy, signs, "sigmoid", False),
+        (minus(keras.losses.binary_crossentropy), signs, "sigmoid", True),
+        (minus(keras.losses.mean_absolute_error), sums, None, True),
+        (minus(score), sums, None, False),
+        (product, lambda x: 2 * signs(x) - 1, None, False),
+        (minus(product), lambda x: 2 * signs(x) - 1, "tanh", False),
+        (hinge, lambda x: 2 * signs(x) - 1, None, False),
+        (minus(unlikely), sums, None, False),
+        (of_outputs, signs, "sigmoid", False),
+        (of_outputs, lambda x: 0 * signs(x), "sigmoid", False),
+    ],
+)
+def test_a_loss_of_ones_own_is_least_where_outputs_are_the_labels(loss, y, activation, expected):
+    case = ending(activation, y, 4 if y is one_hot_classes else 1, "mse")[:3]
+    assert ("reversed_loss" in names(look((*case, loss)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("loss_weights", "sample_weight", "expected"),
+    [(None, 0, True), (None, 1, False), ([0.0], 1, True), ([0.5], 1, False)],
+)
+def test_a_loss_whose_weights_are_zero_reaches_no_weights(loss_weights, sample_weight, expected):
+    model, x, y, loss = ending(None, sums)
+    model.compile("adam", loss, loss_weights=loss_weights)
+    report = keras_winit.diagnose(model, iter([(x, y, sample_weight * np.ones(len(x)))]))
+    assert ("unreached_weights" in names(report)) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "taken", "expected"),
+    [
+        ((3, 12, 12), 12, True),
+        ((1, 12, 12), 12, True),
+        ((12, 12, 3), 3, False),
+        ((5, 12, 12), 12, False),  # as many series
+        ((3, 12, 16), 16, False),
+        ((12, 12, 3), 12, True),  # by layers with `data_format="channels_first"`
+        ((3, 12, 12), 3, False),
+        ((1, 7, 7), 7, False),
+    ],
+)
+def test_channels_are_looked_for_on_both_sides_of_pixels(shape, taken, expected):
+    signal = look(colors(-1)).signal
+    (images,) = signal.inputs
+    signal = replace(signal, inputs=(replace(images, shape=(16, *shape)),))
+    signal = changed(signal, 0, kernel={"shape": (3, 3, taken, 8)})
+    assert (severity("channels_order", signal) == "warning") == expected
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("zeros", "error"),
+        ("both signs", "warning"),
+        ("far from zero", None),
+        ("of one sign, some of them small", None),
+    ],
+)
+def test_percentages_are_of_targets_that_are_not_zero(targets, expected):
+    def y(x):
+        far = 4 + sums(x)
+        return {
+            "zeros": np.where(np.arange(len(x))[:, None] % 8 == 0, 0, far),
+            "both signs": sums(x),
+            "far from zero": far,
+            "of one sign, some of them small": np.exp(2 * x[:, :1]),
+        }[targets].astype("float32")
+
+    report = look(ending(None, y, loss="mean_absolute_percentage_error"))
+    found = [each.severity for each in report.findings if each.rule == "targets_near_zero"]
+    assert found == ([] if expected is None else [expected])
 
 
 @pytest.mark.parametrize("is_flat", [False, True])

@@ -293,7 +293,12 @@ DECISIONS = {
     "recurrent of a GRU, 32 steps": (
         lambda: network(gru(), shape=(32, 2)),
         "layer/gru_cell/recurrent_kernel",
-        "Orthogonal()",
+        "PerGate(initializer=BlockDiagonal(initializer=Orthogonal(gain=1.037), blocks=8), gates=3)",
+    ),
+    "kernel of a GRU, 32 steps": (
+        lambda: network(gru(), shape=(32, 2)),
+        "layer/gru_cell/kernel",
+        "PerGate(initializer=Graded(smallest=0.03125, share=0.5), gates=3)",
     ),
     "recurrent of tanh, 16 steps": (
         lambda: network(rnn(), shape=(16, 2)),
@@ -340,6 +345,29 @@ DECISIONS = {
         "output/kernel",
         "VarianceScaling(scale=23.32)",
     ),
+    "output of a GRU of 32 steps": (
+        lambda: network(gru(), shape=(32, 2)),
+        "output/kernel",
+        "VarianceScaling(scale=11.96)",
+    ),
+    "output of a GRU of 31 steps": (
+        lambda: network(gru(), shape=(31, 2)),
+        "output/kernel",
+        "GlorotUniform()",
+    ),
+    **{
+        f"{weight} beside the author's biases of {name}": (
+            lambda make=make: network(make(bias_initializer="ones"), shape=(32, 2)),
+            path,
+            expected,
+        )
+        for name, make in {"an LSTM": lstm, "a GRU": gru}.items()
+        for weight, path, expected in (
+            ("kernel", f"layer/{make.__name__}_cell/kernel", "GlorotUniform()"),
+            ("states", f"layer/{make.__name__}_cell/recurrent_kernel", "Orthogonal()"),
+            ("output", "output/kernel", "GlorotUniform()"),
+        )
+    },
     "output of 16 steps of relu": (
         lambda: network(lstm(activation="relu"), shape=(16, 2)),
         "output/kernel",
@@ -821,11 +849,11 @@ LONG_MEMORY = {
     "all states": (lambda: lstm(return_sequences=True), (16, 3), "Zeros()"),
     "one's own forget gate": (lambda: lstm(unit_forget_bias=False), (16, 3), "Zeros()"),
     "one's own bias": (lambda: lstm(bias_initializer="ones"), (16, 3), "Ones()"),
-    "GRU": (lambda: gru(), (32, 3), "ChronoBias(max_timescale=32, open_share=0.75)"),
+    "GRU": (lambda: gru(), (32, 3), "ChronoBias(max_timescale=32, open_share=0.5)"),
     "GRU of one bias": (
         lambda: gru(reset_after=False),
         (32, 3),
-        "ChronoBias(max_timescale=32, open_share=0.75)",
+        "ChronoBias(max_timescale=32, open_share=0.5)",
     ),
     "GRU, 31 steps": (lambda: gru(), (31, 3), "Zeros()"),
     "GRU, all states": (lambda: gru(return_sequences=True), (32, 3), "Zeros()"),
@@ -842,16 +870,27 @@ def test_an_lstm_of_long_sequences_remembers_over_all_of_their_lengths(case):
     assert set(biases) == {expected}
 
 
-def test_the_last_fourth_of_the_units_of_a_gru_remembers():
+@pytest.mark.parametrize("make", [lstm, gru])
+def test_a_memory_that_was_loaded_gets_the_same_again(make, tmp_path):
+    model = network(make(), shape=(32, 2))
+    expected = keras_winit.initialize(model).rows
+    model.save(tmp_path / "model.keras")
+    found = keras_winit.suggest(keras.models.load_model(tmp_path / "model.keras")).rows
+    for one, other in zip(expected, found, strict=True):
+        assert other.initializer.startswith(one.initializer.removesuffix(")"))
+
+
+def test_half_of_the_units_of_a_gru_remembers():
     model = network(gru(), shape=(40, 3))
     keras_winit.initialize(model, seed=0)
     bias = keras.ops.convert_to_numpy(model.get_layer("layer").cell.bias)
-    update, *others = np.split(bias[0], 3)
-    is_open = np.arange(len(update)) < 0.75 * len(update)
-    np.testing.assert_array_equal(update[is_open], 0)
+    update, reset, candidate = np.split(bias[0], 3)
+    is_open = np.arange(len(update)) < len(update) / 2
+    np.testing.assert_array_equal(update[is_open], -4)
+    np.testing.assert_array_equal(reset, 4 * is_open)
     assert len(set(update[~is_open])) == np.sum(~is_open) > 0
-    assert ((0 <= update) & (update <= math.log(39))).all()
-    assert not np.any(others)
+    assert ((0 <= update) & (update <= math.log(39)))[~is_open].all()
+    assert not np.any(candidate)
     assert not bias[1].any()
 
 
@@ -880,14 +919,16 @@ def test_gates_of_a_long_memory_are_those_of_the_length():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.cell.bias)[5:10], 1)
 
 
-def test_open_units_of_an_lstm_are_groups_of_a_simple_rnn():
+@pytest.mark.parametrize("make", [layers.LSTM, layers.GRU])
+def test_open_units_are_groups_of_a_simple_rnn(make):
     """Their states are those of that network; those that remember are apart from them."""
-    units, steps = 24, 30
-    model = network(layers.LSTM(units, name="layer"), shape=(steps, 5))
+    units, steps = 24, 40
+    model = network(make(units, name="layer"), shape=(steps, 5))
     keras_winit.initialize(model, seed=0)
     cell = model.get_layer("layer").cell
     kernel, states = map(keras.ops.convert_to_numpy, (cell.kernel, cell.recurrent_kernel))
-    kernel, states = kernel[:, 48:60], states[:, 48:72]
+    candidate = slice(2 * units, 3 * units)  # the third gate of either
+    kernel, states = kernel[:, candidate][:, :12], states[:, candidate]
     assert not states[:12, 12:].any()
     assert not states[12:, :12].any()
     simple = layers.SimpleRNN(12)
@@ -899,13 +940,14 @@ def test_open_units_of_an_lstm_are_groups_of_a_simple_rnn():
     slope = (found * expected).mean() / (expected**2).mean()
     assert 0.7 < slope < 1.3
     cosines = (found * expected).mean(0) / np.sqrt((found**2).mean(0) * (expected**2).mean(0))
-    assert (cosines > 0.9).all(), cosines
+    assert (cosines > 0.8).all(), cosines
 
 
-def test_outputs_of_a_long_memory_have_the_size_of_their_targets():
+@pytest.mark.parametrize("make", [layers.LSTM, layers.GRU])
+def test_outputs_of_a_long_memory_have_the_size_of_their_targets(make):
     """Of inputs that are independent and all the same; units that do not remember give more."""
     units, steps = 60, 40
-    model = network(layers.LSTM(units), shape=(steps, 5), output=layers.Dense(40))
+    model = network(make(units), shape=(steps, 5), output=layers.Dense(40))
     rng = np.random.default_rng(0)
     independent = rng.normal(size=(64, steps, 5))
     same = np.repeat(rng.normal(size=(64, 1, 5)), steps, axis=1)
@@ -945,9 +987,10 @@ def test_an_output_alone_is_for_the_memory_that_is_there():
 # One of them for each line.
 REACHED = (
     *("positions", "weight of positions"),
-    *("recurrent, 16 steps", "recurrent of a GRU, 32 steps", "recurrent of tanh, 16 steps"),
+    *("recurrent, 16 steps", "kernel of an LSTM, 16 steps"),
+    *("recurrent of a GRU, 32 steps", "kernel of a GRU, 32 steps", "recurrent of tanh, 16 steps"),
     *("recurrent", "query in a branch"),
-    *("kernel of tanh, 16 steps", "kernel of an LSTM, 16 steps", "gates", "softmax"),
+    *("kernel of tanh, 16 steps", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
     *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
     *("normalized silu gate", "output of sin(30 z)", "output of 16 steps"),
