@@ -318,9 +318,11 @@ def diagnose(
     - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
     - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`;
     - `softmax_over_one`, `activation_twice`, `dropout_at_output`, `unreachable_targets`,
-      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`, `targets_not_scaled`;
-    - `constant_input`, `unequal_features`, `no_nonlinearity`, `runaway_activation`,
-      `large_dropout`, `nothing_trainable`, `unreached_weights`;
+      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`, `targets_not_scaled`,
+      `targets_near_zero`, `reversed_loss`;
+    - `constant_input`, `unequal_features`, `channels_order`, `no_nonlinearity`,
+      `runaway_activation`, `large_dropout`, `nothing_trainable`, `frozen_random`,
+      `unreached_weights`;
     - of a compiled model with labels, `large_regularization` and `learning_rate`.
 
     The verdict says what was looked at: layers of a class of your own are not, until

@@ -1,6 +1,7 @@
 """What a backward pass starts from: the loss, that of each output, or what takes its place."""
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -155,7 +156,11 @@ class Objective:
         others["is_weightless"] = self._is_weightless()
         if len(self._of_outputs) == 1 and self._of_outputs[0] is not None:
             (output,), (y,) = map(keras.tree.flatten, (outputs, self.batch.y))
-            return self._of_outputs[0].signal(value, y, output, **others)
+            (part,) = self._of_outputs
+            if not part.is_weighted:  # a mask leaves samples out, as weights do
+                is_whole = math.isclose(value, part.value(y, output), rel_tol=0.01, abs_tol=1e-6)
+                part = replace(part, is_weighted=not is_whole)
+            return part.signal(value, y, output, **others)
         return LossSignal(name=self.name, value=value, **others)
 
     def _is_weightless(self):

@@ -14,7 +14,14 @@ from keras_winit._measure.loss import Objective, output_names
 from keras_winit._measure.signal import InputSignal, KernelSignal, LayerSignal, Signal, Summary
 from keras_winit._measure.statistics import Reductions
 from keras_winit._measure.taps import Taps
-from keras_winit._measure.update import decay, first_update, has_schedule, lasting, name_and_rate
+from keras_winit._measure.update import (
+    decay,
+    first_update,
+    has_schedule,
+    is_adaptive,
+    lasting,
+    name_and_rate,
+)
 from keras_winit._network.upstream import gives_images
 from keras_winit.initializers._for_weight import variances
 from keras_winit.initializers._names import brief
@@ -115,7 +122,7 @@ def _measure(network, batch, loss, with_update, scale):
         layers=tuple(
             _layer_signal(each, network, numbers, norm(sizes[each.tap]), kernels) for each in tapped
         ),
-        inputs=tuple(_input_signals(batch)),
+        inputs=tuple(_input_signals(batch, network)),
         outputs=tuple(_summary(numbers[place]) for place in of_outputs),
         loss=objective.signal(outputs, after_step),
         not_reached=tuple(dict.fromkeys(not_reached)),
@@ -128,6 +135,7 @@ def _measure(network, batch, loss, with_update, scale):
         gives_images=gives_images(network),
         num_trainable=len(variables),
         optimizer=name_and_rate(model) if updates else None,
+        is_adaptive=bool(updates) and is_adaptive(model),
         is_scheduled=is_scheduled,
         decay=decay(model) if updates else 0.0,
     )
@@ -290,12 +298,14 @@ def _twin(weight, low, high, seen):
     return None
 
 
-def _input_signals(batch):
+def _input_signals(batch, network):
+    is_scaled = any(map(_network.scales_columns, _network.walk(network.model)))
     paths = keras.tree.flatten_with_path(batch.x)
     outliers = batch.outliers or [1.0] * len(paths)
     for (path, array), outlier in zip(paths, outliers, strict=True):
         is_known = array.dtype.kind in "fiub" and array.size
         values = array.astype("float64") if is_known else np.zeros(1)
+        is_table = array.ndim == 2 and array.dtype.kind == "f"
         yield InputSignal(
             name="/".join(map(str, path)) or "x",
             shape=array.shape,
@@ -304,7 +314,7 @@ def _input_signals(batch):
             is_tokens=array.dtype.kind in "iub",
             varies=len(array) < 2 or bool((array[1:] != array[:1]).any()),
             outlier=outlier,
-            scales=_scales(values) if array.ndim == 2 and array.dtype.kind == "f" else (),
+            scales=_scales(values) if is_table and not is_scaled else (),
         )
 
 

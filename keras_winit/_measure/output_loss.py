@@ -19,6 +19,8 @@ _MOST_TARGETS = 1024
 _MEAN = "sum_over_batch_size"
 # Samples for each class from which the frequencies of the classes can be read.
 _SAMPLES_PER_CLASS = 5
+# Labels whose order is no chance.
+_FEWEST_PAIRS = 8
 # Of targets, over their root mean square.
 _SMALL = 0.05
 # Labels of which it is neither chance nor a choice that all are the same.
@@ -86,7 +88,7 @@ class OutputLoss:
     Attributes:
         loss: A loss of Keras, or a function.
         labels: All labels that were given, an array.
-        is_weighted: Whether samples have weights.
+        is_weighted: Whether samples have weights, or some are left out by a mask.
         output: Name of the output, `None` where it is the only one.
     """
 
@@ -109,20 +111,23 @@ class OutputLoss:
 
     def check(self, shape):
         """Raises if there are labels that an output of this shape has no place for."""
-        y = self.labels
-        if self.name == _CLASSIFICATION[0]:
+        y, are_classes = self.labels, self.name == _CLASSIFICATION[0]
+        if are_classes:
             most, y = shape[-1] - 1, self._classes()
             expected = f"integers from 0 to {most}, as the model has {most + 1} outputs"
         elif self.name == "binary_crossentropy":
             most, expected = 1, "numbers from 0 to 1"
         else:
             return
-        wrong = y[(y < 0) | (y > most)] if y.dtype.kind in "biuf" else y
+        wrong = y
+        if y.dtype.kind in "biuf":
+            is_whole = y == np.round(y) if are_classes else True  # Keras takes what is below
+            wrong = y[(y < 0) | (y > most) | np.logical_not(is_whole)]
         if wrong.size:
             place = "" if self.output is None else f" for output {self.output!r}"
             raise ValueError(
                 f"`y` should hold {expected}{place}. "
-                f"Received: {wrong.ravel()[0].item()!r} among {y.size} labels."
+                f"Received: the value {wrong.ravel()[0].item()!r} among {y.size} labels."
             )
 
     def _classes(self):
@@ -173,19 +178,31 @@ class OutputLoss:
         else:
             distance = 100 * (labels.std() + 1)
             others = [labels - distance, labels + distance]
-        found = [self.value(each, ops.convert_to_tensor(labels)) for each in (labels, *others)]
+        found = [self._at(each, ops.convert_to_tensor(labels)) for each in (labels, *others)]
         return found[0], max(*found[1:], self.value(y, output))
+
+    def _at(self, y, output):
+        """Returns the `value`, NaN where the loss of a user's does not take such labels."""
+        try:
+            return self.value(y, output)
+        except Exception:  # whatever its code raises
+            return math.nan
 
     def _pairs(self, y, output):
         """Whether a loss of the user's compares each label of a batch with each of its outputs.
 
-        That is what broadcasting makes of labels of shape (batch,) beside outputs of (batch, 1).
+        That is what broadcasting makes of labels of shape (batch,) beside outputs of (batch, 1). It
+        is then all the same which label belongs to which output.
         """
-        is_own = isinstance(self.loss, keras.losses.Loss) and not is_of_keras(self.loss)
-        if not is_own or len(y) < 2 or y.shape != (len(y),) or tuple(output.shape) != (len(y), 1):
+        is_column = tuple(output.shape) == (len(y), 1) and y.size == len(y)
+        if is_of_keras(self.loss) or not is_column or len(y) < _FEWEST_PAIRS:
             return False
-        pair, column = self.value(y, output), self.value(y[:, None], output)
-        return not math.isclose(pair, column, rel_tol=1e-3, abs_tol=1e-6)
+        if not isinstance(self.loss, keras.losses.Loss):  # to functions Keras gives a column
+            y = y.reshape(-1, 1)
+        found, more = self.value(y, output), y + math.ceil(y.std() + 1)
+        orders = (y[::-1].copy(), np.roll(y, 1, axis=0))
+        is_same = all(math.isclose(self._at(y, output), found, rel_tol=1e-5) for y in orders)
+        return is_same and not math.isclose(self._at(more, output), found, rel_tol=1e-2)
 
     def _of_labels(self, shape):
         """Returns what a `LossSignal` holds of labels alone."""
@@ -193,7 +210,7 @@ class OutputLoss:
         is_same = len(y) >= _FEWEST_LABELS and not (y[1:] != y[:1]).any()
         # A loss of the user's may ask for nothing of them.
         found = {"num_labels": len(y), "is_constant": is_same and is_of_keras(self.loss)}
-        if self.name == _CLASSIFICATION[1]:
+        if self.name in (_CLASSIFICATION[1], "binary_crossentropy", _REGRESSION[0]) and y.ndim > 1:
             found["not_one_hot"] = float((abs(y.sum(-1, dtype=float) - 1) > 0.01).mean())
         if self.name == "mean_absolute_percentage_error":
             found["near_zero"] = _near_zero(y)

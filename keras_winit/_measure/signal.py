@@ -197,7 +197,8 @@ class InputSignal(Part):
         varies: Whether any two samples differ; `True` for a single one.
         outlier: The largest norm of a sample, of all that were given, over the size of those in the
             batch.
-        scales: Of a table, the standard deviation of each column that varies; else empty.
+        scales: Of a table, the standard deviation of each column that varies; else, and of a model
+            with a `Normalization`, empty.
     """
 
     name: str
@@ -251,7 +252,8 @@ class Signal(Part):
         num_trainable: Number of weights, as arrays, that training changes.
         optimizer: Class of the compiled optimizer and its learning rate, if its first step is
             known: `KernelSignal.update`.
-        is_scheduled: Whether that rate is the mean of a schedule, over 128 batches or more.
+        is_adaptive: Whether that optimizer divides gradients by their size, as Adam.
+        is_scheduled: Whether that rate is the mean of a schedule, over 512 batches or more.
         decay: Share of the weights, from 0, that the weight decay of the optimizer takes in a step.
         losses: A `LossSignal` for each of several outputs, `None` where it has no loss of its own.
     """
@@ -272,6 +274,7 @@ class Signal(Part):
     gives_images: bool = field(default=False, repr=False)
     num_trainable: int = field(default=1, repr=False)
     optimizer: tuple[str, float] | None = field(default=None, repr=False)
+    is_adaptive: bool = field(default=False, repr=False)
     is_scheduled: bool = field(default=False, repr=False)
     decay: float = field(default=0.0, repr=False)
     losses: tuple[LossSignal | None, ...] = field(default=(), repr=False)

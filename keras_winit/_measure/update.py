@@ -8,10 +8,15 @@ ops = keras.ops
 # The gradients are those of a whole step already, and of the loss as it is; what makes weights
 # smaller whatever they are is judged by itself. (AdamW refuses `None`.)
 _STEP_ALONE = {"gradient_accumulation_steps": None, "loss_scale_factor": None, "weight_decay": 0.0}
+_ADAPTIVE = tuple(
+    getattr(keras.optimizers, name)
+    for name in ("Adam", "Adamax", "Nadam", "RMSprop", "Adafactor", "Lamb", "Lion", "Muon")
+    if hasattr(keras.optimizers, name)  # some came later
+)
 # Batches after which a schedule is looked at: as dense as it may fall.
 _TIMES = (0, *(2**number for number in range(18)))
-# Fewer say nothing: a warmup has to end.
-_FEWEST_BATCHES = 128
+# Fewer say nothing: a warmup has to end, and what ends before is all that there is.
+_FEWEST_BATCHES = 512
 
 
 def first_update(model, variables, gradients, scale):
@@ -60,11 +65,16 @@ def first_update(model, variables, gradients, scale):
 def name_and_rate(model):
     """Returns the class of the optimizer of a compiled model, and its learning rate.
 
-    That of a schedule is its largest mean over the first 128 batches or more, so that what has
+    That of a schedule is its largest mean over the first 512 batches or more, so that what has
     a warmup is judged by what follows, and what falls at once by all that it comes to.
     """
     optimizer = _inner(model)
     return type(optimizer).__name__, _rate(optimizer)
+
+
+def is_adaptive(model):
+    """Whether the optimizer of a compiled model divides gradients by their size."""
+    return isinstance(_inner(model), _ADAPTIVE)
 
 
 def has_schedule(model):

@@ -35,6 +35,7 @@ from keras_winit._network.operations import (
     may_have_tables,
     multipliers,
     only_adds,
+    scales_columns,
     snake_case,
     takes_largest,
     unit_axis,

@@ -122,6 +122,11 @@ def is_normalization(operation):
     return isinstance(operation, _NORMALIZATIONS) or (is_layer and brings_to_unit_size(operation))
 
 
+def scales_columns(operation):
+    """Whether a layer brings each column to unit size, by what it has seen of the data."""
+    return isinstance(operation, layers.Normalization)
+
+
 def is_batch_normalization(operation):
     """Whether a layer keeps a mean and a variance of each unit, over batches."""
     return isinstance(operation, layers.BatchNormalization)

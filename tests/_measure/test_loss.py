@@ -185,17 +185,17 @@ def test_without_labels_the_outputs_are_projected_on_a_fixed_direction():
         (
             np.where(Y == 2, 3, Y),
             losses.SparseCategoricalCrossentropy(True),
-            r"`y` should hold integers from 0 to 2, as the model has 3 outputs. Received: 3 among",
+            r"`y` should hold integers from 0 to 2, as the model has 3 outputs. Received: the value 3 among",
         ),
         (
             -Y,
             losses.SparseCategoricalCrossentropy(True),
-            r"`y` should hold integers from 0 to 2.*Received: -1 among 40",
+            r"`y` should hold integers from 0 to 2.*Received: the value -1 among 40",
         ),
         (
             np.full((40, 3), 255.0),
             losses.BinaryCrossentropy(),
-            r"`y` should hold numbers from 0 to 1. Received: 255.0 among 120",
+            r"`y` should hold numbers from 0 to 1. Received: the value 255.0 among 120",
         ),
         (
             np.zeros((40, 7), "float32"),

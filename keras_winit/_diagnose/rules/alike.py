@@ -75,8 +75,10 @@ def tokens_alike(rule, signal, found):
     reason="A constant takes the place of the signal: a normalization over one value, which is all "
     "that it makes of it, a mask that hides everything, or what does not depend on its input.",
     reference="Keras 3, keras.layers.LayerNormalization, argument axis",
-    fix="Normalize over an axis of more than one value, as `axis=(1, 2)` of a series of one "
-    "feature; look at what lies in front of that layer by `record(model, x)`.",
+    fix="Look at what lies in front of that layer by `record(model, x)`. Normalize over an axis of "
+    "more than one value, as `axis=(1, 2)` of a series of one feature; give an embedding integers, "
+    "as it takes those below; leave the padding of sequences out by `mask_zero=True` or a `Masking`, "
+    "but not all steps.",
 )
 def constant_signal(rule, signal, found):
     layers = maps(signal)
@@ -95,8 +97,8 @@ def constant_signal(rule, signal, found):
             layer=layers[number].layer,
             value=shares[number],
             limit=rule.limits["error"],
-            message=f"What {layers[number].layer} takes is the same for all samples, which are "
-            f"not: {shares[number]:.2g} of its second moment differs; the limit is "
+            message=f"From {layers[number].layer} on the signal is the same for all samples, which "
+            f"are not: {shares[number]:.2g} of its second moment differs; the limit is "
             f"{rule.limits['error']:g}.",
         )
 

@@ -8,7 +8,6 @@ from keras_winit._diagnose.rules.finding import INITIALIZE
 from keras_winit._diagnose.rules.rule import maps, rule
 from keras_winit._references import LECUN, MICIKEVICIUS
 
-
 @rule(
     limits={"error": float(np.finfo("float32").max)},
     limit="any weight, signal, loss or gradient that is infinite or not a number",
@@ -73,7 +72,7 @@ def input_not_standardized(rule, signal, found):
         is_cell = any(each.role == "recurrent" for each in layer.kernels)
         if layer.normalized or kernel.role != "kernel" or len(layer.kernels) > 1 + is_cell:
             continue  # a normalization takes any scale
-        size = layer.preactivation.second_moment / (kernel.fan_in * kernel.second_moment)
+        size = _size_before(layer)
         if is_cell:  # of which the gates have taken the size
             if len(signal.inputs) > 1 or signal.inputs[0].is_tokens:
                 continue
@@ -93,6 +92,23 @@ def input_not_standardized(rule, signal, found):
                     f"{size:.2g}; the limit is {limit:g}, and 1 is right.",
                 )
                 break
+
+
+def _size_before(layer):
+    """Returns the second moment of what a layer takes, by what its kernel makes of it."""
+    kernel = layer.kernels[0]
+    return layer.preactivation.second_moment / (kernel.fan_in * kernel.second_moment)
+
+
+def _takes(each, layer):
+    """Whether a layer may take an input as it is, by its size, and not what scales its columns.
+
+    One column may be far larger than all others: by chance its weights are then off by four
+    standard errors.
+    """
+    units = layer.kernels[0].shape[-1]
+    ratio = _size_before(layer) / each.second_moment
+    return abs(math.log(ratio)) < 4 * math.sqrt(2 / units) if ratio > 0 else False
 
 
 def _outliers(rule, signal):
@@ -142,7 +158,9 @@ def constant_input(rule, signal, found):
 )
 def unequal_features(rule, signal, found):
     first = [layer for layer in maps(signal) if layer.is_first]
-    if signal.is_drawn or not first or any(layer.normalized for layer in first):
+    if signal.is_drawn or not first or any(layer.normalized or layer.is_anew for layer in first):
+        return
+    if len(signal.inputs) == 1 and not any(_takes(signal.inputs[0], layer) for layer in first):
         return
     for each in signal.inputs:
         if len(each.scales) < 2:

@@ -4,6 +4,7 @@ import statistics
 
 from keras_winit._diagnose.rules.finding import INITIALIZE, reported
 from keras_winit._diagnose.rules.rule import below, maps, rule
+from keras_winit._diagnose.rules.size import drift
 from keras_winit._references import DANESHMAND, KORNBLITH, PENNINGTON
 
 # Few are left where inputs have few, or where few units hold them, as in an autoencoder: what is
@@ -39,7 +40,8 @@ def lost_directions(rule, signal, found):
     is_one_path = sum(each.is_first_map for each in layers) == 1
     if len(hidden) < 2 or not is_one_path or any(each.branch for each in layers):
         return
-    if reported(found, *_CAUSES) or _has_learned(signal):
+    fades = drift(signal, -1, found, is_adaptive=False)  # which Adam makes up for
+    if reported(found, *_CAUSES) or _has_learned(signal) or fades is not None:
         return
     first, later = hidden[0], hidden[len(hidden) // 2 :]
     narrowest = min(layer.kernels[-1].shape[-1] for layer in hidden)

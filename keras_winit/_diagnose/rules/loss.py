@@ -18,10 +18,11 @@ PRIORS = (None, "sigmoid", "softmax")
 
 
 @rule(
-    limits={"warning": 0.5, "error": 100.0},
-    limit="the loss is more than {warning:g} above that of the best constant output (warning); for "
-    "a regression, more than {warning:.0%} of the loss of the output 0 (warning), and more than "
-    "{error:g} times that of the best constant (error)",
+    # Of numbers, those whose mean is twice their standard deviation are still learned as fast.
+    limits={"warning": 0.5, "numbers": {"error": 100.0, "warning": 5.0}},
+    limit="the loss, and that of an output that knows nothing, are more than {warning:g} above that "
+    "of the best constant output (warning); for a regression, more than {numbers[warning]:g} times "
+    "it (warning) or {numbers[error]:g} times (error)",
     reason="The frequencies of the classes, or the mean of the targets, are known. What the bias "
     "of the last layer does not start with, the first steps have to learn.",
     reference=f"{LIN.at('section 4.1')}; {KARPATHY}",
@@ -34,25 +35,31 @@ def class_prior(rule, signal, found):
         if loss is None or None in (loss.best, loss.uniform):
             continue
         is_regression = loss.from_logits is None
-        # Of one class alone no frequencies are known.
-        is_one_class = not is_regression and loss.best <= 0
-        if is_one_class or reported(end.findings(found), *_CAUSES):
+        # Of one class alone no frequencies are known, and of one number nothing is too far.
+        if loss.best <= 0 or reported(end.findings(found), *_CAUSES):
             continue
-        least = rule.limits["warning"] * (loss.uniform if is_regression else 1.0)
-        limit = loss.best + least
-        if loss.uniform - loss.best > least and loss.value > limit:
-            is_far = is_regression and loss.value > rule.limits["error"] * loss.best
-            limit = rule.limits["error"] * loss.best if is_far else limit
+        limits = {"warning": loss.best + rule.limits["warning"]}
+        if is_regression:
+            limits = {each: times * loss.best for each, times in rule.limits["numbers"].items()}
+        severity, limit = above(loss.value, limits)
+        if severity and loss.uniform > limits["warning"]:
             yield rule.finding(
-                "error" if is_far else "warning",
+                severity,
                 layer=end.path,
                 output=end.output,
                 value=loss.value,
                 limit=limit,
                 message=f"The loss{end.of_output} is {loss.value:.3g} before training, and "
-                f"{loss.best:.3g} for the best constant output; the limit is {limit:.3g}.",
+                f"{loss.best:.3g} for the best constant output; the limit is {limit:.3g}"
+                f"{'' if is_regression else _rarest(loss.prior)}.",
                 action=PRIOR if biased_layer(signal, end.output) is not None else None,
             )
+
+
+def _rarest(prior):
+    """Returns what a message adds: how rare a class is, or its absence where there are two."""
+    share = min(*prior, 1 - max(prior))
+    return f", and {share:.2g} of the labels are of the rarest class" if share > 0 else ""
 
 
 def biased_layer(signal, output):

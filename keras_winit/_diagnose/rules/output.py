@@ -33,6 +33,7 @@ _TAKEN = {
     "kl_divergence": ("probabilities that sum to one", ("softmax",)),
     "poisson": ("what is positive", ("exponential", "softplus", *_PROBABILITIES)),
 }
+_POSITIVE = ("relu", "relu6", "softplus")
 
 
 @rule(
@@ -41,9 +42,12 @@ _TAKEN = {
     "than softmax and sigmoid (error); with `from_logits=True`, one of these two (warning); one "
     "that is no softmax with the Kullback-Leibler divergence, or linear, or of another activation "
     "that is not always positive, with the Poisson loss (error); a softmax that does not sum to "
-    "one over the classes, as over another axis than the last (error)",
+    "one over the classes, as over another axis than the last (error); what is never negative, as "
+    "relu, in front of a softmax or sigmoid or of a loss of logits (warning); a single unit "
+    "with the cosine similarity (error)",
     reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
-    "logarithm of what is no probability.",
+    "logarithm of what is no probability. What cannot be negative cannot say no, and a unit that is "
+    "off for all samples stays off. A single number has no direction.",
     reference="Keras 3, keras.losses, argument from_logits",
     fix="Use `from_logits=True` with a linear output, `from_logits=False` after softmax or "
     'sigmoid; `"softmax"` with `kl_divergence`, `"exponential"` with `poisson`. A softmax '
@@ -53,33 +57,46 @@ def loss_mismatch(rule, signal, found):
     for end in ends(signal):
         if end.layer is None or end.loss is None:
             continue
-        from_logits = end.loss.from_logits
-        taken, right = _TAKEN.get(end.loss.name, (None, ()))
-        is_known = end.last is None or end.last in FORMULAS or end.last == "softmax"
-        is_across = _is_across(end)
-        severity = "error"
-        if from_logits is None and (taken is None or end.last in right or not is_known):
-            continue
-        if is_across:
-            what = "a softmax that does not sum to one over the classes"
-        elif taken is not None:
-            what = f"{_article(end.last)}, and the loss takes {taken}"
-        elif end.last in _PROBABILITIES and from_logits:
-            what, severity = "probabilities, and the loss takes logits", "warning"
-        elif end.last is None and not from_logits:
-            what = "logits, and the loss takes probabilities"
-        elif end.last in FORMULAS and end.last not in _PROBABILITIES and not from_logits:
-            what = f"{_article(end.last)}, and the loss takes probabilities"
-        else:
-            continue
-        yield rule.finding(
-            severity,
-            layer=end.layer.layer,
-            output=end.output,
-            value=1,
-            limit=rule.limits["error"],
-            message=f"The output of {end.layer.layer} is {what}: 1 mismatch, limit 0.",
-        )
+        what, severity = _mismatch(end)
+        if severity:
+            yield rule.finding(
+                severity,
+                layer=end.layer.layer,
+                output=end.output,
+                value=1,
+                limit=rule.limits["error"],
+                message=f"The output of {end.layer.layer} is {what}: 1 mismatch, limit 0.",
+            )
+
+
+def _mismatch(end):
+    """Returns what an output is and its loss does not take, and the severity; or `None` twice."""
+    last, loss = end.last, end.loss
+    taken, right = _TAKEN.get(loss.name, (None, ()))
+    is_known = last is None or last in FORMULAS or last == "softmax"
+    if _is_across(end):
+        return "a softmax that does not sum to one over the classes", "error"
+    if loss.name == "cosine_similarity" and end.layer.kernels[-1].shape[-1] == 1:
+        return "a single number, and the loss takes a direction", "error"
+    positive = _never_negative(end)
+    if positive is not None:
+        return f"{_article(positive)} where a number may be negative", "warning"
+    if taken is not None and is_known and last not in right:
+        return f"{_article(last)}, and the loss takes {taken}", "error"
+    if loss.from_logits and last in _PROBABILITIES:
+        return "probabilities, and the loss takes logits", "warning"
+    if loss.from_logits is False and last is None:
+        return "logits, and the loss takes probabilities", "error"
+    if loss.from_logits is False and last in FORMULAS and last not in _PROBABILITIES:
+        return f"{_article(last)}, and the loss takes probabilities", "error"
+    return None, None
+
+
+def _never_negative(end):
+    """Returns an activation that never is, where logits are taken; or `None`."""
+    *before, last = end.activations or (None,)
+    logits = before[-1] if before and last in _PROBABILITIES else last
+    return logits if logits in _POSITIVE and (logits != last or end.loss.from_logits) else None
 
 
 def _is_across(end):
@@ -232,7 +249,8 @@ def unreachable_targets(rule, signal, found):
 
 @rule(
     limits={"error": 0},
-    limit="32 or more labels, and all are the same",
+    limit="32 or more labels, and all are the same, of an output whose last kernel is not frozen (as "
+    "that of a discriminator is, by which a generator is trained)",
     reason="A constant output is all that there is to learn, and the bias of the last layer learns "
     "it alone.",
     reference="Keras 3, keras.Model.fit, argument shuffle",
@@ -240,7 +258,8 @@ def unreachable_targets(rule, signal, found):
 )
 def constant_labels(rule, signal, found):
     for end in ends(signal):
-        if end.loss is not None and end.loss.is_constant:
+        is_frozen = end.layer is not None and not any(k.is_trainable for k in end.layer.kernels)
+        if end.loss is not None and end.loss.is_constant and not is_frozen:
             yield rule.finding(
                 "error",
                 layer=end.path,
@@ -255,14 +274,19 @@ def constant_labels(rule, signal, found):
 @rule(
     limits={"error": 0.05},
     limit="more than {error:.0%} of the labels are of no class or of several, and the loss is the "
-    "categorical crossentropy, which takes one",
+    "categorical crossentropy, which takes one, or the binary one or the mean squared error of a "
+    "softmax",
     reason="The outputs of a softmax sum to one: they cannot be one for several classes.",
     reference="Keras 3, keras.losses.CategoricalCrossentropy",
     fix='`Dense(units, "sigmoid")` with `loss="binary_crossentropy"`.',
 )
 def labels_not_one_hot(rule, signal, found):
     for end in ends(signal):
-        if end.loss is not None and end.loss.not_one_hot > rule.limits["error"]:
+        if end.loss is None or (end.last != "softmax" and not end.loss.name.startswith("cat")):
+            continue
+        if end.loss.not_one_hot > rule.limits["error"] and not reported(
+            end.findings(found), "softmax_over_one", "unreachable_targets"
+        ):
             yield rule.finding(
                 "error",
                 layer=end.path,

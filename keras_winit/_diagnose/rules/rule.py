@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from keras_winit._diagnose.rules.finding import Finding, reported
 
+# Fewer weights may have any variance.
+_FEWEST_WEIGHTS = 200
 # E f⁴ / (E f²)² - 1 of relu, the largest among common activations.
 _KURTOSIS = 5.0
 
@@ -128,3 +130,17 @@ def log_noise(layers):
 
 def variance_by_chance(layer):
     return _KURTOSIS / max(layer.kernels[0].fan_in, 1)
+
+
+def is_drawn(kernel):
+    """Whether a kernel has the variance that its initializer asks for, but for chance.
+
+    By the fans that Keras counts or by the true ones, within four standard errors. `None` where
+    nothing is known to be asked for, or weights are few.
+    """
+    size = math.prod(kernel.shape)
+    asked = [each for each in (kernel.asked, kernel.asked_by_keras) if each]
+    if size < _FEWEST_WEIGHTS or not asked:
+        return None
+    variance = kernel.second_moment - kernel.mean**2
+    return any(abs(variance / each - 1) <= 4 * math.sqrt(2 / size) for each in asked)

@@ -1,6 +1,7 @@
 """What the layers of a model leave training to do: which weights it changes, and through what."""
 
-from keras_winit._diagnose.rules.rule import above, maps, rule
+from keras_winit._diagnose.rules.finding import reported
+from keras_winit._diagnose.rules.rule import above, is_drawn, maps, rule
 from keras_winit._references import DEEP_LEARNING, SRIVASTAVA
 
 # Of a gradient, over the loss.
@@ -22,6 +23,36 @@ def nothing_trainable(rule, signal, found):
             value=0,
             limit=rule.limits["error"],
             message="The model has 0 trainable weights; more than the limit of 0 are right.",
+        )
+
+
+@rule(
+    # Random features, one or two layers of them, are a network of their own right.
+    limits={"warning": 2},
+    limit="more than {warning} kernels of 200 weights or more do not train, and all of them have the "
+    "variance that their initializers ask for (warning)",
+    reason="A base that was frozen before it has learned gives features by chance, of which the "
+    "last layers make little.",
+    reference="Keras 3, guide on transfer learning",
+    fix='Load what it has learned, as `weights="imagenet"` or `load_weights`, or let it learn: '
+    "`base.trainable = True`, and compile again.",
+)
+def frozen_random(rule, signal, found):
+    frozen = [
+        kernel
+        for layer in signal.layers
+        for kernel in layer.kernels
+        if not kernel.is_trainable and is_drawn(kernel) is not None
+    ]
+    is_found = reported(found, "nothing_trainable")
+    if not is_found and len(frozen) > rule.limits["warning"] and all(map(is_drawn, frozen)):
+        yield rule.finding(
+            "warning",
+            layer=None,
+            value=len(frozen),
+            limit=rule.limits["warning"],
+            message=f"{len(frozen)} kernels are frozen as they were drawn, as {frozen[0].path}; the "
+            f"limit is {rule.limits['warning']}.",
         )
 
 

@@ -4,7 +4,7 @@ import math
 import statistics
 
 from keras_winit._diagnose.rules.finding import reported
-from keras_winit._diagnose.rules.rule import above, rule
+from keras_winit._diagnose.rules.rule import above, is_drawn, rule
 from keras_winit._diagnose.rules.size import is_explained, is_near_zero
 from keras_winit._references import DEEP_LEARNING, SMITH
 
@@ -66,17 +66,26 @@ def _large_decay(rule, signal):
 
 @rule(
     # Of SGD and Adam at rates from 1e-9 to 100 on eight networks, and of forty that learn.
-    limits={"error": (1e-5, 2.0), "warning": (3e-4, 0.3), "rise": {"error": 10.0, "warning": 1.05}},
+    limits={
+        "error": (1e-5, 2.0),
+        "warning": (3e-4, 0.3),
+        "rise": {"error": 10.0, "warning": 1.5},
+        "large": (0.1, 1.05),
+        "small": (1e-3, 4e-4),
+    },
     limit="the first step of the compiled optimizer changes half of the kernels, over their size "
     "and times what momentum makes of it, by a number outside of {warning[0]:g} to {warning[1]:g} "
-    "(warning), {error[0]:g} to {error[1]:g} (error); or the loss on the same batch is after it "
-    "more than {rise[warning]:g} (warning) or {rise[error]:g} times (error) what it was. Of a "
-    "schedule only what is too small, by its mean over 128 batches or more",
+    "(warning), {error[0]:g} to {error[1]:g} (error), or by less than {small[0]:g} and makes the "
+    "loss on the same batch less than {small[1]:g} smaller (warning); or that loss is after it more "
+    "than {rise[warning]:g}, from a step of {large[0]:g} on {large[1]:g} (warning), or "
+    "{rise[error]:g} times (error) what it was. Of a schedule only what is too small, by its mean "
+    "over 512 batches or more; of weights that have learned, by their variances, only what is far "
+    "too small (error)",
     reason="Where one step changes more than the weights are, nothing of the start is left and the "
     "loss jumps; where it changes next to nothing, no number of epochs is enough.",
     reference=SMITH.at("section 3.3"),
-    fix="`keras.optimizers.Adam(1e-3)` or `SGD(0.01, momentum=0.9)` to begin with; then 3 times "
-    "more and less.",
+    fix="`keras.optimizers.Adam(1e-3)` or `SGD(0.01, momentum=0.9)` to begin with, then 3 times "
+    "more and less. Steps are made small, too, by `clipnorm`, `clipvalue` and a large `epsilon`.",
 )
 def learning_rate(rule, signal, found):
     updates = _updates(signal)
@@ -91,9 +100,13 @@ def learning_rate(rule, signal, found):
     what = f"The first step of {name} at {rate:g}"
     if signal.is_scheduled:  # which may begin small, and be large later
         what = f"A step of {name} at {rate:.2g}, the mean of its schedule,"
+    large, jump = rule.limits["large"]
     for severity, most in rule.limits["rise"].items():
         low, high = rule.limits[severity]
         high = math.inf if signal.is_scheduled else high
+        if severity == "warning":
+            most = jump if step > large else most
+            low = 0.0 if _has_learned(signal) else low
         if rise > most:
             value, limit = rise, most
             message = f"{what} makes the loss {rise:.3g} times what it was; the limit is {most:g}."
@@ -105,13 +118,30 @@ def learning_rate(rule, signal, found):
             continue
         yield rule.finding(severity, layer=None, value=value, limit=limit, message=message)
         return
+    small, least = rule.limits["small"]
+    if step < small and 0 < rise and 0 <= 1 - rise < least and not _has_learned(signal):
+        yield rule.finding(
+            "warning",
+            layer=None,
+            value=1 - rise,
+            limit=least,
+            message=f"{what} makes the loss {1 - rise:.2g} of it smaller; the limit is {least:g}.",
+        )
+
+
+def _has_learned(signal):
+    """Whether most kernels have other variances than those that they are drawn with."""
+    drawn = [is_drawn(kernel) for layer in signal.layers for kernel in layer.kernels]
+    known = [each for each in drawn if each is not None]
+    return sum(known) < len(known) / 2
 
 
 def _updates(signal):
     """Returns how much the first step changes each kernel, `None` where that is not known.
 
     Not those that start near zero, of which any step is many times, nor those behind them: what has
-    no gradient yet is not moved by any rate.
+    no gradient yet is not moved by any rate. Tables start small, and count where there is nothing
+    else.
     """
     known = [
         (layer, kernel)
@@ -122,11 +152,13 @@ def _updates(signal):
     least = _NO_GRADIENT * max((kernel.gradient for _, kernel in known), default=0.0)
     if not known:
         return None
-    return [
-        kernel.update
+    moved = [
+        kernel
         for layer, kernel in known
         if kernel.gradient > least and not is_near_zero(layer)
     ]
+    maps = [kernel for kernel in moved if kernel.role != "embedding"]
+    return [kernel.update for kernel in maps or moved]
 
 
 def _rise(loss):

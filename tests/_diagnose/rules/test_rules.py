@@ -315,6 +315,20 @@ def with_channels_last(_model, *rest):
     return colors(-1)
 
 
+def with_base(trainable):
+    """Four layers, of which three may be frozen."""
+    base = keras.Sequential([keras.Input((64,)), *(layers.Dense(32, "relu") for _ in range(3))])
+    base.trainable = trainable
+    model = keras.Sequential([keras.Input((64,)), base, layers.Dense(10)])
+    return model, *digits(), logits_loss()
+
+
+def with_trained_base(model, *rest):
+    for weight in model.layers[0].weights:
+        weight.assign(0.8 * weight)
+    return model, *rest
+
+
 def score(y, outputs):
     """A coefficient of determination, which is best where it is 1."""
     residual = keras.ops.sum((y - outputs) ** 2)
@@ -386,6 +400,7 @@ CASES = {
     ),
     "unequal_features": (with_(table, 1e-3), with_(table, 0.05), lambda *_: table(1)),
     "nothing_trainable": (with_(with_trainable, False), with_(with_trainable, True), let_train),
+    "frozen_random": (with_(with_base, False), with_(with_base, True), with_trained_base),
     "unreached_weights": (
         with_(passed_by, keras.ops.stop_gradient),
         with_(passed_by, keras.ops.negative),
@@ -1037,6 +1052,24 @@ def with_rise(signal, ratio):
     return with_loss(with_update(signal, 0.01), 2.0, after_step=2 * ratio)
 
 
+def with_large_rise(signal, ratio):
+    return with_loss(with_update(signal, 0.2), 2.0, after_step=2 * ratio)
+
+
+def with_fall(signal, share):
+    return with_loss(with_update(signal, 5e-4), 2.0, after_step=2 * (1 - share))
+
+
+def with_near_zero(signal, share):
+    return with_loss(signal, 1.0, near_zero=share)
+
+
+def with_mean(signal, ratio):
+    """Of a regression, so many times the loss of the best constant."""
+    changes = {"best": 1.0, "uniform": ratio, "prior": (3.0,), "from_logits": None}
+    return with_loss(signal, ratio, **changes)
+
+
 # Rule, how a number gets into a signal, what is "above" or "below" which limits, and what chance
 # multiplies them by.
 SIGNAL_NOISE, GRADIENT_NOISE = math.exp(THREE_DEVIATIONS), math.exp(1.5 * math.sqrt(15 / 32))
@@ -1079,7 +1112,11 @@ LIMITS = [
     ("input_not_standardized", with_outlier, "above", {"error": 1e3}, 1),
     ("learning_rate", with_update, "above", {"warning": 0.3, "error": 2}, 1),
     ("learning_rate", with_update, "below", {"warning": 3e-4, "error": 1e-5}, 1),
-    ("learning_rate", with_rise, "above", {"warning": 1.05, "error": 10}, 1),
+    ("learning_rate", with_rise, "above", {"warning": 1.5, "error": 10}, 1),
+    ("learning_rate", with_large_rise, "above", {"warning": 1.05, "error": 10}, 1),
+    ("learning_rate", with_fall, "below", {"warning": 4e-4}, 1),
+    ("targets_near_zero", with_near_zero, "above", {"warning": 0.3, "error": 0.9}, 1),
+    ("class_prior", with_mean, "above", {"warning": 5, "error": 100}, 1),
 ]
 
 
@@ -1192,6 +1229,11 @@ class Compared(keras.losses.Loss):
         return keras.ops.mean(keras.ops.square(y - outputs))
 
 
+def flattened(y, outputs):
+    """The same of labels without their column, as they are compared with outputs."""
+    return keras.ops.mean((keras.ops.ravel(y) - outputs) ** 2)
+
+
 @pytest.mark.parametrize(
     ("loss", "column", "expected"),
     [
@@ -1199,6 +1241,9 @@ class Compared(keras.losses.Loss):
         (Compared(), True, []),
         ("mse", False, []),
         (lambda y, outputs: keras.ops.mean((y - outputs) ** 2), False, []),
+        (flattened, True, ["broadcast_labels"]),
+        (flattened, False, ["broadcast_labels"]),
+        (lambda y, outputs: flattened(y, keras.ops.ravel(outputs)), True, []),
     ],
 )
 def test_labels_without_a_column_are_broadcast_by_a_loss_of_ones_own(loss, column, expected):
@@ -1322,6 +1367,132 @@ def test_percentages_are_of_targets_that_are_not_zero(targets, expected):
     assert found == ([] if expected is None else [expected])
 
 
+class Divided(layers.Layer):
+    """Divides each column by a number of its own."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def call(self, x):
+        return x / keras.ops.convert_to_tensor(self.by)
+
+
+def adapted(x):
+    layer = layers.Normalization()
+    layer.adapt(x)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("in_front", "expected"),
+    [
+        (adapted, False),
+        (lambda x: layers.BatchNormalization(), False),
+        (lambda x: Divided(x.std(0)), False),
+        (lambda x: layers.Dropout(0.1), True),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_that_are_scaled_in_front_of_the_network_are_equal(in_front, expected, seed):
+    keras.utils.set_random_seed(seed)
+    model, x, y, loss = table(100)
+    model = keras.Sequential([keras.Input((8,)), in_front(x), *model.layers])
+    assert ("unequal_features" in names(look((model, x, y, loss)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("activations", "from_logits", "expected"),
+    [
+        (("relu", "softmax"), False, "warning"),
+        (("relu",), True, "warning"),
+        (("softplus",), True, "warning"),
+        (("tanh", "softmax"), False, None),
+        (("softmax",), False, None),
+        ((), True, None),
+    ],
+)
+def test_logits_may_be_negative(activations, from_logits, expected):
+    model, x, y, _ = classifier(None, False)
+    behind = map(layers.Activation, activations)
+    model = keras.Sequential([keras.Input((64,)), *model.layers, *behind])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    report = look((model, x, y, loss))
+    found = [each.severity for each in report.findings if each.rule == "loss_mismatch"]
+    assert found == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(("units", "expected"), [(1, True), (2, False)])
+def test_a_single_number_has_no_direction(units, expected):
+    report = look(ending(None, lambda x: x[:, :units], units, "cosine_similarity"))
+    assert ("loss_mismatch" in names(report)) == expected
+
+
+def intensities(x):
+    return np.random.default_rng(0).uniform(size=(len(x), 4)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("activation", "y", "expected"),
+    [
+        ("softmax", intensities, True),
+        ("sigmoid", intensities, False),
+        ("softmax", one_hot_classes, False),
+    ],
+)
+def test_a_softmax_is_no_output_of_several_numbers(activation, y, expected):
+    report = look(ending(activation, y, 4, "binary_crossentropy"))
+    assert ("labels_not_one_hot" in names(report)) == expected
+
+
+def test_classes_are_integers():
+    with pytest.raises(ValueError, match=r"integers from 0 to 3.*Received: the value 0\.00[0-9]* among"):
+        look(ending("softmax", lambda x: classes(x) / 255, 4, "sparse_categorical_crossentropy"))
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_a_generator_may_be_trained_by_labels_that_are_all_the_same(is_frozen):
+    critic, x, y, loss = ending("sigmoid", lambda x: 0 * signs(x) + 1, loss="binary_crossentropy")
+    critic.trainable = not is_frozen
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(8), critic])
+    report = look((model, x[:, :5], y, loss))
+    assert ("constant_labels" in names(report)) != is_frozen
+
+
+def of_tokens(stddev):
+    """Tokens of a table that starts small, and two classes."""
+    table = layers.Embedding(50, 8, embeddings_initializer=normal(stddev))
+    rest = (table, layers.GlobalAveragePooling1D(), layers.Dense(1, "sigmoid"))
+    model = keras.Sequential([keras.Input((12,), dtype="int32"), *rest])
+    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+    x = np.random.default_rng(0).integers(50, size=(64, 12))
+    return model, x, (x.sum(1, keepdims=True) > 294).astype("float32"), None
+
+
+def test_a_rate_is_not_judged_by_tables_that_start_small():
+    assert "learning_rate" not in names(look(of_tokens(0.01)))
+
+
+@pytest.mark.parametrize(
+    ("depth", "optimizer", "expected"),
+    [
+        (14, "sgd", ["warning"]),
+        (14, "adam", []),
+        (14, "rmsprop", []),
+        (24, "sgd", ["error"]),
+        (24, "adam", ["warning"]),
+        (50, "adam", ["error"]),
+    ],
+)
+def test_steps_of_adam_do_not_shrink_with_the_signal(depth, optimizer, expected):
+    keras.utils.set_random_seed(0)
+    model, x, y, loss = dense("relu", depth)
+    model.compile(optimizer, loss)
+    findings = keras_winit.diagnose(model, x, y).findings
+    sizes = ("vanishing_signal", "vanishing_gradient")
+    assert [each.severity for each in findings if each.rule in sizes] == expected
+
+
 @pytest.mark.parametrize("is_flat", [False, True])
 def test_a_loss_without_a_derivative_reaches_no_weights(is_flat):
     model, x, y, _ = ending("sigmoid", signs)
@@ -1386,6 +1557,30 @@ def test_a_schedule_may_be_large_once_it_is_warm():
         0.0, 10_000, warmup_target=1.0, warmup_steps=500
     )
     assert look(compiled(keras.optimizers.SGD(schedule))).findings == ()
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(1e-5, []), (1e-8, ["error"])])
+def test_weights_that_have_learned_are_moved_by_little(rate, expected):
+    """As in fine tuning; from weights that were just drawn that is too little."""
+    drawn, x, y, _ = compiled(keras.optimizers.Adam(rate))
+    findings = look((drawn, x, y, None)).findings
+    assert [each.severity for each in findings] == (expected or ["warning"])
+    for layer in drawn.layers:
+        layer.kernel.assign(1.1 * layer.kernel)
+    assert [each.severity for each in look((drawn, x, y, None)).findings] == expected
+
+
+def test_steps_that_a_mask_leaves_out_have_no_classes():
+    model = keras.Sequential([keras.Input((10,), dtype="int32")])
+    model.add(layers.Embedding(50, 8, mask_zero=True))
+    model.add(layers.Dense(3, "softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((64, 10)) < 0.1, rng.integers(1, 50, (64, 10)), 0)
+    masked = keras_winit.diagnose(model, x, x % 3).signal.loss
+    assert masked.best is None
+    whole = keras_winit.diagnose(model, x + (x == 0), x % 3).signal.loss
+    assert whole.best is not None
 
 
 def test_weights_that_no_gradient_reaches_are_no_matter_of_the_rate():
