@@ -42,9 +42,10 @@ class SignalMonitor(keras.callbacks.Callback):
     it, unless you ask for that. A record costs about as much as `diagnose`.
 
     Each record is judged by those rules of `diagnose` that also hold later on: `non_finite`,
-    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`. With
-    labels, `no_learning` tells that the loss is still that of a constant output, and what errors
-    `diagnose` then finds, which may be the cause.
+    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`. And
+    `exploding_loss` tells that the training loss is larger than it was at first, with labels
+    `no_learning` that the loss is still that of a constant output, and both what errors `diagnose`
+    then finds, which may be the cause.
 
     `findings` holds what they found, each finding of a rule at a layer once: (step, `Finding`).
 
@@ -291,14 +292,15 @@ class SignalMonitor(keras.callbacks.Callback):
         means = self._training_loss.means
         if loss is not None:
             self._values[self._step] = loss.value
-        if past is None or loss is None or len(means) < 2:
+        if not means:
             return []
         progress = Progress(
             batches=self._step,
             loss=loss,
             past=past,
-            past_loss=self._values[past],
-            first=means[0],
+            past_loss=self._values.get(past),
+            start=self._values.get(0),
+            first=means[0] if len(means) > 1 else None,
             last=means[-1],
         )
         return judge_progress(progress, self._look)

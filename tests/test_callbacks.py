@@ -627,6 +627,14 @@ def test_a_network_that_learns_nothing_is_told_with_the_cause_and_stops():
     assert [each.endswith("The training stops.") for each in told] == [True, False]
 
 
+def test_a_network_whose_loss_explodes_is_told_with_the_cause_and_stops():
+    monitor, _ = fit_classes(keras.optimizers.SGD(30.0), epochs=5, on_finding="stop")
+    found = [(step, each.rule, each.severity, each.causes) for step, each in monitor.findings]
+    assert (50, "exploding_loss", "error", None) in found
+    assert any(step == 50 and cause == "exploding_loss" for step, *_, cause in found)
+    assert max(steps(monitor)) == 50
+
+
 def test_networks_that_learn_get_no_finding():
     monitor, told = fit_classes(keras.optimizers.Adam(0.01), epochs=4, on_finding="warn")
     assert (monitor.findings, told) == ([], [])

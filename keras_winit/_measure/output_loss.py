@@ -47,9 +47,9 @@ class LossSignal(Part):
         is_constant: Whether 32 or more labels were given and all are the same.
         not_one_hot: Fraction of the labels, from 0 to 1, that are of no class or of several, where
             the loss expects one.
-        near_zero: Of a loss of percentages, whose targets lie on both sides of zero or on it: share,
-            from 0 to 1, of those that are smaller than a twentieth of their root mean square, in
-            what it multiplies errors by, one over the target.
+        near_zero: Of a loss of percentages, whose targets lie on both sides of zero or on it: the
+            share, from 0 to 1, of those that are smaller than a twentieth of their root mean
+            square, in what it multiplies errors by, one over the target.
         at_labels: Where the outputs are the labels; of a loss of the user's, whose labels have the
             shape of the outputs, else `None`.
         off_labels: Where they are not: the most of its value before training, and of those where

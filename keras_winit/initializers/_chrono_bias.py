@@ -43,8 +43,9 @@ class ChronoBias(OwnInitializer, keras.initializers.Initializer):
 
     Units that remember are nearly linear in what they take. `open_share` of the units can do
     something else, and work as those of a SimpleRNN do: what takes the input and gives the state
-    starts open (4), what keeps the old state closed (-4). In an LSTM these are the input, output
-    and forget gate, in a GRU the reset gate and the update gate. These units come first, so that `BlockDiagonal` can keep the others' states from theirs.
+    starts open (4), what keeps the old state closed (-4). In an LSTM these are the input
+    and output gates, and the forget gate; in a GRU the reset gate, and the update gate. These units
+    come first, so that `BlockDiagonal` can keep the others' states from theirs.
 
     Args:
         max_timescale: Number of at least 2, the longest dependency in steps; the length of the

@@ -59,7 +59,7 @@ WHILE_TRAINING = (
 )
 
 # Judged of a `Progress` alone.
-RULES_OF_PROGRESS = (progress.no_learning,)
+RULES_OF_PROGRESS = (progress.exploding_loss, progress.no_learning)
 
 
 def judge_progress(progress, look):
@@ -71,7 +71,9 @@ def judge_progress(progress, look):
         progress: The `Progress`.
         look: Function without arguments to a `Signal` of now, called where there is a finding.
     """
-    found = [each for rule in RULES_OF_PROGRESS for each in rule(progress)]
+    found = []
+    for rule in RULES_OF_PROGRESS:
+        found.extend(rule(progress, found))
     if not found:
         return []
     errors = [each for each in judge(look()) if each.severity == "error"]

@@ -77,8 +77,8 @@ def tokens_alike(rule, signal, found):
     reference="Keras 3, keras.layers.LayerNormalization, argument axis",
     fix="Look at what lies in front of that layer by `record(model, x)`. Normalize over an axis of "
     "more than one value, as `axis=(1, 2)` of a series of one feature; give an embedding integers, "
-    "as it takes those below; leave the padding of sequences out by `mask_zero=True` or a `Masking`, "
-    "but not all steps.",
+    "as it takes those below; leave the padding of sequences out by `mask_zero=True` or a "
+    "`Masking`, but not all steps.",
 )
 def constant_signal(rule, signal, found):
     layers = maps(signal)

@@ -8,6 +8,7 @@ from keras_winit._diagnose.rules.finding import INITIALIZE
 from keras_winit._diagnose.rules.rule import maps, rule
 from keras_winit._references import LECUN, MICIKEVICIUS
 
+
 @rule(
     limits={"error": float(np.finfo("float32").max)},
     limit="any weight, signal, loss or gradient that is infinite or not a number",
@@ -186,8 +187,8 @@ def unequal_features(rule, signal, found):
     limit="square images of {side} pixels or more, whose 1 to {warning} channels lie before the "
     "pixels where the first convolution takes the last axis for channels, or behind them where it "
     "takes the first (warning)",
-    reason="The convolution then moves over colors and rows, and takes each column for a channel of "
-    "its own.",
+    reason="The convolution then moves over colors and rows, and takes each column for a channel "
+    "of its own.",
     reference="Keras 3, keras.layers.Conv2D, argument data_format",
     fix="`x = np.moveaxis(x, 1, -1)` for images of shape (channels, rows, columns), as PyTorch has "
     "them; or `data_format` of the layers.",

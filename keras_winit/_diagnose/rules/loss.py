@@ -20,9 +20,9 @@ PRIORS = (None, "sigmoid", "softmax")
 @rule(
     # Of numbers, those whose mean is twice their standard deviation are still learned as fast.
     limits={"warning": 0.5, "numbers": {"error": 100.0, "warning": 5.0}},
-    limit="the loss, and that of an output that knows nothing, are more than {warning:g} above that "
-    "of the best constant output (warning); for a regression, more than {numbers[warning]:g} times "
-    "it (warning) or {numbers[error]:g} times (error)",
+    limit="the loss, and that of an output that knows nothing, are more than {warning:g} above "
+    "that of the best constant output (warning); for a regression, more than {numbers[warning]:g} "
+    "times (warning) or {numbers[error]:g} times it (error)",
     reason="The frequencies of the classes, or the mean of the targets, are known. What the bias "
     "of the last layer does not start with, the first steps have to learn.",
     reference=f"{LIN.at('section 4.1')}; {KARPATHY}",

@@ -46,8 +46,8 @@ _POSITIVE = ("relu", "relu6", "softplus")
     "relu, in front of a softmax or sigmoid or of a loss of logits (warning); a single unit "
     "with the cosine similarity (error)",
     reason="A crossentropy that expects the other kind of output takes the softmax twice, or the "
-    "logarithm of what is no probability. What cannot be negative cannot say no, and a unit that is "
-    "off for all samples stays off. A single number has no direction.",
+    "logarithm of what is no probability. What cannot be negative cannot say no, and a unit that "
+    "is off for all samples stays off. A single number has no direction.",
     reference="Keras 3, keras.losses, argument from_logits",
     fix="Use `from_logits=True` with a linear output, `from_logits=False` after softmax or "
     'sigmoid; `"softmax"` with `kl_divergence`, `"exponential"` with `poisson`. A softmax '
@@ -249,8 +249,8 @@ def unreachable_targets(rule, signal, found):
 
 @rule(
     limits={"error": 0},
-    limit="32 or more labels, and all are the same, of an output whose last kernel is not frozen (as "
-    "that of a discriminator is, by which a generator is trained)",
+    limit="32 or more labels, and all are the same, of an output whose last kernel is not frozen "
+    "(as that of a discriminator is, by which a generator is trained)",
     reason="A constant output is all that there is to learn, and the bias of the last layer learns "
     "it alone.",
     reference="Keras 3, keras.Model.fit, argument shuffle",

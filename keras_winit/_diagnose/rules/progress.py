@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from keras_winit._diagnose.rules.rule import rule
-from keras_winit._references import KARPATHY
+from keras_winit._diagnose.rules.rule import above, rule
+from keras_winit._references import KARPATHY, SMITH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,18 +14,52 @@ class Progress:
     Attributes:
         batches: Number of batches since training began.
         loss: `LossSignal` of a batch that is always the same, or `None`.
-        past: Number of batches after which that loss was taken before: half as many, or fewer.
+        past: Number of batches after which that loss was taken before: half as many, or fewer;
+            `None` where it was not.
         past_loss: What its value was then.
-        first: Mean of the training loss over the batches to the first record.
+        start: What its value was before training, `None` where that is not known.
+        first: Mean of the training loss over the batches to the first record; `None` at that.
         last: Mean of it over those since the last record.
     """
 
     batches: int
     loss: Any
-    past: int
-    past_loss: float
-    first: float
+    past: int | None
+    past_loss: float | None
+    start: float | None
+    first: float | None
     last: float
+
+
+@rule(
+    # Of programs at rates that are good and too large: none that learns comes to 1.2.
+    limits={"error": 10.0, "warning": 2.0},
+    limit="the loss on the batch of the monitor, and the mean training loss since the last record, "
+    "are more than {warning:g} (warning) or {error:g} times (error) what the former was before "
+    "training; without labels the latter, and what it was up to the first record",
+    reason="Steps that make the loss larger than it was at the start are too large, or go the wrong "
+    "way: what has been learned is undone.",
+    reference=SMITH.at("section 3.3"),
+    fix="A learning rate of a tenth, begun with a warmup, or gradients that are cut: "
+    "`clipnorm=1.0`.",
+)
+def exploding_loss(rule, progress, found):
+    loss, before, now = progress.loss, progress.start, progress.last
+    if loss is None or before is None:
+        before = progress.first
+    else:
+        now = min(now, loss.value)
+    ratio = now / before if before is not None and before > 0 else 0.0
+    severity, limit = above(ratio, rule.limits)
+    if severity:
+        yield rule.finding(
+            severity,
+            layer=None,
+            value=ratio,
+            limit=limit,
+            message=f"The loss is {now:.4g}, {ratio:.3g} times what it was at first; the limit is "
+            f"{limit:g}.",
+        )
 
 
 @rule(
@@ -43,7 +77,10 @@ class Progress:
 )
 def no_learning(rule, progress, found):
     loss, limits = progress.loss, rule.limits
-    if loss is None or loss.best is None or progress.batches < limits["batches"]:
+    is_known = None not in (progress.past, progress.first)
+    if loss is None or loss.best is None or not is_known or found:
+        return
+    if progress.batches < limits["batches"]:
         return
     limit = limits["constant"] * loss.best
     is_still = loss.value >= limits["still"] * progress.past_loss

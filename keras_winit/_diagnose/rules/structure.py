@@ -29,8 +29,8 @@ def nothing_trainable(rule, signal, found):
 @rule(
     # Random features, one or two layers of them, are a network of their own right.
     limits={"warning": 2},
-    limit="more than {warning} kernels of 200 weights or more do not train, and all of them have the "
-    "variance that their initializers ask for (warning)",
+    limit="more than {warning} kernels of 200 weights or more do not train, and all of them have "
+    "the variance that their initializers ask for (warning)",
     reason="A base that was frozen before it has learned gives features by chance, of which the "
     "last layers make little.",
     reference="Keras 3, guide on transfer learning",
@@ -51,8 +51,8 @@ def frozen_random(rule, signal, found):
             layer=None,
             value=len(frozen),
             limit=rule.limits["warning"],
-            message=f"{len(frozen)} kernels are frozen as they were drawn, as {frozen[0].path}; the "
-            f"limit is {rule.limits['warning']}.",
+            message=f"{len(frozen)} kernels are frozen as they were drawn, as {frozen[0].path}; "
+            f"the limit is {rule.limits['warning']}.",
         )
 
 

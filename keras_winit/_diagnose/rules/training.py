@@ -76,8 +76,8 @@ def _large_decay(rule, signal):
     limit="the first step of the compiled optimizer changes half of the kernels, over their size "
     "and times what momentum makes of it, by a number outside of {warning[0]:g} to {warning[1]:g} "
     "(warning), {error[0]:g} to {error[1]:g} (error), or by less than {small[0]:g} and makes the "
-    "loss on the same batch less than {small[1]:g} smaller (warning); or that loss is after it more "
-    "than {rise[warning]:g}, from a step of {large[0]:g} on {large[1]:g} (warning), or "
+    "loss on the same batch less than {small[1]:g} smaller (warning); or that loss is after it "
+    "more than {rise[warning]:g}, from a step of {large[0]:g} on {large[1]:g} (warning), or "
     "{rise[error]:g} times (error) what it was. Of a schedule only what is too small, by its mean "
     "over 512 batches or more; of weights that have learned, by their variances, only what is far "
     "too small (error)",
@@ -153,9 +153,7 @@ def _updates(signal):
     if not known:
         return None
     moved = [
-        kernel
-        for layer, kernel in known
-        if kernel.gradient > least and not is_near_zero(layer)
+        kernel for layer, kernel in known if kernel.gradient > least and not is_near_zero(layer)
     ]
     maps = [kernel for kernel in moved if kernel.role != "embedding"]
     return [kernel.update for kernel in maps or moved]

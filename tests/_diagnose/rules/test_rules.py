@@ -1446,7 +1446,9 @@ def test_a_softmax_is_no_output_of_several_numbers(activation, y, expected):
 
 
 def test_classes_are_integers():
-    with pytest.raises(ValueError, match=r"integers from 0 to 3.*Received: the value 0\.00[0-9]* among"):
+    with pytest.raises(
+        ValueError, match=r"integers from 0 to 3.*Received: the value 0\.00[0-9]* among"
+    ):
         look(ending("softmax", lambda x: classes(x) / 255, 4, "sparse_categorical_crossentropy"))
 
 

@@ -7,7 +7,7 @@ import pytest
 import keras_winit
 from keras_winit._diagnose.rules import judge_progress
 from keras_winit._diagnose.rules.finding import by_cause
-from keras_winit._diagnose.rules.progress import Progress, no_learning
+from keras_winit._diagnose.rules.progress import Progress, exploding_loss, no_learning
 from keras_winit._measure.output_loss import LossSignal
 
 layers = keras.layers
@@ -17,6 +17,7 @@ STUCK = Progress(
     loss=LossSignal(name="mean_squared_error", value=2.0, best=2.0),
     past=100,
     past_loss=2.01,
+    start=2.4,
     first=2.2,
     last=2.1,
 )
@@ -39,6 +40,8 @@ CASES = {
     "still falling": ({"past_loss": 2.05}, None),
     "learned on other samples": ({"last": 1.7}, None),
     "rising": ({"past_loss": 1.0, "last": 9.0}, "warning"),
+    "not taken before": ({"past": None, "past_loss": None}, None),
+    "at the first record": ({"first": None}, None),
 }
 
 
@@ -47,6 +50,36 @@ def test_a_loss_that_stays_that_of_a_constant_output_is_found(name):
     changes, severity = CASES[name]
     found = list(no_learning(dataclasses.replace(STUCK, **changes)))
     assert [finding.severity for finding in found] == [severity] * (severity is not None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        ({}, None),
+        ({"last": 99.0}, None),  # not on the batch of the monitor
+        (with_loss(value=99.0), None),  # there alone
+        ({"last": 4.81, **with_loss(value=99.0)}, "warning"),
+        ({"last": 99.0, **with_loss(value=4.79)}, None),
+        ({"last": 99.0, **with_loss(value=23.0)}, "warning"),
+        ({"last": 99.0, **with_loss(value=25.0)}, "error"),
+        ({"last": 99.0, **with_loss(value=99.0), "start": None}, "error"),
+        ({"last": 4.3, "loss": None, "past": None, "past_loss": None}, None),
+        ({"last": 4.5, "loss": None, "past": None, "past_loss": None}, "warning"),
+        ({"last": 99.0, **with_loss(value=99.0), "start": -2.0}, None),  # a log likelihood
+        ({"last": 99.0, **with_loss(value=99.0), "start": 0.0}, None),
+        ({"last": 99.0, **with_loss(value=99.0), "first": None}, "error"),
+        ({"last": 99.0, "loss": None, "first": None}, None),
+    ],
+)
+def test_a_loss_that_is_larger_than_it_was_at_first_is_found(changes, severity):
+    found = list(exploding_loss(dataclasses.replace(STUCK, **changes)))
+    assert [finding.severity for finding in found] == [severity] * (severity is not None)
+
+
+def test_a_loss_that_explodes_is_not_told_of_as_one_that_stays():
+    exploding = dataclasses.replace(STUCK, last=90.0, **with_loss(value=90.0))
+    found = judge_progress(exploding, lambda: signal_of(0.0))
+    assert [finding.rule for finding in found] == ["exploding_loss"]
 
 
 def test_the_message_has_the_number_and_the_limit():
