@@ -37,8 +37,8 @@ class Progress:
     limit="the loss on the batch of the monitor, and the mean training loss since the last record, "
     "are more than {warning:g} (warning) or {error:g} times (error) what the former was before "
     "training; without labels the latter, and what it was up to the first record",
-    reason="Steps that make the loss larger than it was at the start are too large, or go the wrong "
-    "way: what has been learned is undone.",
+    reason="Steps that make the loss larger than it was at the start are too large, or go the "
+    "wrong way: what has been learned is undone.",
     reference=SMITH.at("section 3.3"),
     fix="A learning rate of a tenth, begun with a warmup, or gradients that are cut: "
     "`clipnorm=1.0`.",
