@@ -125,7 +125,7 @@ def test_plan(model):
 
 
 def test_diagnosis(model):
-    report = keras_winit.diagnose(model, np.ones((8, 4)), np.ones((8, 3)), loss="mse")
+    report = keras_winit.diagnose(model, np.ones((8, 4)), 9 + np.eye(8, 3), loss="mse")
     assert_type(report, keras_winit.Diagnosis)
     assert_type(report.ok, bool | None)
     assert_type(report.findings[0].rule, str)

@@ -137,6 +137,9 @@ class OutputLoss:
 
     def value(self, y, output):
         """Returns the loss of a batch, a number, without weights of samples."""
+        is_function = not isinstance(self.loss, keras.losses.Loss)
+        if is_function and (*y.shape, 1) == tuple(output.shape):  # to which Keras gives a column
+            y = y.reshape(output.shape)
         with _backends.without_gradient():
             value = ops.mean(self.loss(ops.convert_to_tensor(y), output))
         return float(ops.convert_to_numpy(ops.cast(value, "float32")))
@@ -197,8 +200,6 @@ class OutputLoss:
         is_column = tuple(output.shape) == (len(y), 1) and y.size == len(y)
         if is_of_keras(self.loss) or not is_column or len(y) < _FEWEST_PAIRS:
             return False
-        if not isinstance(self.loss, keras.losses.Loss):  # to functions Keras gives a column
-            y = y.reshape(-1, 1)
         found, more = self.value(y, output), y + math.ceil(y.std() + 1)
         orders = (y[::-1].copy(), np.roll(y, 1, axis=0))
         is_same = all(math.isclose(self._at(y, output), found, rel_tol=1e-5) for y in orders)

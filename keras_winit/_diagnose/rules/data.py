@@ -73,7 +73,7 @@ def input_not_standardized(rule, signal, found):
         is_cell = any(each.role == "recurrent" for each in layer.kernels)
         if layer.normalized or kernel.role != "kernel" or len(layer.kernels) > 1 + is_cell:
             continue  # a normalization takes any scale
-        size = _size_before(layer)
+        size = layer.preactivation.second_moment / (kernel.fan_in * kernel.second_moment)
         if is_cell:  # of which the gates have taken the size
             if len(signal.inputs) > 1 or signal.inputs[0].is_tokens:
                 continue
@@ -95,21 +95,17 @@ def input_not_standardized(rule, signal, found):
                 break
 
 
-def _size_before(layer):
-    """Returns the second moment of what a layer takes, by what its kernel makes of it."""
-    kernel = layer.kernels[0]
-    return layer.preactivation.second_moment / (kernel.fan_in * kernel.second_moment)
-
-
 def _takes(each, layer):
     """Whether a layer may take an input as it is, by its size, and not what scales its columns.
 
     One column may be far larger than all others: by chance its weights are then off by four
     standard errors.
     """
-    units = layer.kernels[0].shape[-1]
-    ratio = _size_before(layer) / each.second_moment
-    return abs(math.log(ratio)) < 4 * math.sqrt(2 / units) if ratio > 0 else False
+    kernel, found = layer.kernels[0], layer.preactivation.second_moment
+    expected = kernel.fan_in * kernel.second_moment * each.second_moment
+    if not (found > 0 and expected > 0):
+        return False
+    return abs(math.log(found / expected)) < 4 * math.sqrt(2 / kernel.shape[-1])
 
 
 def _outliers(rule, signal):

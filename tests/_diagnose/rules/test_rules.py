@@ -1572,6 +1572,25 @@ def test_weights_that_have_learned_are_moved_by_little(rate, expected):
     assert [each.severity for each in look((drawn, x, y, None)).findings] == expected
 
 
+@pytest.mark.parametrize("kernel", [0.0, 1.0])
+@pytest.mark.parametrize("x", [0.0, 1.0])
+def test_zeros_are_no_columns(kernel, x):
+    model, inputs, y, loss = table(1e-3)
+    model.layers[0].kernel.assign(kernel * model.layers[0].kernel)
+    report = look((model, x * inputs, y, loss))
+    assert ("unequal_features" in names(report)) == (x * kernel == 1)
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "mse", "mae", "hinge", "huber"])
+@pytest.mark.parametrize("is_column", [False, True])
+def test_labels_may_lack_their_column(loss, is_column):
+    model, x, y, _ = ending("sigmoid", signs)
+    model.compile("adam", loss)
+    report = keras_winit.diagnose(model, x, y if is_column else y[:, 0])
+    assert report.findings == ()
+    assert report.signal.loss.best is not None or loss in ("mae", "hinge", "huber")
+
+
 def test_steps_that_a_mask_leaves_out_have_no_classes():
     model = keras.Sequential([keras.Input((10,), dtype="int32")])
     model.add(layers.Embedding(50, 8, mask_zero=True))

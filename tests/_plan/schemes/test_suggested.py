@@ -19,7 +19,7 @@ from keras_winit._plan.schemes.in_pairs import (
     is_worth_pairs,
     suggested_pairings,
 )
-from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, LONG, VERY_DEEP
+from keras_winit._plan.schemes.suggested import DEEP_LINEAR, LINES, LONG, LONG_GRU, VERY_DEEP
 
 layers = keras.layers
 ops = keras.ops
@@ -1025,7 +1025,7 @@ def test_no_line_is_named_twice():
 def test_the_docstring_prints_the_limits_of_the_list():
     text = re.sub(r"\s+", " ", keras_winit.suggest.__doc__)
     assert f"of more than {DEEP_LINEAR} layers without activations" in text
-    assert f"after a known number of {LONG} steps or more" in text
+    assert f"number of steps, {LONG} or more of an LSTM, {LONG_GRU} of a GRU" in text
     limits = f"of more than {SHALLOW} layers ({SHALLOW_CONVOLUTIONS} where there are convolutions)"
     assert f"{limits} without shortcuts: `Mirrored`" in text
     assert f"not kept, in a plain network of more than {VERY_DEEP} layers: the same" in text
