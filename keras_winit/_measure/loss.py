@@ -158,7 +158,7 @@ class Objective:
             (output,), (y,) = map(keras.tree.flatten, (outputs, self.batch.y))
             (part,) = self._of_outputs
             if not part.is_weighted:  # a mask leaves samples out, as weights do
-                is_whole = math.isclose(value, part.value(y, output), rel_tol=0.01, abs_tol=1e-6)
+                is_whole = math.isclose(value, part.value(y, output), rel_tol=1e-4, abs_tol=1e-6)
                 part = replace(part, is_weighted=not is_whole)
             return part.signal(value, y, output, **others)
         return LossSignal(name=self.name, value=value, **others)

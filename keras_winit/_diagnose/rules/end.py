@@ -32,6 +32,11 @@ class End:
         return self.activations[-1] if self.activations else None
 
     @property
+    def is_frozen(self):
+        """Whether its last kernel does not train, as that of a critic by which others do."""
+        return self.layer is not None and not any(k.is_trainable for k in self.layer.kernels)
+
+    @property
     def of_output(self):
         """What a message adds to the noun that it is about."""
         return "" if self.output is None else f" of output {self.output!r}"

@@ -32,7 +32,7 @@ PRIORS = (None, "sigmoid", "softmax")
 def class_prior(rule, signal, found):
     for end in ends(signal):
         loss = end.loss
-        if loss is None or None in (loss.best, loss.uniform):
+        if loss is None or None in (loss.best, loss.uniform) or end.is_frozen:
             continue
         is_regression = loss.from_logits is None
         # Of one class alone no frequencies are known, and of one number nothing is too far.
@@ -88,7 +88,7 @@ def initial_loss(rule, signal, found):
         return
     for end in ends(signal):
         loss = end.loss
-        if loss is None or loss.uniform is None or loss.from_logits is None:
+        if loss is None or loss.uniform is None or loss.from_logits is None or end.is_frozen:
             continue
         if reported(end.findings(found), *_CAUSES):
             continue

@@ -258,8 +258,7 @@ def unreachable_targets(rule, signal, found):
 )
 def constant_labels(rule, signal, found):
     for end in ends(signal):
-        is_frozen = end.layer is not None and not any(k.is_trainable for k in end.layer.kernels)
-        if end.loss is not None and end.loss.is_constant and not is_frozen:
+        if end.loss is not None and end.loss.is_constant and not end.is_frozen:
             yield rule.finding(
                 "error",
                 layer=end.path,

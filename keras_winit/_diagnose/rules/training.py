@@ -70,7 +70,7 @@ def _large_decay(rule, signal):
         "error": (1e-5, 2.0),
         "warning": (3e-4, 0.3),
         "rise": {"error": 10.0, "warning": 1.5},
-        "large": (0.1, 1.05),
+        "large": (0.08, 1.05),
         "small": (1e-3, 4e-4),
     },
     limit="the first step of the compiled optimizer changes half of the kernels, over their size "

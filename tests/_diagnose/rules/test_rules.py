@@ -1456,9 +1456,11 @@ def test_classes_are_integers():
 def test_a_generator_may_be_trained_by_labels_that_are_all_the_same(is_frozen):
     critic, x, y, loss = ending("sigmoid", lambda x: 0 * signs(x) + 1, loss="binary_crossentropy")
     critic.trainable = not is_frozen
+    critic.layers[-1].bias.assign([-8.0])  # of a critic that has learned
     model = keras.Sequential([keras.Input((5,)), layers.Dense(8), critic])
     report = look((model, x[:, :5], y, loss))
     assert ("constant_labels" in names(report)) != is_frozen
+    assert not is_frozen or report.findings == ()
 
 
 def of_tokens(stddev):
