@@ -74,7 +74,7 @@ def suggestions(kinds, accuracy, plan, applied, size):
     assert names["stem/kernel"] == "HeNormal"
     assert names["mixer/kernel"] == "Identity"
     assert names["narrow/kernel"] == "Zeros"
-    assert names["memory/gru_cell/recurrent_kernel"] == "Orthogonal"
+    assert names["memory/gru_cell/recurrent_kernel"] == "PerGate"
     by_path = {row.weight: row for row in applied.rows}
     assert by_path["mixer/kernel"].fan_in == 9
     assert by_path["narrow/kernel"].after == 0
