@@ -43,9 +43,9 @@ class SignalMonitor(keras.callbacks.Callback):
 
     Each record is judged by those rules of `diagnose` that also hold later on: `non_finite`,
     `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`. And
-    `exploding_loss` tells that the training loss is larger than it was at first, with labels
-    `no_learning` that the loss is still that of a constant output, and both what errors `diagnose`
-    then finds, which may be the cause.
+    with labels `exploding_loss` tells that the loss is larger than it was before training,
+    `no_learning` that it is still that of a constant output, and both what errors `diagnose` then
+    finds, which may be the cause.
 
     `findings` holds what they found, each finding of a rule at a layer once: (step, `Finding`).
 

@@ -37,7 +37,7 @@ class Progress:
     limits={"error": 10.0, "warning": 2.0},
     limit="the loss on the batch of the monitor, and the mean training loss since the last record, "
     "are more than {warning:g} (warning) or {error:g} times (error) what the former was before "
-    "training; without labels the latter, and what it was up to the first record",
+    "training",
     reason="Steps that make the loss larger than it was at the start are too large, or go the "
     "wrong way: what has been learned is undone.",
     reference=SMITH.at("section 3.3"),
@@ -45,12 +45,10 @@ class Progress:
     "`clipnorm=1.0`.",
 )
 def exploding_loss(rule, progress, found):
-    loss, before, now = progress.loss, progress.start, progress.last
-    if loss is None or before is None:
-        before = progress.first
-    else:
-        now = min(now, loss.value)
-    ratio = now / before if before is not None and before > 0 else 0.0
+    if progress.loss is None or progress.start is None or not progress.start > 0:
+        return
+    now = min(progress.loss.value, progress.last)
+    ratio = now / progress.start
     severity, limit = above(ratio, rule.limits)
     if severity:
         yield rule.finding(
