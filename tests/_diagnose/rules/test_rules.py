@@ -1264,6 +1264,12 @@ def crossentropy(y, outputs):
     return keras.losses.categorical_crossentropy(y, outputs)
 
 
+def logarithms(y, outputs):
+    """The binary one, of a logarithm that nothing keeps from zero."""
+    likely = y * keras.ops.log(outputs) + (1 - y) * keras.ops.log(1 - outputs)
+    return -keras.ops.mean(likely)
+
+
 def product(y, outputs):
     """What a critic of Wasserstein is trained by, for labels of -1 and 1."""
     return keras.ops.mean(y * outputs)
@@ -1296,6 +1302,8 @@ def minus(loss):
         (minus(crossentropy), one_hot_classes, "softmax", True),
         (keras.losses.binary_crossentropy, signs, "sigmoid", False),
         (minus(keras.losses.binary_crossentropy), signs, "sigmoid", True),
+        (logarithms, signs, "sigmoid", False),
+        (minus(logarithms), signs, "sigmoid", True),
         (minus(keras.losses.mean_absolute_error), sums, None, True),
         (minus(score), sums, None, False),
         (product, lambda x: 2 * signs(x) - 1, None, False),
@@ -1385,18 +1393,21 @@ def adapted(x):
 
 
 @pytest.mark.parametrize(
-    ("in_front", "expected"),
+    ("in_front", "size", "expected"),
     [
-        (adapted, False),
-        (lambda x: layers.BatchNormalization(), False),
-        (lambda x: Divided(x.std(0)), False),
-        (lambda x: layers.Dropout(0.1), True),
+        (adapted, 100, False),
+        (adapted, 1e-3, False),
+        (lambda x: layers.BatchNormalization(), 100, False),
+        (lambda x: layers.BatchNormalization(), 1e-3, False),
+        (lambda x: Divided(x.std(0)), 100, False),
+        (lambda x: layers.Dropout(0.1), 100, True),
+        (lambda x: layers.Dropout(0.1), 1e-3, True),
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_columns_that_are_scaled_in_front_of_the_network_are_equal(in_front, expected, seed):
+def test_columns_that_are_scaled_in_front_of_the_network_are_equal(in_front, size, expected, seed):
     keras.utils.set_random_seed(seed)
-    model, x, y, loss = table(100)
+    model, x, y, loss = table(size)
     model = keras.Sequential([keras.Input((8,)), in_front(x), *model.layers])
     assert ("unequal_features" in names(look((model, x, y, loss)))) == expected
 
