@@ -41,7 +41,9 @@ def test_states_that_remember_have_it_between_steps_that_are_alike_and_that_are_
     assert remembering_second_moment(steps, variance, 4) == pytest.approx(found / 4)
 
 
-@pytest.mark.parametrize(("steps", "variance", "bias"), [(1, 0.1, 1.0), (30, 0.03, 4.0)])
+@pytest.mark.parametrize(
+    ("steps", "variance", "bias"), [(1, 0.1, 1.0), (30, 0.03, 4.0), (6, 0.03, 2.0)]
+)
 @pytest.mark.parametrize("gates", [3, 4])
 def test_states_of_open_units_have_it_too(steps, variance, bias, gates):
     rng = np.random.default_rng(0)

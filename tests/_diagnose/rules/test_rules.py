@@ -1433,6 +1433,10 @@ def test_logits_may_be_negative(activations, from_logits, expected):
     assert found == ([] if expected is None else [expected])
 
 
+def test_numbers_may_all_be_positive():
+    assert look(ending("relu", lambda x: abs(sums(x)))).findings == ()
+
+
 @pytest.mark.parametrize(("units", "expected"), [(1, True), (2, False)])
 def test_a_single_number_has_no_direction(units, expected):
     report = look(ending(None, lambda x: x[:, :units], units, "cosine_similarity"))
