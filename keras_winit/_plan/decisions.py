@@ -22,7 +22,7 @@ from keras_winit._activations.last_state import (
 from keras_winit._network.upstream import is_upstream, upstream_share
 from keras_winit._plan.choice import Choice, from_layer
 from keras_winit._references import Reference
-from keras_winit.initializers._chrono_bias import OPEN, ChronoBias
+from keras_winit.initializers._chrono_bias import OPEN
 from keras_winit.initializers._for_weight import standard_deviation
 from keras_winit.initializers._graded import shares
 
@@ -247,34 +247,30 @@ def _log_mean(numbers):
 
 def _lstm_steps(network, layer):
     bias = network.bias(layer)
-    is_default = bias is not None and bias.ones is not None
-    return _many_steps(network, layer) if is_default and _may_remember(bias) else None
+    is_lstm = bias is not None and bias.ones is not None
+    return _many_steps(network, layer) if is_lstm and _is_default(bias) else None
 
 
 def _gru_steps(network, layer):
     bias = network.bias(layer)
     is_gru = any(each.kernel and each.kernel.blocks == 3 for each in network.layers.get(layer, ()))
-    is_default = bias is not None and _may_remember(bias)
+    is_default = bias is not None and _is_default(bias)
     return _many_steps(network, layer, LONG_GRU) if is_gru and is_default else None
-
-
-def _may_remember(bias):
-    """Whether the author gave no biases of their own: none, or those of a file that we wrote."""
-    own = bias.own_initializer()
-    is_ours = isinstance(own, ChronoBias) and own.open_share == OPEN_SHARE
-    return is_ours or type(own) is type(bias.default_initializer())
 
 
 def _rnn_steps(network, layer):
     weights = network.layers.get(layer, ())
     states = [each for each in weights if each.role == "recurrent" and each.kernel.blocks == 1]
     is_default = all(
-        type(each.own_initializer()) is type(each.default_initializer())
-        and each in network.starting
-        and network.after(each).keras_name == "tanh"
+        _is_default(each) and each in network.starting and network.after(each).keras_name == "tanh"
         for each in states
     )
     return _many_steps(network, layer) if states and is_default else None
+
+
+def _is_default(weight):
+    """Whether its author gave no initializer of their own."""
+    return type(weight.own_initializer()) is type(weight.default_initializer())
 
 
 def _many_steps(network, layer, least=LONG):

@@ -37,7 +37,7 @@ class Progress:
     limits={"error": 10.0, "warning": 2.0},
     limit="the loss on the batch of the monitor, and the mean training loss since the last record, "
     "are more than {warning:g} (warning) or {error:g} times (error) what the former was before "
-    "training",
+    "training, and that of the best constant output where it is known",
     reason="Steps that make the loss larger than it was at the start are too large, or go the "
     "wrong way: what has been learned is undone.",
     reference=SMITH.at("section 3.3"),
@@ -48,7 +48,8 @@ def exploding_loss(rule, progress, found):
     if progress.loss is None or progress.start is None or not progress.start > 0:
         return
     now = min(progress.loss.value, progress.last)
-    ratio = now / progress.start
+    # What had learned before, and starts small, may be undone in part.
+    ratio = now / max(progress.start, progress.loss.best or 0.0)
     severity, limit = above(ratio, rule.limits)
     if severity:
         yield rule.finding(
@@ -56,8 +57,8 @@ def exploding_loss(rule, progress, found):
             layer=None,
             value=ratio,
             limit=limit,
-            message=f"The loss is {now:.4g}, {ratio:.3g} times what it was at first; the limit is "
-            f"{limit:g}.",
+            message=f"The loss is {now:.4g}, {ratio:.3g} times what it was at first, or of the "
+            f"best constant output; the limit is {limit:g}.",
         )
 
 

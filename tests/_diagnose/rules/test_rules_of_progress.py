@@ -63,6 +63,9 @@ def test_a_loss_that_stays_that_of_a_constant_output_is_found(name):
         ({"last": 99.0, **with_loss(value=23.0)}, "warning"),
         ({"last": 99.0, **with_loss(value=25.0)}, "error"),
         ({"last": 99.0, **with_loss(value=99.0), "start": None}, None),
+        ({"last": 3.9, **with_loss(value=3.9), "start": 0.01}, None),  # which had learned
+        ({"last": 4.1, **with_loss(value=4.1), "start": 0.01}, "warning"),  # best is 2
+        ({"last": 4.9, **with_loss(value=4.9, best=None)}, "warning"),
         ({"last": 99.0, "loss": None, "past": None, "past_loss": None}, None),
         ({"last": 99.0, **with_loss(value=99.0), "start": -2.0}, None),  # a log likelihood
         ({"last": 99.0, **with_loss(value=99.0), "start": 0.0}, None),
