@@ -32,8 +32,8 @@ class Progress:
 
 
 @rule(
-    # Of 122 programs at rates that are good and too large: of 51 that learn one comes above its
-    # start, of 71 others 40 do.
+    # Of 122 programs at rates that are good and too large: of 51 that learn one is found, and no
+    # other comes above its start; of 71 others 38 are.
     limits={"error": 10.0, "warning": 2.0},
     limit="the loss on the batch of the monitor, and the mean training loss since the last record, "
     "are more than {warning:g} (warning) or {error:g} times (error) what the former was before "
