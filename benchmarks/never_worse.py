@@ -305,10 +305,13 @@ def mixer(blocks=4, width=32):
     return keras.Model(inputs, layers.Dense(10)(x))
 
 
-def gated(blocks, width=64):
+def gated(blocks, width=64, at_once=False):
     inputs = x = keras.Input((64,))
     for _ in range(blocks):
-        x = layers.Multiply()([layers.Dense(width)(x), layers.Dense(width, "silu")(x)])
+        if at_once:
+            x = keras.activations.glu(layers.Dense(2 * width)(x))
+        else:
+            x = layers.Multiply()([layers.Dense(width)(x), layers.Dense(width, "silu")(x)])
     return keras.Model(inputs, layers.Dense(10)(x))
 
 
@@ -353,6 +356,8 @@ NETWORKS = {
     "recommender": (recommender, ratings),
     "gated 3": (lambda: gated(3), lambda: digits(64)),
     "gated 12": (lambda: gated(12), lambda: digits(64)),
+    "gated 3, glu": (lambda: gated(3, at_once=True), lambda: digits(64)),
+    "gated 12, glu": (lambda: gated(12, at_once=True), lambda: digits(64)),
     "SimpleRNN": (lambda: recurrent(layers.SimpleRNN), lambda: digits(8, 8)),
     "LSTM": (lambda: recurrent(layers.LSTM), lambda: digits(8, 8)),
     "GRU": (lambda: recurrent(layers.GRU), lambda: digits(8, 8)),

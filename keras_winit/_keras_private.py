@@ -194,6 +194,7 @@ TRANSPARENT = {
     *("LayerScale", "StochasticDepth", "CustomScaleLayer"),
 }
 ADDITIONS = {"Add", "CustomScaleLayer"}  # the second of InceptionResNetV2
+SLICINGS = {"GetItem", "Slice", "Split"}
 LAYER_SCALE = "LayerScale"  # of ConvNeXt
 CONV_LSTM_CELL = "ConvLSTMCell"
 # Operations whose names are not those of their functions.

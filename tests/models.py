@@ -42,6 +42,7 @@ AWAY_FROM_DEFAULT = {
     "activation": "tanh",
     "connections": 2,
     "distribution": "uniform",
+    "gains": [0.5, 2.0],
     "initializer": "lecun_uniform",
     "input_axes": [0, 1, 3],
     "mode": "fan_out",

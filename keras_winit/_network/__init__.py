@@ -27,6 +27,7 @@ from keras_winit._network.operations import (
     is_last_kernel,
     is_normalization,
     is_quantized,
+    is_slicing,
     is_transparent,
     is_zero,
     keeps_pairs,

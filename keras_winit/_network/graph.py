@@ -9,6 +9,7 @@ import traceback
 from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 
 from keras_winit import _backends, _keras_private, _network
 from keras_winit._activations.activation import Activation
@@ -26,13 +27,15 @@ _BATCH_SIZE = 3
 class Call:
     """One call of a layer or operation; `operation` is `None` for an input of the model.
 
-    `variables` are those among its arguments, `shape` is that of its first output.
+    `variables` are those among its arguments, `shape` is that of its first output. `parts` are, for
+    each input that is a part of the units of what was sliced, their numbers; else `None`.
     """
 
     operation: object
     inputs: list
     variables: list
     shape: tuple = ()
+    parts: list = field(default_factory=list)
     consumers: list = field(default_factory=list)
 
 
@@ -292,7 +295,7 @@ class Graph:
         return positions(self.calls)
 
     def gates(self):
-        """Returns the layer of the gate for that of each value; see `gates.gates`."""
+        """Returns the `Gated` product that the outputs of a layer go into; see `gates.gates`."""
         return gates(self.calls, lambda layer: self.surroundings(layer).activation)
 
     def heaviest_path(self, weigh):
@@ -485,7 +488,7 @@ class _Reader:
     """
 
     def __init__(self, model, size=None):
-        self._size, self.calls, self.unread = size, [], {}
+        self._size, self.calls, self.unread, self._parts = size, [], {}, {}
         for layer in _network.walk(model):
             spec = self._spec(layer, layer.compute_output_spec)
             _keras_private.replace(layer, "compute_output_spec", spec)
@@ -629,6 +632,9 @@ class _Reader:
         arguments = keras.tree.flatten((call.args, call.kwargs))
         variables = [each for each in arguments if isinstance(each, keras.Variable)]
         number = self._append(operation, inputs, variables, call.outputs[0].shape)
+        self.calls[number].parts = [self._parts.get(id(tensor)) for tensor in call.inputs]
+        if _network.is_slicing(operation):
+            self._parts.update(zip(map(id, call.outputs), _units_of_parts(call), strict=False))
         return [number] * len(call.outputs)
 
     def _read_addition(self, layer, call, produced):
@@ -649,6 +655,25 @@ class _Reader:
         if _network.is_addition(inner.operation) and {*map(id, inner.inputs)} <= produced.keys():
             return self._read([output], dict(produced))
         raise ValueError("it does more than add weights")
+
+
+def _units_of_parts(call):
+    """Returns which units each of the parts is that a call gives, by slicing their numbers."""
+
+    def numbers(tensor):
+        sizes = [size or _BATCH_SIZE for size in tensor.shape]
+        return np.broadcast_to(np.arange(sizes[-1]), sizes)
+
+    arguments = keras.tree.map_structure(
+        lambda each: numbers(each) if isinstance(each, keras.KerasTensor) else each,
+        (call.args, call.kwargs),
+    )
+    try:
+        parts = keras.tree.flatten(call.operation.call(*arguments[0], **arguments[1]))
+        rows = [keras.ops.convert_to_numpy(part) for part in parts]
+    except Exception:  # as of what is known only when it runs
+        return []
+    return [row.reshape(-1, row.shape[-1])[0] if row.ndim and row.size else None for row in rows]
 
 
 def _run(layer, args, kwargs):

@@ -9,6 +9,7 @@ import keras
 
 from keras_winit import _checks
 from keras_winit._activations.activation import NOTHING, Activation
+from keras_winit._network.gates import Gated
 from keras_winit._network.graph import Graph, Surroundings, has_graph
 from keras_winit._network.kernels import kernels_of, walk
 from keras_winit._network.operations import steps_to_last_state
@@ -161,8 +162,8 @@ class Network:
         }
 
     @functools.cached_property
-    def gates(self) -> dict[keras.Layer, keras.Layer]:
-        """The layers whose outputs are multiplied by an activated gate, each with that layer."""
+    def gates(self) -> dict[keras.Layer, Gated]:
+        """The layers that give a value, an activated gate or both, each with their product."""
         return self._graph.gates()
 
     def heaviest_path(self, weigh: Callable[[Any], float]) -> float:

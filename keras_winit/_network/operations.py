@@ -10,7 +10,7 @@ import keras
 from keras_winit._activations.activation import Activation
 from keras_winit._activations.formulas import FORMULAS, NOT_ELEMENTWISE
 from keras_winit._activations.identify import applied, formula_of_layer
-from keras_winit._keras_private import ACTIVATIONS, ADDITIONS, TRANSPARENT
+from keras_winit._keras_private import ACTIVATIONS, ADDITIONS, SLICINGS, TRANSPARENT
 from keras_winit._network.kernels import ATTENTION, FOREIGN, is_described, kernels_of, package, walk
 from keras_winit._network.probing import brings_to_unit_size
 from keras_winit._network.told import authored
@@ -202,6 +202,11 @@ def is_addition(operation):
 def is_multiplication(operation):
     """Whether a layer or operation multiplies tensors."""
     return isinstance(operation, layers.Multiply) or type(operation).__name__ == "Multiply"
+
+
+def is_slicing(operation):
+    """Whether an operation gives parts of a tensor."""
+    return type(operation).__name__ in SLICINGS
 
 
 def distributed(operation):

@@ -130,24 +130,44 @@ class Case:
         size = _size(self.weight) if self.size_of_sum and self.weight.skip is None else None
         return size is not None and size < self.size_of_sum / 2
 
+    @property
+    def parts(self):
+        """What its outputs are in a gated product: "value", "gate" or both; else nothing."""
+        gated = self.network.gates.get(self.weight.layer)
+        return gated.parts if gated and self.weight.ends_layer else ()
+
     @functools.cached_property
     def gate(self):
         """The `Gate` of a gated product that the kernel gives a part of, or `None`.
 
         Where it needs a bias, and has none, none is known either.
         """
-        gates = self.network.gates
-        layer = self.weight.layer if self.is_gate else gates.get(self.weight.layer)
-        activation = None if layer is None else self.network.around(layer).activation
-        if activation is None or not (activation.is_rectifier or activation.is_mostly_mean):
+        gated = self.network.gates[self.weight.layer] if self.parts else None
+        if gated is None or not (gated.activation.is_rectifier or gated.activation.is_mostly_mean):
             return None
-        found = gate(activation, self.network.depth)
-        return None if found.bias and self.network.bias(layer) is None else found
+        found = gate(gated.activation, self.network.depth)
+        return None if found.bias and self.network.bias(gated.layer) is None else found
 
     @property
     def is_gate(self):
         """Whether it gives the gate of a product."""
-        return self.weight.layer in self.network.gates.values()
+        return self.parts == ("gate",)
+
+    @property
+    def is_both(self):
+        """Whether it gives values and gates side by side."""
+        return len(self.parts) == 2
+
+    @property
+    def gated_by(self):
+        """The name of the activation of the gate."""
+        return self.network.gates[self.weight.layer].activation.name
+
+    @property
+    def gains(self):
+        """What orthogonal maps to both parts are multiplied by, in order."""
+        sizes = {"value": self.value_gain, "gate": math.sqrt(self.gate.variance)}
+        return [float(f"{sizes[part]:.4g}") for part in self.parts]
 
     @property
     def value_gain(self):

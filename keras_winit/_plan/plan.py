@@ -250,7 +250,8 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
       map, wherever the graph tells where they go, and `Shift` for depthwise kernels in between;
       exponential from 2 layers on, for a signal of 0.1
     - a value times a gate of sigmoid or relu and the like, in a plain network: `Orthogonal` for the
-      value, times what makes up for the gate, which starts open and nearly constant
+      value, times what makes up for the gate, which starts open and nearly constant; `PerGate`
+      where one kernel gives both, side by side
     - an output, unless relu and the like or selu follows: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others

@@ -42,6 +42,8 @@ def fill(weight, initializer, seed, *, as_keras=False):
     shape = weight.shape
     dtype = keras.backend.standardize_dtype(weight.variable.dtype)
     dtype = np.float64 if dtype == "float64" else np.float32
+    # Gates of sizes of their own are drawn as one kernel, in which each is known by its place.
+    as_keras = as_keras or getattr(initializer, "gains", None) is not None
     values = elementwise(initializer, shape, seed)
     if isinstance(initializer, ChronoBias):
         values = initializer.biases(shape, _network.gates_of(weight.layer), dtype, seed)

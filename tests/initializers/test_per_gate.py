@@ -45,6 +45,45 @@ def test_it_draws_what_initialize_draws_for_a_recurrent_layer():
         np.testing.assert_allclose(gate @ gate.T, np.eye(6), atol=1e-5)
 
 
+def test_each_gate_has_its_gain():
+    kernel = draw(PerGate("orthogonal", 2, gains=[3, 0.5], seed=0), (6, 2 * 6))
+    for gate, gain in zip(np.split(kernel, 2, axis=1), (3, 0.5), strict=True):
+        np.testing.assert_allclose(gate @ gate.T, gain**2 * np.eye(6), atol=1e-5)
+
+
+def test_the_gates_of_a_bias_have_theirs():
+    np.testing.assert_array_equal(draw(PerGate("ones", 2, gains=[0, 1]), (6,)), [0, 0, 0, 1, 1, 1])
+
+
+@pytest.mark.parametrize("layer", [keras.layers.LSTM(6), keras.layers.Dense(24)])
+def test_initialize_gives_each_gate_its_gain(layer):
+    gains = [1, 2, 3, 4]
+    model = keras.Sequential([keras.Input((4, 6)), layer])
+    keras_winit.initialize(model, PerGate("orthogonal", gains=gains), only="*/kernel", seed=0)
+    kernel = keras.ops.convert_to_numpy(getattr(layer, "cell", layer).kernel)
+    for gate, gain in zip(np.split(kernel, 4, axis=1), gains, strict=True):
+        np.testing.assert_allclose(gate @ gate.T, gain**2 * np.eye(6), atol=1e-4)
+
+
+def test_gains_are_in_the_config_where_there_are_some():
+    assert PerGate(gates=2, gains=(1, 0.5)).get_config()["gains"] == [1.0, 0.5]
+    assert "gains" not in PerGate().get_config()  # version 0.1.0 knows of none
+
+
+@pytest.mark.parametrize(
+    ("gains", "kind", "message"),
+    [
+        ([1, 2, 3], ValueError, r"one number for each of the 2 gates\. .*gains=\[1, 2, 3\]"),
+        (2.0, TypeError, r"a list of numbers\. .*gains=2\.0"),
+        ("ab", TypeError, r"a list of numbers\. .*gains='ab'"),
+        ([1, "b"], TypeError, r"a finite number\. .*gains='b'"),
+    ],
+)
+def test_other_gains_are_refused(gains, kind, message):
+    with pytest.raises(kind, match=message):
+        PerGate(gates=2, gains=gains)
+
+
 def test_outputs_that_gates_do_not_divide_are_refused():
     with pytest.raises(ValueError, match=r"^PerGate: `gates` should divide the 6 .*gates=4"):
         PerGate()((3, 6))

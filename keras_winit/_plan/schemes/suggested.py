@@ -183,11 +183,34 @@ LINES = (
         lambda case: case.weight.is_in_cell and not case.is_rectifier,
         "{name} follows",
     ),
-    ACROSS_UNITS,
+    dataclasses.replace(ACROSS_UNITS, fits=lambda case: case.moments is None and not case.is_both),
     *UNNORMALIZED,
     *group(
         "a value and its gate, sigmoid or relu and the like, multiplied",
         lambda case: not case.in_branch or case.branch.normalized,
+        Line(
+            name="both from one kernel, in a plain network",
+            fits=lambda case: case.network.is_plain and case.is_both and case.gate is not None,
+            gets='`PerGate(Orthogonal(mode="fan_in"), 2, gains)`, and a bias of 1 for a gate that '
+            "would be closed",
+            initializer=lambda case: PerGate(Orthogonal(mode="fan_in"), 2, case.gains),
+            reason="values, and a {gated_by} gate that is open and nearly constant: {gains} for both "
+            "make up for its second moment",
+            reference=DAUPHIN,
+            bias=lambda case: (
+                PerGate("ones", 2, [float(part == "gate") for part in case.parts])
+                if case.gate.bias
+                else None
+            ),
+        ),
+        Line(
+            name="both from one kernel, elsewhere",
+            fits=lambda case: case.is_both,
+            gets="`lecun_normal`",
+            initializer=lambda case: initializers.LecunNormal(),
+            reason="values and a {gated_by} gate, multiplied and not passed on: 1 / fan_in",
+            reference=DAUPHIN,
+        ),
         Line(
             name="the value, in a plain network",
             fits=lambda case: case.network.is_plain and not case.is_gate and case.gate is not None,

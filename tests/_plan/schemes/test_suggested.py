@@ -196,6 +196,24 @@ def gated(activation, depth=4, normalization=layers.Identity, units=6, **argumen
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
+def gated_at_once(product, depth=4, normalization=layers.Identity, units=6):
+    """Returns the same of kernels that give both."""
+    x = inputs = keras.Input((units,))
+    for number in range(1, depth):
+        x = product(layers.Dense(2 * units, name=f"both{number}")(normalization()(x)))
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+def swiglu(both):
+    value, gate = ops.split(both, 2, axis=-1)
+    return value * ops.silu(gate)
+
+
+def gate_first(both):
+    gate, value = ops.split(both, 2, axis=-1)
+    return value * ops.silu(gate)
+
+
 # The decision list of `suggest`: a network for every line, and one that just misses it.
 
 KERNEL = "layer/kernel"
@@ -604,6 +622,36 @@ DECISIONS = {
         "value2/kernel",
         "LecunNormal()",
     ),
+    "value and sigmoid gate": (
+        lambda: gated_at_once(keras.activations.glu),
+        "both2/kernel",
+        "PerGate(initializer=Orthogonal(mode='fan_in'), gates=2, gains=[1.906, 0.7071])",
+    ),
+    "value and sigmoid gate, bias": (
+        lambda: gated_at_once(keras.activations.glu),
+        "both2/bias",
+        "Zeros()",
+    ),
+    "value and silu gate": (
+        lambda: gated_at_once(swiglu),
+        "both2/kernel",
+        "PerGate(initializer=Orthogonal(mode='fan_in'), gates=2, gains=[1.273, 0.2786])",
+    ),
+    "value and silu gate, bias": (
+        lambda: gated_at_once(swiglu),
+        "both2/bias",
+        "PerGate(initializer='ones', gates=2, gains=[0.0, 1.0])",
+    ),
+    "silu gate and value, bias": (
+        lambda: gated_at_once(gate_first),
+        "both2/bias",
+        "PerGate(initializer='ones', gates=2, gains=[1.0, 0.0])",
+    ),
+    "normalized value and silu gate": (
+        lambda: gated_at_once(swiglu, normalization=layers.LayerNormalization),
+        "both2/kernel",
+        "LecunNormal()",
+    ),
     # Deep linear networks.
     "5 linear": (lambda: deep(None, 5), KERNEL, "Orthogonal()"),
     "5 linear, first": (lambda: deep(None, 5), "first/kernel", "Orthogonal()"),
@@ -992,7 +1040,8 @@ REACHED = (
     *("recurrent", "query in a branch"),
     *("kernel of tanh, 16 steps", "gates", "softmax"),
     *("depthwise kernel in a branch", "branch of one", "last in a branch"),
-    *("first of two in a branch", "value of sigmoid gate", "sigmoid gate"),
+    *("first of two in a branch", "value and sigmoid gate", "normalized value and silu gate"),
+    *("value of sigmoid gate", "sigmoid gate"),
     *("normalized silu gate", "output of sin(30 z)", "output of 16 steps"),
     *("depthwise between pairs", "6 relu, first", "6 relu", "6 relu, output", "output"),
     *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
@@ -1268,6 +1317,32 @@ def test_20_gated_layers_keep_the_signal(activation, batch):
     # Of 64 units with a variance of E v⁴ - 1 = 2 in each of 19 layers the sum has 0.77².
     assert abs(math.log(growth("suggested")) + 19 / WIDTH) < 4 * 0.77 / 2
     assert growth("keras") < 1e-6
+
+
+@pytest.mark.parametrize(
+    "product", [keras.activations.glu, swiglu, gate_first], ids=["glu", "swiglu", "gate first"]
+)
+def test_values_and_gates_of_one_kernel_start_as_those_of_two(product, batch):
+    """The halves have the variances that two layers would have, each orthogonal."""
+    activation = "sigmoid" if product is keras.activations.glu else "silu"
+    at_once = gated_at_once(product, 21, units=WIDTH)
+    apart = gated(activation, 21, units=WIDTH)
+    for model in (at_once, apart):
+        keras_winit.initialize(model, seed=1)
+    both = at_once.get_layer("both2")
+    halves = np.split(ops.convert_to_numpy(both.kernel), 2, axis=1)
+    value, gate = halves if product is not gate_first else reversed(halves)
+    for half, name in ((value, "value2"), (gate, "gate2")):
+        other = ops.convert_to_numpy(apart.get_layer(name).kernel)
+        product_of_rows = half @ half.T
+        size = np.mean(np.diag(product_of_rows))
+        np.testing.assert_allclose(product_of_rows, size * np.eye(WIDTH), atol=1e-4 * size)
+        # Four standard errors of the variance of as many normal numbers.
+        assert half.var() == pytest.approx(other.var(), rel=4 * math.sqrt(2) / WIDTH)
+    biases = np.split(ops.convert_to_numpy(both.bias), 2)
+    assert np.concatenate(biases).sum() == (WIDTH if activation == "silu" else 0)
+    sizes = [np.mean(ops.convert_to_numpy(model(batch)) ** 2) for model in (at_once, apart)]
+    assert abs(math.log(sizes[0] / sizes[1])) < 4 * 0.77 * math.sqrt(2) / 2  # as above
 
 
 def test_60_relu_layers_keep_the_signal(batch):
