@@ -194,8 +194,8 @@ LINES = (
             gets='`PerGate(Orthogonal(mode="fan_in"), 2, gains)`, and a bias of 1 for a gate that '
             "would be closed",
             initializer=lambda case: PerGate(Orthogonal(mode="fan_in"), 2, case.gains),
-            reason="values, and a {gated_by} gate that is open and nearly constant: {gains} for both "
-            "make up for its second moment",
+            reason="values, and a {gated_by} gate that is open and nearly constant: {gains} "
+            "for both make up for its second moment",
             reference=DAUPHIN,
             bias=lambda case: (
                 PerGate("ones", 2, [float(part == "gate") for part in case.parts])
