@@ -2,7 +2,8 @@
 
 For every network and start: the mean loss of the first epoch and the score on test data at the best
 of several rates, as mean and standard deviation over the seeds. Scores are accuracies where classes
-are told apart, otherwise the share of the variance that is explained. Data are those of
+are told apart, otherwise the share of the variance that is explained; of adversaries, 1 less the
+distance of what is made from the data, as normal distributions, as such a share. Data are those of
 scikit-learn or generated.
 
     KERAS_BACKEND=jax python benchmarks/never_worse.py [--networks "relu 6" ...] [--seeds 3]
@@ -65,6 +66,14 @@ def noisy():
     noise = rng.normal(size=x.shape)
     seen = np.concatenate([np.cos(angle) * x + np.sin(angle) * noise, angle], -1)
     return split(seen.astype("float32"), noise.astype("float32"))
+
+
+def beside_noise():
+    """Images and sixteen random numbers, and the images."""
+    x, _, x_test, _ = digits(64)
+    rng = np.random.default_rng(0)
+    beside = [np.concatenate([each, rng.normal(size=(len(each), 16))], 1) for each in (x, x_test)]
+    return beside[0].astype("float32"), x, beside[1].astype("float32"), x_test
 
 
 def inked():
@@ -225,6 +234,85 @@ def u_net(activation="silu", width=16, outputs=1):
     below = twice(layers.Concatenate()([layers.UpSampling2D()(lowest), below]), 2 * width)
     above = twice(layers.Concatenate()([layers.UpSampling2D()(below), above]), width)
     return keras.Model(inputs, layers.Conv2D(outputs, 3, padding="same")(above))
+
+
+def diffusion(width=16):
+    """The U-Net of a diffusion model: residual blocks that know the noise, and attention."""
+    inputs = keras.Input((8, 8, 2))
+    angle = inputs[:, :1, :1, 1:] * 2.0 ** np.arange(4)
+    noise = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)
+    noise = layers.Dense(32, "silu")(layers.Dense(32, "silu")(noise))
+
+    def block(x, width):
+        y = layers.Activation("silu")(layers.GroupNormalization(4)(x))
+        y = layers.Conv2D(width, 3, padding="same")(y) + layers.Dense(width)(noise)
+        y = layers.Activation("silu")(layers.GroupNormalization(4)(y))
+        y = layers.Conv2D(width, 3, padding="same")(y)
+        return y + (x if x.shape[-1] == width else layers.Conv2D(width, 1)(x))
+
+    x = layers.Conv2D(width, 3, padding="same")(inputs[..., :1])
+    above = block(x, width)
+    below = block(layers.AveragePooling2D(2)(above), 2 * width)
+    y = layers.Reshape((16, 2 * width))(layers.GroupNormalization(4)(below))
+    y = layers.MultiHeadAttention(2, width)(y, y)
+    x = block(below + layers.Reshape((4, 4, 2 * width))(y), 2 * width)
+    x = block(layers.Concatenate()([x, below]), 2 * width)
+    x = block(layers.Concatenate()([layers.UpSampling2D()(x), above]), width)
+    x = layers.Activation("silu")(layers.GroupNormalization(4)(x))
+    return keras.Model(inputs, layers.Conv2D(1, 3, padding="same")(x))
+
+
+class Adversaries(keras.Model):
+    """A generator of images and its critic, which learn from each other."""
+
+    def __init__(self, generator, critic):
+        super().__init__()
+        self.generator, self.critic = self.parts = generator, critic
+        self.build((None, 80))
+
+    def call(self, x, training=False):
+        images, noise = x[:, :64], x[:, 64:]
+        made = self.generator(noise, training=training)
+        # The generator gets the gradient of softplus(-critic), the critic that of its own loss.
+        reversal = ops.stop_gradient(ops.exp(ops.clip(-self.critic(made), -7, 7)))
+        seen = (1 + reversal) * ops.stop_gradient(made) - reversal * made
+        told = self.critic(images), self.critic(seen)
+        self.add_loss(ops.mean(ops.softplus(-told[0]) + ops.softplus(told[1])))
+        return ops.stop_gradient(made)
+
+    def score(self, made, images):
+        """Returns 1 - the Fréchet distance of normal distributions, as a share of the variance."""
+        if not np.isfinite(made).all():
+            return np.nan
+        covariances = [np.cov(each.T.astype("float64")) for each in (made, images)]
+        common = np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)
+        variances = [np.trace(each) for each in covariances]
+        means = np.sum((made.mean(0) - images.mean(0)) ** 2)
+        return 1 - (means + sum(variances) - 2 * np.sqrt(common).sum()) / variances[1]
+
+
+def adversaries():
+    generator = [layers.Dense(128, "relu") for _ in range(3)]
+    critic = [layers.Dense(128, layers.LeakyReLU(0.2)) for _ in range(3)]
+    return Adversaries(
+        keras.Sequential([keras.Input((16,)), *generator, layers.Dense(64)]),
+        keras.Sequential([keras.Input((64,)), *critic, layers.Dense(1)]),
+    )
+
+
+def adversaries_of_convolutions():
+    """As in DCGAN: strides, batch normalization in the generator, leaky relu in the critic."""
+    arguments = {"kernel_size": 4, "strides": 2, "padding": "same"}
+    generator = [layers.Dense(256), layers.BatchNormalization(), layers.ReLU()]
+    generator += [layers.Reshape((2, 2, 64)), layers.Conv2DTranspose(32, **arguments)]
+    generator += [layers.BatchNormalization(), layers.ReLU()]
+    generator += [layers.Conv2DTranspose(1, **arguments), layers.Flatten()]
+    critic = [layers.Reshape((8, 8, 1)), layers.Conv2D(32, **arguments), layers.LeakyReLU(0.2)]
+    critic += [layers.Conv2D(64, **arguments), layers.LeakyReLU(0.2), layers.Flatten()]
+    return Adversaries(
+        keras.Sequential([keras.Input((16,)), *generator]),
+        keras.Sequential([keras.Input((64,)), *critic, layers.Dense(1)]),
+    )
 
 
 def denoiser(activation, depth, width=16):
@@ -388,6 +476,9 @@ NETWORKS = {
     "U-Net, denoising": (u_net, noisy),
     "U-Net, relu": (lambda: u_net("relu"), noisy),
     "U-Net, segmentation": (lambda: u_net("relu", 8, 2), inked),
+    "diffusion": (diffusion, noisy),
+    "adversaries": (adversaries, beside_noise),
+    "adversaries of convolutions": (adversaries_of_convolutions, beside_noise),
     "denoiser, 6 relu": (lambda: denoiser("relu", 6), noisy),
     "denoiser, 6 silu": (lambda: denoiser("silu", 6), noisy),
     "denoiser, 10 relu": (lambda: denoiser("relu", 10), noisy),
@@ -411,6 +502,8 @@ def start(model, scheme, seed, x):
     given = of.get(scheme, scheme)
     scale = float(scale or 1)
     keras_winit.initialize(model, given, scale=scale, seed=seed, optimizer=model.compiled)
+    for part in getattr(model, "parts", ()):
+        keras_winit.initialize(part, given, scale=scale, seed=seed)
     if scheme == "anyinit":
         import anyinit
 
@@ -418,9 +511,10 @@ def start(model, scheme, seed, x):
     if scheme in ("calibrated", "lsuv"):
         keras_winit.calibrate(model, x[:256], mode="auto" if scheme == "calibrated" else "tensor")
     with_kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
-    for layer, factor in ((with_kernels[0], first), (model.layers[-1], last)):
-        if factor:
-            layer.kernel.assign(float(factor) * layer.kernel)
+    if first:
+        with_kernels[0].kernel.assign(float(first) * with_kernels[0].kernel)
+    if last:
+        model.layers[-1].kernel.assign(float(last) * model.layers[-1].kernel)
 
 
 def train_together(model, data, runs, epochs, optimizer):
@@ -473,7 +567,9 @@ def study(model, data, schemes, seeds, epochs, optimizer, rates):
     train = train_together if keras.backend.backend() == "jax" else train_each
     losses, outputs = train(model, data, runs, epochs, optimizer)
     y = data[-1]
-    if np.issubdtype(y.dtype, np.integer):
+    if hasattr(model, "score"):
+        scores = [model.score(each, y) for each in outputs]
+    elif np.issubdtype(y.dtype, np.integer):
         scores = [(each.argmax(-1) == y).mean() for each in outputs]
     else:
         scores = [1 - np.mean((each - y) ** 2) / y.var() for each in outputs]

@@ -25,6 +25,7 @@ from keras_winit._network.operations import (
     is_closed,
     is_composite,
     is_last_kernel,
+    is_multiplication,
     is_normalization,
     is_quantized,
     is_slicing,

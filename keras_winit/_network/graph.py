@@ -298,6 +298,24 @@ class Graph:
         """Returns the `Gated` product that the outputs of a layer go into; see `gates.gates`."""
         return gates(self.calls, lambda layer: self.surroundings(layer).activation)
 
+    def is_multiplied(self, layer):
+        """Whether other signals are multiplied by all that a layer gives, f(z) or 1 - f(z)."""
+        waiting, found = [*self._calls_of_layer.get(layer, ())], False
+        for number in waiting:
+            if number in self._outputs:
+                return False
+            for consumer in self.calls[number].consumers:
+                call = self.calls[consumer]
+                if len(call.inputs) > 1:
+                    if not _network.is_multiplication(call.operation):
+                        return False
+                    found = True
+                elif self._kernels >> consumer & 1:
+                    return False
+                elif consumer not in waiting:
+                    waiting.append(consumer)
+        return found
+
     def heaviest_path(self, weigh):
         """Returns the largest sum, along a path, of what `weigh` gives for an operation."""
         sums = []

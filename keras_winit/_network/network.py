@@ -12,7 +12,7 @@ from keras_winit._activations.activation import NOTHING, Activation
 from keras_winit._network.gates import Gated
 from keras_winit._network.graph import Graph, Surroundings, has_graph
 from keras_winit._network.kernels import kernels_of, walk
-from keras_winit._network.operations import steps_to_last_state
+from keras_winit._network.operations import is_alpha_dropout, steps_to_last_state
 from keras_winit._network.takers import Takers
 from keras_winit._network.weights import Weight, weights_of
 from keras_winit.typing import Names
@@ -70,6 +70,11 @@ class Network:
     def has_taps(self) -> bool:
         """Whether some kernel is a convolution's that sees more than one place."""
         return any(weight.structure[1].spatial for weight in self.kernels)
+
+    @functools.cached_property
+    def has_alpha_dropout(self) -> bool:
+        """Whether units are set to a value of size 1, in which a small signal is lost."""
+        return any(is_alpha_dropout(layer) for layer in walk(self.model))
 
     @functools.cached_property
     def is_linear(self) -> bool:
@@ -165,6 +170,10 @@ class Network:
     def gates(self) -> dict[keras.Layer, Gated]:
         """The layers that give a value, an activated gate or both, each with their product."""
         return self._graph.gates()
+
+    def is_multiplied(self, layer: keras.Layer) -> bool:
+        """Whether other signals are multiplied by all that a layer gives, f(z) or 1 - f(z)."""
+        return self._graph.is_multiplied(layer)
 
     def heaviest_path(self, weigh: Callable[[Any], float]) -> float:
         """Returns the largest sum, along a path, of what `weigh` gives for an operation."""

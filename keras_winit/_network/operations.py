@@ -184,6 +184,11 @@ def dropout_rate(operation):
     return float(operation.rate or 0.0) if isinstance(operation, _DROPOUT) else 0.0
 
 
+def is_alpha_dropout(layer):
+    """Whether a layer sets units to what selu gives of large negative numbers, and not to zero."""
+    return isinstance(layer, layers.AlphaDropout) and layer.rate > 0
+
+
 def is_affine(layer):
     """Whether a layer with kernels is a linear map and a bias, but for its activation."""
     return isinstance(layer, (layers.Dense, layers.EinsumDense, *_CONVOLUTIONS))

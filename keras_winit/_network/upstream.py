@@ -20,6 +20,7 @@ def is_upstream(network, weight):
         and network.is_plain
         and not network.is_deep
         and not network.has_taps
+        and not network.has_alpha_dropout
         and activation is not NOTHING
         and not activation.is_mostly_mean
     )

@@ -253,6 +253,7 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
       value, times what makes up for the gate, which starts open and nearly constant; `PerGate`
       where one kernel gives both, side by side
     - an output, unless relu and the like or selu follows: `glorot_uniform`
+    - sigmoid and the like that other signals are multiplied by, as in a highway: `glorot_uniform`
     - sigmoid, softplus and the like in a plain network (no normalization, no shortcuts):
       `lecun_normal` for the first layer, `ActivationScaling` with centered weights for others
     - sin(30 z) and other functions so steep that a gradient would more than double in each layer:
@@ -267,8 +268,9 @@ def suggest(model: keras.Layer, *, keep: Keep = "special", scale: float = 1.0) -
       same two, times the gain; elu and selu in one of more than 20
     - gelu, silu, mish, hard_silu, where pairs are not kept, in a plain network of more than 20
       layers: the critical point of the activation, for kernel and bias
-    - the first layer of a plain network of 20 layers or less without convolutions: 0.3 times the
-      size of the next line (0.2 before relu and leaky_relu), and half of that of pairs
+    - the first layer of a plain network of 20 layers or less without convolutions or AlphaDropout:
+      0.3 times the size of the next line (0.2 before relu and leaky_relu), and half of that of
+      pairs
     - a kernel with a normalization between it and its activation: `lecun_normal`, since its size
       sets only the steps
     - anything else: a variance of gain² / fan_in, which is `he_normal` for relu and

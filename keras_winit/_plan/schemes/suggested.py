@@ -270,6 +270,11 @@ LINES = (
         "sigmoid, softplus and the like",
         lambda case: case.activation.is_mostly_mean,
         _glorot(
+            "a gate, which other signals are multiplied by, as of a highway",
+            lambda case: case.weight.ends_layer and case.network.is_multiplied(case.weight.layer),
+            "{name} follows, a gate",
+        ),
+        _glorot(
             "beside normalization or shortcuts",
             lambda case: not case.network.is_plain,
             "{name} follows",

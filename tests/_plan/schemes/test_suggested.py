@@ -204,6 +204,15 @@ def gated_at_once(product, depth=4, normalization=layers.Identity, units=6):
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
+def highway(combined=lambda gate, new, x: gate * new + (1 - gate) * x):
+    """Returns a model with a gate, between what is new and what is carried on."""
+    inputs = keras.Input((6,))
+    x = layers.Dense(6, "relu")(inputs)
+    gate = layers.Dense(6, "sigmoid", name="layer", bias_initializer="ones")(x)
+    x = combined(gate, layers.Dense(6, "relu")(x), x)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
 def swiglu(both):
     value, gate = ops.split(both, 2, axis=-1)
     return value * ops.silu(gate)
@@ -652,6 +661,18 @@ DECISIONS = {
         "both2/kernel",
         "LecunNormal()",
     ),
+    # Gates of a product that is a part of a sum, of signals of any kind.
+    "highway": (highway, KERNEL, "GlorotUniform()"),
+    "a gate that a kernel takes as well": (
+        lambda: highway(lambda gate, new, x: gate * new * layers.Dense(6)(gate)),
+        KERNEL,
+        CENTERED.format("sigmoid"),
+    ),
+    "a gate that is given on as well": (
+        lambda: highway(lambda gate, new, x: layers.Concatenate()([gate * new, gate])),
+        KERNEL,
+        CENTERED.format("sigmoid"),
+    ),
     # Deep linear networks.
     "5 linear": (lambda: deep(None, 5), KERNEL, "Orthogonal()"),
     "5 linear, first": (lambda: deep(None, 5), "first/kernel", "Orthogonal()"),
@@ -798,6 +819,20 @@ DECISIONS = {
     # The first dense layer: 0.3² of the variance.
     "first relu": (lambda: deep("relu", 3), "first/kernel", "VarianceScaling(scale=0.08)"),
     "first selu": (lambda: deep("selu", 3), "first/kernel", "VarianceScaling(scale=0.09)"),
+    "first selu, alpha dropout": (
+        lambda: network(
+            layers.Dense(5, "selu", name="layer"), layers.AlphaDropout(0.1), layers.Dense(4, "selu")
+        ),
+        KERNEL,
+        "LecunNormal()",
+    ),
+    "first selu, no alpha dropout": (
+        lambda: network(
+            layers.Dense(5, "selu", name="layer"), layers.AlphaDropout(0), layers.Dense(4, "selu")
+        ),
+        KERNEL,
+        "VarianceScaling(scale=0.09)",
+    ),
     "first gelu": (lambda: unpaired("gelu", 20), "first/kernel", "VarianceScaling(scale=0.2117)"),
     "first of convolutions": (lambda: deep_convolutions(3), "strided/kernel", "HeNormal()"),
     "first of a network with convolutions": (
@@ -1044,7 +1079,7 @@ REACHED = (
     *("value of sigmoid gate", "sigmoid gate"),
     *("normalized silu gate", "output of sin(30 z)", "output of 16 steps"),
     *("depthwise between pairs", "6 relu, first", "6 relu", "6 relu, output", "output"),
-    *("normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
+    *("highway", "normalized sigmoid", "first sigmoid", "sigmoid", "sin(30 z), first", "sin(30 z)"),
     *("5 linear convolutions", "5 linear, wider", "5 linear"),
     *("21 tanh, first", "21 tanh convolutions", "21 tanh, wider", "21 tanh"),
     *("31 convolutions", "31 relu, wider", "31 relu", "21 silu", "first relu"),
@@ -1079,7 +1114,10 @@ def test_the_docstring_prints_the_limits_of_the_list():
     assert f"{limits} without shortcuts: `Mirrored`" in text
     assert f"not kept, in a plain network of more than {VERY_DEEP} layers: the same" in text
     assert f"in a plain network of more than {DEEP} layers: the critical point" in text
-    assert f"of {DEEP} layers or less without convolutions: {UPSTREAM} times the size" in text
+    assert (
+        f"of {DEEP} layers or less without convolutions or AlphaDropout: {UPSTREAM} times the size"
+        in text
+    )
     assert f"({UPSTREAM_RELU} before relu and leaky_relu)" in text
 
 
