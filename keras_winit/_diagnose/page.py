@@ -247,7 +247,7 @@ def _table(layers, drawn, worst, anchor):
     for place, layer in enumerate(layers):
         severity = html.escape(worst.get(layer.layer, ""))
         badge = f' <span class="badge">{severity}</span>' if severity else ""
-        name = re.sub("([/_])", r"\1<wbr>", html.escape(layer.layer))
+        name = re.sub("(/|_(?=[A-Za-z]))", r"\1<wbr>", html.escape(layer.layer))
         kernels = "; ".join(dict.fromkeys(kernel.initializer for kernel in layer.kernels))
         numbers = (
             _number(drawn["signal"][place]),
@@ -402,9 +402,9 @@ font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; text-align: left;
 & small {{ display: block; font-size: 14px; color: var(--muted); }}
 & th button {{ font: inherit; color: inherit; background: none; border: 0; padding: 0;
   cursor: pointer; text-align: inherit; }}
-& th button::after {{ content: " ↕"; color: var(--muted); }}
-& th[aria-sort="ascending"] button::after {{ content: " ↑"; color: inherit; }}
-& th[aria-sort="descending"] button::after {{ content: " ↓"; color: inherit; }}
+& th button::after {{ content: "\\a0 ↕"; color: var(--muted); }}
+& th[aria-sort="ascending"] button::after {{ content: "\\a0 ↑"; color: inherit; }}
+& th[aria-sort="descending"] button::after {{ content: "\\a0 ↓"; color: inherit; }}
 & .filter {{ display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center;
   margin: 8px 0; font-size: 14px; }}
 & .filter input {{ font: inherit; color: inherit; background: var(--card);

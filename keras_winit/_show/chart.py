@@ -128,8 +128,8 @@ def _chart(title, number, keys, ticks, behind, lines):
     return f"""<figure>
 <figcaption>{title}<ul class="legend">{legend}</ul></figcaption>
 <div class="chart"><div class="scale">{scale}</div>
-<svg viewBox="0 {-_TOP} {_WIDTH} {_HEIGHT + _TOP}" preserveAspectRatio="none" role="img" aria-label="{title}, layer by layer; the numbers are in the
-table of layers">
+<svg viewBox="0 {-_TOP} {_WIDTH} {_HEIGHT + _TOP}" preserveAspectRatio="none" role="img"
+aria-label="{title}, layer by layer; the numbers are in the table of layers">
 {behind}<path class="grid" d="{grid}"/>
 {"".join(lines)}</svg>
 <div class="depth">{depth}</div></div>
