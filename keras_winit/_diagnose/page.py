@@ -414,8 +414,8 @@ font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; text-align: left;
 }}
 """
 
-# A table sorts by the header that is clicked on, and filters by what is typed above it, until a link
-# leads to a row that is hidden.
+# A table sorts by the header that is clicked on, and filters by what is typed above it, until a
+# link leads to a row that is hidden.
 _SCRIPT = f"""<script>{chart.SCRIPT}"""
 _SCRIPT += """
 for (const table of document.querySelectorAll(".keras-winit table:not(.ready)")) {
