@@ -247,7 +247,7 @@ def _table(layers, drawn, worst, anchor):
     for place, layer in enumerate(layers):
         severity = html.escape(worst.get(layer.layer, ""))
         badge = f' <span class="badge">{severity}</span>' if severity else ""
-        name = html.escape(layer.layer).replace("/", "/<wbr>")
+        name = re.sub("(/|_(?=[A-Za-z]))", r"\1<wbr>", html.escape(layer.layer))
         kernels = "; ".join(dict.fromkeys(kernel.initializer for kernel in layer.kernels))
         numbers = (
             _number(drawn["signal"][place]),
@@ -362,7 +362,7 @@ font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; text-align: left;
 & h1 q {{ quotes: none; font-family: ui-monospace, monospace; }}
 & h2 {{ font-size: 20px; margin: 24px 0 8px; padding: 8px 12px; border-left: 6px solid; }}
 & h3 {{ font-size: 18px; margin: 32px 0 8px; }}
-& summary h3 {{ display: inline-block; }}
+& summary h3 {{ display: inline-block; margin-top: 0; }}
 & h4 {{ font-size: 16px; margin: 0 0 8px; }}
 & p {{ margin: 8px 0; }}
 & a {{ color: var(--link); }}
@@ -402,17 +402,22 @@ font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; text-align: left;
 & small {{ display: block; font-size: 14px; color: var(--muted); }}
 & th button {{ font: inherit; color: inherit; background: none; border: 0; padding: 0;
   cursor: pointer; text-align: inherit; }}
-& th[aria-sort] button {{ text-decoration: underline; }}
+& th button::after {{ content: "\\a0 ↕"; color: var(--muted); }}
+& th[aria-sort="ascending"] button::after {{ content: "\\a0 ↑"; color: inherit; }}
+& th[aria-sort="descending"] button::after {{ content: "\\a0 ↓"; color: inherit; }}
 & .filter {{ display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center;
   margin: 8px 0; font-size: 14px; }}
 & .filter input {{ font: inherit; color: inherit; background: var(--card);
   border: 1px solid var(--muted); border-radius: 4px; padding: 4px 8px; min-width: 220px; }}
+& .filter input::placeholder {{ color: var(--muted); opacity: 1; }}
 {chart.STYLE}
 }}
 """
 
-# A table sorts by the header that is clicked on, and filters by what is typed above it.
-_SCRIPT = """<script>
+# A table sorts by the header that is clicked on, and filters by what is typed above it, until a
+# link leads to a row that is hidden.
+_SCRIPT = f"""<script>{chart.SCRIPT}"""
+_SCRIPT += """
 for (const table of document.querySelectorAll(".keras-winit table:not(.ready)")) {
   table.classList.add("ready");
   const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
@@ -436,6 +441,14 @@ for (const table of document.querySelectorAll(".keras-winit table:not(.ready)"))
   filter.append(input, told);
   table.parentElement.before(filter);
   tell();
+  for (const link of document.querySelectorAll('.keras-winit a[href^="#"]')) {
+    link.addEventListener("click", () => {
+      if (rows.some((row) => row.hidden && `#${row.id}` === link.hash)) {
+        input.value = "";
+        tell();
+      }
+    });
+  }
   const value = (row, column) => {
     const text = row.cells[column].textContent;
     const number = text === "inf" ? Infinity : parseFloat(text);

@@ -1,7 +1,7 @@
 """Draws over depth what was measured, as SVG with text in HTML beside it.
 
 The SVG is stretched to the width of the screen, its lines and the text are not. The style of the
-page has to hold `STYLE` and the colors that it names.
+page has to hold `STYLE` and the colors that it names, and `SCRIPT` for more than tooltips.
 """
 
 import html
@@ -12,8 +12,9 @@ import numpy as np
 
 from keras_winit._show import plot
 
-# Layers of which each has a dot, and shows its numbers under the pointer.
-_MANY = 400
+# Layers of which each shows its numbers under the pointer, and of which each has a dot: closer dots
+# would hide the line, and what lies below it.
+_MANY, _MANY_DOTS = 400, 120
 # Units of the drawing; at the top there is room for the marks of errors.
 _WIDTH, _HEIGHT, _TOP = 1000, 200, 14
 
@@ -58,8 +59,7 @@ def sizes(names, signal, gradient, bands=None, marked=(), ends=None):
         share = (high - math.log10(value)) / (high - low)
         return _HEIGHT * min(max(share, 0.0), 1.0)
 
-    exponents = range(math.ceil(low), math.floor(high) + 1)
-    ticks = [(height(10.0**each), _power(each)) for each in exponents[:: -(-len(exponents) // 5)]]
+    ticks = [(height(value), text) for value, text in _ticks(low, high)]
     keys = [("line signal", "signal, root mean square"), ("line gradient", "gradient / last")]
     behind, lines = "", []
     for name, band in bands.items():
@@ -128,8 +128,8 @@ def _chart(title, number, keys, ticks, behind, lines):
     return f"""<figure>
 <figcaption>{title}<ul class="legend">{legend}</ul></figcaption>
 <div class="chart"><div class="scale">{scale}</div>
-<svg viewBox="0 {-_TOP} {_WIDTH} {_HEIGHT + _TOP}" preserveAspectRatio="none" role="img">
-<title>{title}, layer by layer; the numbers are in the table of layers</title>
+<svg viewBox="0 {-_TOP} {_WIDTH} {_HEIGHT + _TOP}" preserveAspectRatio="none" role="img"
+aria-label="{title}, layer by layer; the numbers are in the table of layers">
 {behind}<path class="grid" d="{grid}"/>
 {"".join(lines)}</svg>
 <div class="depth">{depth}</div></div>
@@ -162,7 +162,7 @@ def _line(look, heights):
         at = f"{_x(place, number)} {y:.1f}"
         line.append(f"{pen}{at}")
         is_alone = pen == "M" and heights[place + 1 : place + 2] in ([], [None])
-        if number <= _MANY or is_alone:
+        if number <= _MANY_DOTS or is_alone:
             dots.append(f"M{at}h0")
         pen = "L"
     return (
@@ -201,6 +201,24 @@ def _places(number):
     return sorted({1, *between, number})
 
 
+def _ticks(low, high):
+    """Returns values on an axis of logarithms with their labels, up to five where it is long.
+
+    One is among them where it can be; an axis with one power of ten has values between.
+    """
+    exponents = range(math.ceil(low), math.floor(high) + 1)
+    if len(exponents) < 2:
+        steps = (
+            (factor, exponent)
+            for exponent in range(math.floor(low), math.ceil(high) + 1)
+            for factor in (1, 2, 5)
+        )
+        values = [factor * 10.0**exponent for factor, exponent in steps]
+        return [(each, f"{each:.1g}") for each in values if low <= math.log10(each) <= high]
+    step = -(-len(exponents) // 5)
+    return [(10.0**each, _power(each)) for each in exponents if each % step == 0]
+
+
 def _power(exponent):
     return f"{10.0**exponent:g}" if -2 <= exponent <= 3 else f"10<sup>{exponent}</sup>"
 
@@ -210,7 +228,7 @@ def _number(value):
 
 
 STYLE = """
-& figure { margin: 16px 0 24px; }
+& figure { margin: 16px 0 0; }
 & figcaption { font-weight: 600; }
 & .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 0 16px; margin: 4px 0 8px;
   padding: 0; font-size: 14px; font-weight: 400; }
@@ -223,8 +241,9 @@ STYLE = """
 & .depth { grid-column: 2; height: 24px; }
 & .depth span { position: absolute; top: 6px; transform: translateX(-50%);
   white-space: nowrap; }
-& .axis { margin: 0; text-align: center; }
+& .axis { margin: 0; min-height: 48px; text-align: center; }
 & path, & rect { vector-effect: non-scaling-stroke; fill: none; }
+& rect.here { fill: var(--muted); fill-opacity: 0.15; stroke: var(--muted); stroke-width: 1px; }
 & .grid { stroke: var(--rule); stroke-width: 1px; }
 & .band.signal { fill: var(--band); stroke: none; }
 & .band.gradient { stroke-width: 1px; stroke-dasharray: 2 4; }
@@ -235,4 +254,37 @@ STYLE = """
 & .signal { stroke: var(--signal); }
 & .gradient { stroke: var(--gradient); }
 & .line.gradient { stroke-dasharray: 6 4; }
+"""
+
+# The layer under the pointer, or the one that arrow keys lead to, is told below the chart.
+SCRIPT = """
+for (const drawing of document.querySelectorAll(".keras-winit .chart svg:not(.ready)")) {
+  drawing.classList.add("ready");
+  const places = [...drawing.querySelectorAll("rect")];
+  if (!places.length) continue;
+  const texts = places.map((place) => place.textContent);
+  places.forEach((place) => place.replaceChildren());  // a tooltip would tell it twice
+  const told = drawing.closest("figure").querySelector(".axis"), axis = told.textContent;
+  told.setAttribute("aria-live", "polite");
+  let at = -1;
+  const show = (place) => {
+    places[at]?.classList.remove("here");
+    at = place;
+    places[at]?.classList.add("here");
+    told.textContent = texts[at] ?? axis;
+  };
+  drawing.addEventListener("pointerover", (event) => show(places.indexOf(event.target)));
+  // What a finger has pointed at stays until it points elsewhere.
+  drawing.addEventListener("pointerleave", (event) => event.pointerType === "touch" || show(-1));
+  drawing.tabIndex = 0;
+  drawing.addEventListener("focus", () => show(Math.max(at, 0)));
+  drawing.addEventListener("blur", () => show(-1));
+  drawing.addEventListener("keydown", (event) => {
+    const last = places.length - 1;
+    const keys = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last };
+    if (!(event.key in keys)) return;
+    event.preventDefault();
+    show(Math.min(Math.max(keys[event.key], 0), last));
+  });
+}
 """

@@ -172,3 +172,17 @@ def test_many_layers_have_no_dots_but_where_a_value_stands_alone():
     assert len(paths(chart, "line signal")[0]) == number - 2
     assert paths(chart, "dots signal") == [[(5.6, 100)]]
     assert len(chart) < 30_000
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([1e-41, 1.0], ["10-36", "10-27", "10-18", "10-9", "1"]),
+        ([0.8, 1.5], ["1"]),
+    ],
+)
+def test_one_is_on_the_scale(values, labels):
+    chart = sizes(["a", "b"], values, [None, None], ends=(min(values) / 1.5, max(values) * 2.5))
+    shown = [*scale(chart, "scale")]
+    assert set(labels) <= set(shown)
+    assert 2 <= len(shown) <= 5
