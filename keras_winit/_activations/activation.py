@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 
-import keras
 import numpy as np
 
 from keras_winit._activations import quadrature
@@ -13,6 +12,7 @@ from keras_winit._activations.identify import (
     applied,
     evaluate,
     identify,
+    learns,
     resolve,
 )
 
@@ -177,8 +177,7 @@ class Activation:
 
         Not that of a PReLU, or of another layer with weights, which learns its slope.
         """
-        learns = isinstance(self.function, keras.layers.PReLU)
-        if self.acts_together or learns or getattr(self.function, "trainable_weights", ()):
+        if self.acts_together or learns(self.function):
             return False
         try:
             with np.errstate(all="ignore"):
