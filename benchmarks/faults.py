@@ -9,6 +9,11 @@ it is below .5 after all of it. Printed are, for each program, both skills and w
 each rule, how often it fired and on how many sick programs. On JAX.
 
     KERAS_BACKEND=jax python benchmarks/faults.py [--seeds 2] [--only PART_OF_A_NAME]
+
+With `--monitor` it is what `SignalMonitor` says while networks train, of three activations at rates
+that are good and too large. A program learns if it comes to half of what the best rate does.
+
+    KERAS_BACKEND=torch python benchmarks/faults.py --monitor
 """
 
 import argparse
@@ -47,9 +52,12 @@ class Program:
         depth, width, activation: Of the hidden layers.
         units, end, loss: Of the output, as Keras takes them.
         optimizer: Name, or function that makes one.
-        initializer, bias, regularizer: Of dense layers; a partial makes an initializer for each.
+        initializer, bias, regularizer, constraint: Of dense layers; a partial makes an initializer
+            for each.
         dropout: Rate behind each dense layer.
+        noise: Function that makes a layer of noise behind each activation.
         normalized: Whether a BatchNormalization comes before each activation.
+        momentum: Of that.
         epochs: How long it is trained.
         of_x, of_y: Functions of the data.
         change: Function of the model, to another.
@@ -67,8 +75,11 @@ class Program:
     initializer: object = "glorot_uniform"
     bias: object = "zeros"
     regularizer: object = None
+    constraint: object = None
     dropout: float = 0.0
+    noise: object = None
     normalized: bool = False
+    momentum: float = 0.99
     epochs: int = 12
     of_x: object = None
     of_y: object = None
@@ -152,7 +163,20 @@ def body(program, inputs):
             kernel_initializer=initializer,
             bias_initializer=program.bias,
             kernel_regularizer=program.regularizer,
+            kernel_constraint=program.constraint,
         )
+
+    def normalize(x):
+        return layers.BatchNormalization(momentum=program.momentum)(x) if program.normalized else x
+
+    def activate(x):
+        function = program.activation
+        return (
+            function() if isinstance(function, functools.partial) else layers.Activation(function)
+        )(x)
+
+    def disturb(x):
+        return x if program.noise is None else program.noise()(x)
 
     x = inputs
     if program.body == "tokens":
@@ -161,8 +185,7 @@ def body(program, inputs):
     elif program.body == "convolutions":
         for number in range(program.depth):
             x = layers.Conv2D(16, 3, padding="same")(x)
-            x = layers.BatchNormalization()(x) if program.normalized else x
-            x = layers.Activation(program.activation)(x)
+            x = disturb(activate(normalize(x)))
             x = layers.MaxPooling2D()(x) if number == 0 else x
         x = layers.Flatten()(x)
     elif program.body == "convolutions over time":
@@ -187,8 +210,7 @@ def body(program, inputs):
     if program.body in ("dense", "tokens"):
         for _ in range(program.depth):
             x = dense(program.width)(x)
-            x = layers.BatchNormalization()(x) if program.normalized else x
-            x = layers.Activation(program.activation)(x)
+            x = disturb(activate(normalize(x)))
             x = layers.Dropout(program.dropout)(x) if program.dropout else x
     return x
 
@@ -283,6 +305,10 @@ def sigmoid():
     return layers.Activation("sigmoid")
 
 
+def smoothed(share):
+    return keras.losses.CategoricalCrossentropy(label_smoothing=share)
+
+
 def half_dropped():
     return layers.Dropout(0.5)
 
@@ -310,7 +336,9 @@ PLAIN = {
     "dense relu, narrow": Program(data="digits", width=16, epochs=25),
     "dense relu, dropout .5": Program(data="digits", width=128, dropout=0.5, epochs=20),
     "dense relu, L2": Program(data="digits", regularizer=keras.regularizers.L2(1e-4)),
+    "dense relu, MaxNorm": Program(data="digits", constraint=keras.constraints.MaxNorm(3.0)),
     "one-hot": Program(data="one-hot digits"),
+    "one-hot, smoothed": Program(data="one-hot digits", loss=smoothed(0.1)),
     "logits": Program(
         data="digits",
         end="linear",
@@ -489,6 +517,16 @@ def faults(kinds):
         ),
         fault("softmax, mse", "", ("one-hot",), loss="mse"),
         fault(f"softmax, {BCE}", "", ("one-hot",), loss=BCE),
+        *(
+            fault(f"smoothed by {share}", "smoothed_labels", ("one-hot",), loss=smoothed(share))
+            for share in (0.9, 0.95, 1.0)
+        ),
+        fault(
+            "smoothed by 1",
+            "smoothed_labels",
+            kinds.binary,
+            loss=keras.losses.BinaryCrossentropy(label_smoothing=1.0),
+        ),
         fault("sigmoid, categorical crossentropy", "", ("one-hot",), end="sigmoid"),
         fault(
             "softmax for several labels",
@@ -543,6 +581,22 @@ def faults(kinds):
         fault("tokens beyond the table", "ValueError", ("tokens",), of_x=plus(40)),
         # The layers.
         fault("no activation", "no_nonlinearity", kinds.dense, activation="linear", depth=3),
+        fault(
+            "LeakyReLU of slope 1",
+            "no_nonlinearity",
+            kinds.dense,
+            activation=functools.partial(layers.LeakyReLU, negative_slope=1.0),
+            depth=3,
+        ),
+        *(
+            fault(
+                f"MaxNorm of {most}",
+                "tight_constraint",
+                kinds.dense,
+                constraint=keras.constraints.MaxNorm(most),
+            )
+            for most in (0.01, 0.1, 0.3)
+        ),
         *(
             fault(
                 f"dropout {rate}",
@@ -653,6 +707,37 @@ def programs(is_held_out=False):
             yield f"{fault.name}: {twin}", program, fault, twin
 
 
+def watched():
+    """Yields (name, program, name of the network) of what a monitor looks at."""
+    for data, epochs in (("digits", 5), ("friedman", 6)):
+        for activation in ("relu", "tanh", "sigmoid"):
+            for depth, width in ((2, 64), (4, 32)):
+                network = f"{data}, {activation}, {depth}"
+                program = Program(
+                    data=data, activation=activation, depth=depth, width=width, epochs=epochs
+                )
+                for optimizer, rates in ((adam, (0.01, 0.1, 0.3)), (sgd, (0.3, 3.0))):
+                    for rate in rates:
+                        name = f"{network}, {optimizer.__name__} at {rate}"
+                        at_rate = dataclasses.replace(program, optimizer=optimizer(rate))
+                        yield name, at_rate, network
+
+
+def watch_one(name, seed):
+    """Returns the score of a program after training, and what its monitor said: lists of
+    [step, rule, severity], without what is told as the cause of another finding."""
+    program = next(program for each, program, _ in watched() if each == name)
+    model, x, y = written(program, seed)
+    number = len(x) * 3 // 4
+    batches = program.epochs * -(-number // 32)
+    monitor = keras_winit.SignalMonitor(x[:256], y[:256], every=batches // 5)
+    model.fit(x[:number], y[:number], epochs=program.epochs, verbose=0, callbacks=[monitor])
+    said = [
+        [step, each.rule, each.severity] for step, each in monitor.findings if each.causes is None
+    ]
+    return score(program, model.predict(x[number:], verbose=0), y[number:]), said
+
+
 @functools.cache
 def by_name():
     both = (*programs(), *programs(is_held_out=True))
@@ -689,9 +774,17 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", default="", help="part of the names of programs")
     parser.add_argument("--held-out", action="store_true", help="other data and layers")
+    parser.add_argument("--monitor", action="store_true", help="what is said while training")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--outcomes", type=pathlib.Path, default="faults.json", help="file")
     arguments = parser.parse_args()
+    if arguments.monitor:
+        chosen = [each for each in watched() if arguments.only in each[0]]
+        with pool(arguments.jobs) as run:
+            seeds = [arguments.seeds[0]] * len(chosen)
+            said = run.map(watch_one, [name for name, *_ in chosen], seeds)
+            report_watched(chosen, list(said))
+        return
     chosen = [each for each in programs(arguments.held_out) if arguments.only in each[0]]
     names = [name for name, *_ in chosen]
     twins = [twin for *_, twin in chosen]
@@ -701,6 +794,26 @@ def main():
         seed = arguments.seeds[0]
         findings = list(run.map(find_one, names, [seed] * len(names), chunksize=8))
     report(chosen, scores, findings)
+
+
+def report_watched(chosen, outcomes):
+    """Prints what each program has learned and what was said meanwhile, and counts."""
+    best = collections.defaultdict(float)
+    for (*_, network), (score, _) in zip(chosen, outcomes, strict=True):
+        best[network] = max(best[network], score)
+    learn, counts = 0, collections.defaultdict(lambda: [0, 0])
+    for (name, _, network), (score, said) in zip(chosen, outcomes, strict=True):
+        learns = score >= LOST * best[network]
+        learn += learns
+        told = ", ".join(f"{rule} ({severity}, {step})" for step, rule, severity in said)
+        print(f"{name:36} {score:5.2f} {'' if learns else 'lost':4}  {told}")
+        kinds = {(rule, severity) for _, rule, severity in said}
+        kinds |= {("any rule", severity) for _, severity in kinds}
+        for kind in kinds:
+            counts[kind][learns] += 1
+    print(f"\nOf {len(chosen)} programs {learn} learn, {len(chosen) - learn} do not.")
+    for (rule, severity), (lost, learned) in sorted(counts.items()):
+        print(f"{rule:16} {severity:8} {lost:3} that do not learn, {learned:3} that do")
 
 
 def report(chosen, scores, findings):

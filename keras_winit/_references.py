@@ -76,6 +76,7 @@ SMITH = _arxiv("Smith, 2017, Cyclical learning rates", "1506.01186")
 SRIVASTAVA = Reference(
     "Srivastava et al., 2014, Dropout", "https://jmlr.org/papers/v15/srivastava14a.html"
 )
+SZEGEDY = _arxiv("Szegedy et al., 2016", "1512.00567")
 TALLEC = _arxiv("Tallec and Ollivier, 2018", "1804.11188")
 TANCIK = _arxiv("Tancik et al., 2020", "2006.10739")
 TORCH = Reference("PyTorch 2, torch.nn, reset_parameters of each module")

@@ -42,10 +42,11 @@ class SignalMonitor(keras.callbacks.Callback):
     it, unless you ask for that. A record costs about as much as `diagnose`.
 
     Each record is judged by those rules of `diagnose` that also hold later on: `non_finite`,
-    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`. And
-    with labels `exploding_loss` tells that the loss is larger than it was before training,
-    `no_learning` that it is still that of a constant output, and both what errors `diagnose` then
-    finds, which may be the cause.
+    `dead_units`, `saturated_units`, `attention_logits`, `tokens_alike` and `samples_alike`.
+    Dead and saturated units are an error from 99 % of a layer on: networks learn with fewer that
+    live. And with labels `exploding_loss` tells that the loss is larger than it was before
+    training, `no_learning` that it is still that of a constant output, and both what errors
+    `diagnose` then finds, which may be the cause.
 
     `findings` holds what they found, each finding of a rule at a layer once: (step, `Finding`).
 

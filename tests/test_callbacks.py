@@ -473,10 +473,10 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch, trained):
         monitor.plot()
 
 
-def fit_dying(on_finding):
+def fit_dying(on_finding, units=64):
     """Trains a network whose units die after the first epoch, of two of 8 batches."""
     model = keras.Sequential(
-        [keras.Input((5,)), layers.Dense(16, "relu", name="first"), layers.Dense(3, name="last")]
+        [keras.Input((5,)), layers.Dense(64, "relu", name="first"), layers.Dense(3, name="last")]
     )
     keras_winit.initialize(model, seed=0)
     model.compile("sgd", "mse")
@@ -484,7 +484,7 @@ def fit_dying(on_finding):
 
     class Kill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            bias.assign(np.full(16, -100.0 * epoch))
+            bias.assign(np.where(np.arange(64) < units, -100.0 * epoch, 0.0))
 
     monitor = keras_winit.SignalMonitor(data()[0], every=1, on_finding=on_finding)
     x, y = data()
@@ -504,6 +504,16 @@ def test_units_that_die_are_found_once_told_and_end_the_training_if_asked_for(on
     for each in told:
         assert each.startswith("After 9 batches: 100% of the units of ")
         assert each.endswith("The training stops.") == (on_finding == "stop")
+
+
+def test_units_that_die_end_no_training_while_others_live():
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        monitor = fit_dying("stop", units=60)
+    assert [(each.rule, each.severity) for _, each in monitor.findings] == [
+        ("dead_units", "warning")
+    ]
+    assert max(steps(monitor)) == 24
 
 
 def test_monitor_refuses_what_it_cannot_do_on_a_finding():

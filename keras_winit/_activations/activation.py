@@ -12,6 +12,7 @@ from keras_winit._activations.identify import (
     applied,
     evaluate,
     identify,
+    learns,
     resolve,
 )
 
@@ -32,6 +33,8 @@ _FASTER = 8.0
 # of 0.3 is too large, and one of 0.03 no better.
 _SMALL = 0.1
 _LINEAR = 0.999  # the correlation with z, of mish .9993 and of elu .9965
+# Where a function is looked at that may be a straight line: activations that clip do so in between.
+_FROM_AFAR = np.array([-2e3, -60.0, -7.0, -2.5, -0.9, -0.3, 0.2, 0.7, 1.5, 6.5, 50.0, 1e3])
 
 
 class Activation:
@@ -167,6 +170,24 @@ class Activation:
     def is_steep(self):
         """Whether the variance that keeps the signal would let the gradient explode."""
         return self.moments.slope_second_moment > _STEEP * self.moments.second_moment
+
+    @functools.cached_property
+    def is_linear(self):
+        """Whether it is a straight line, whatever its name, as a LeakyReLU of slope 1.
+
+        Not that of a PReLU, or of another layer with weights, which learns its slope.
+        """
+        if self.acts_together or learns(self.function):
+            return False
+        try:
+            with np.errstate(all="ignore"):
+                values = self.values(_FROM_AFAR)
+        except Exception:  # whatever a user's function says of these points
+            return False
+        if not np.isfinite(values).all():
+            return False
+        line = np.interp(_FROM_AFAR, _FROM_AFAR[[0, -1]], values[[0, -1]])
+        return bool(np.allclose(values, line, rtol=1e-4, atol=1e-6 * np.ptp(values)))
 
     @functools.cached_property
     def saturation(self):

@@ -102,6 +102,11 @@ def formula_of_layer(layer):
     return None
 
 
+def learns(function):
+    """Whether training changes a function: a PReLU, built or not, or a layer with weights."""
+    return isinstance(function, layers.PReLU) or bool(getattr(function, "trainable_weights", ()))
+
+
 def config_of(activation):
     """Returns what a JSON config can hold of an activation; `None` where it can hold nothing."""
     if activation is None:

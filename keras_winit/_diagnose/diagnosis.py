@@ -315,11 +315,12 @@ def diagnose(
       `exploding_gradient`;
     - `dead_units`, `saturated_units`, `samples_alike`, `tokens_alike`, `attention_logits`,
       `lost_directions`;
-    - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`;
+    - `identical_units`, `twin_kernels`, `wrong_fan`, `mismatched_activation`,
+      `tight_constraint`;
     - `input_not_standardized`, `initial_loss`, `class_prior`, `loss_mismatch`;
     - `softmax_over_one`, `activation_twice`, `dropout_at_output`, `unreachable_targets`,
-      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`, `targets_not_scaled`,
-      `targets_near_zero`, `reversed_loss`;
+      `broadcast_labels`, `constant_labels`, `labels_not_one_hot`, `smoothed_labels`,
+      `targets_not_scaled`, `targets_near_zero`, `reversed_loss`;
     - `constant_input`, `unequal_features`, `channels_order`, `no_nonlinearity`,
       `runaway_activation`, `large_dropout`, `nothing_trainable`, `frozen_random`,
       `unreached_weights`;

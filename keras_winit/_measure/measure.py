@@ -92,6 +92,7 @@ def _measure(network, batch, loss, with_update, scale):
     is_scheduled = bool(updates) and has_schedule(model)
     after_step = None if is_scheduled else _loss_after(objective, variables, updates)
     of_kernels = {each: _add_kernel(reductions, each) for each in network.kernels}
+    of_constraints = {each: _add_constrained(reductions, each) for each in network.kernels}
     of_outputs = [
         reductions.add(statistics.signal, each, unit_axis=-1)
         for each in keras.tree.flatten(outputs)
@@ -111,7 +112,9 @@ def _measure(network, batch, loss, with_update, scale):
             gradient = norm(of_variables.get(id(weight.variable))) if is_reached else None
             update = of_updates.get(id(weight.variable))
             update = None if update is None else statistics.norm(*numbers[update]) * factor
-            signal = _kernel_signal(weight, numbers[place], gradient, update, alike)
+            left = of_constraints[weight]
+            left = None if left is None else statistics.norm(*numbers[left])
+            signal = _kernel_signal(weight, numbers[place], gradient, update, left, alike)
             kernels.setdefault(weight.layer, []).append(signal)
     seen = {owner for each in tapped for owner in each.owners}
     not_reached = [each.layer.path for each in network.kernels if each.layer not in seen]
@@ -253,6 +256,15 @@ def _add_kernel(reductions, weight):
     )
 
 
+def _add_constrained(reductions, weight):
+    """Adds what a constraint leaves of a kernel after a step; `None` where there is none."""
+    variable = weight.variable
+    if variable.constraint is None or not variable.trainable:
+        return None
+    with _backends.without_gradient():
+        return reductions.add(statistics.size, variable.constraint(variable))
+
+
 def _num_blocks(weight):
     """Returns the number of separate matrices in a kernel."""
     if weight.role == "embedding":  # its rows are drawn one by one, but make one matrix
@@ -261,7 +273,7 @@ def _num_blocks(weight):
     return axes.sizes(shape)[3]
 
 
-def _kernel_signal(weight, numbers, gradient, update, alike):
+def _kernel_signal(weight, numbers, gradient, update, left, alike):
     low, high, mean, second_moment, repeated = statistics.split_kernel(numbers, _num_blocks(weight))
     initializer = weight.held_initializer()
     fan_in, fan_out = weight.fans
@@ -282,6 +294,7 @@ def _kernel_signal(weight, numbers, gradient, update, alike):
         gradient=gradient,
         twin=_twin(weight, low, high, alike),
         update=update / norm if update is not None and norm > 0 else None,
+        constrained=left / norm if left is not None and norm > 0 else None,
         is_trainable=weight.variable.trainable,
     )
 

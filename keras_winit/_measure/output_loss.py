@@ -50,6 +50,7 @@ class LossSignal(Part):
         near_zero: Of a loss of percentages, whose targets lie on both sides of zero or on it: the
             share, from 0 to 1, of those that are smaller than a twentieth of their root mean
             square, in what it multiplies errors by, one over the target.
+        label_smoothing: Share, from 0 to 1, of each label that is given to all classes alike.
         at_labels: Where the outputs are the labels; of a loss of the user's, whose labels have the
             shape of the outputs, else `None`.
         off_labels: Where they are not: the most of its value before training, and of those where
@@ -73,6 +74,7 @@ class LossSignal(Part):
     is_constant: bool = False
     not_one_hot: float = 0.0
     near_zero: float = 0.0
+    label_smoothing: float = 0.0
     at_labels: float | None = None
     off_labels: float | None = None
     is_weightless: bool = False
@@ -104,10 +106,21 @@ class OutputLoss:
     @property
     def from_logits(self):
         """Whether the loss takes logits; `None` where it takes no probabilities."""
-        if not self.name.endswith("crossentropy"):
-            return None
+        return bool(self._given("from_logits")) if self._is_crossentropy else None
+
+    @property
+    def label_smoothing(self):
+        """Share of each label that is given to all classes alike."""
+        return float(self._given("label_smoothing") or 0.0) if self._is_crossentropy else 0.0
+
+    @property
+    def _is_crossentropy(self):
+        return self.name.endswith("crossentropy")
+
+    def _given(self, argument):
+        """Returns what a loss of a class was made with, `None` where it has no such argument."""
         has_config = isinstance(self.loss, keras.losses.Loss)
-        return bool(has_config and self.loss.get_config().get("from_logits", False))
+        return self.loss.get_config().get(argument) if has_config else None
 
     def check(self, shape):
         """Raises if there are labels that an output of this shape has no place for."""
@@ -211,6 +224,7 @@ class OutputLoss:
         is_same = len(y) >= _FEWEST_LABELS and not (y[1:] != y[:1]).any()
         # A loss of the user's may ask for nothing of them.
         found = {"num_labels": len(y), "is_constant": is_same and is_of_keras(self.loss)}
+        found["label_smoothing"] = self.label_smoothing
         if self.name in (_CLASSIFICATION[1], "binary_crossentropy", _REGRESSION[0]) and y.ndim > 1:
             found["not_one_hot"] = float((abs(y.sum(-1, dtype=float) - 1) > 0.01).mean())
         if self.name == "mean_absolute_percentage_error":
@@ -237,10 +251,10 @@ class OutputLoss:
             even = math.log(classes)
             if counts.sum() < _SAMPLES_PER_CLASS * classes:
                 return even, None, None
-            prior = counts / counts.sum()
+            prior = self._smoothed(counts / counts.sum(), classes)
             return even, -float(_x_log_x(prior).sum()), tuple(prior.tolist())
         if self.name == "binary_crossentropy":
-            prior = y.reshape(len(y), -1).mean(0, dtype=float)
+            prior = self._smoothed(y.reshape(len(y), -1).mean(0, dtype=float), 2)
             if len(y) < 2 * _SAMPLES_PER_CLASS:
                 return math.log(2), None, None
             entropy = -(_x_log_x(prior) + _x_log_x(1 - prior)).mean()
@@ -250,6 +264,10 @@ class OutputLoss:
             best = float(flat.var(0).mean())
             return float((flat**2).mean()), best, tuple(flat.mean(0).tolist())
         return None, None, None
+
+    def _smoothed(self, prior, classes):
+        """Returns frequencies of classes as the loss takes them."""
+        return (1 - self.label_smoothing) * prior + self.label_smoothing / classes
 
 
 def _near_zero(y):

@@ -85,6 +85,7 @@ class KernelSignal(Part):
             makes of it, over that of the weights; without weight decay, and shared by the batches
             whose gradients make a step; `None` where it is not known.
         is_trainable: Whether training changes it.
+        constrained: Norm of what its constraint makes of it, over its norm; `None` without one.
     """
 
     path: str
@@ -102,6 +103,7 @@ class KernelSignal(Part):
     twin: str | None
     update: float | None = None
     is_trainable: bool = True
+    constrained: float | None = None
 
     @property
     def norm(self) -> float:

@@ -78,9 +78,9 @@ class Network:
 
     @functools.cached_property
     def is_linear(self) -> bool:
-        """Whether it is plain, and no activation follows a kernel but at the outputs."""
+        """Whether it is plain, and nothing but straight lines follows a kernel before outputs."""
         return self.is_plain and all(
-            self.after(weight) is NOTHING or self.around(weight.layer).is_output
+            self.after(weight).is_linear or self.around(weight.layer).is_output
             for weight in self.kernels
         )
 

@@ -112,6 +112,23 @@ def test_a_function_is_steep_whose_gradient_would_more_than_double():
         assert steep == (ratio > 2), factor
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, True),
+        (lambda x: 3 * x - 1, True),
+        (keras.layers.LeakyReLU(negative_slope=1.0), True),
+        (keras.layers.ReLU(negative_slope=1.0), True),
+        (keras.layers.ReLU(negative_slope=1.0, max_value=6.0), False),
+        (keras.layers.LeakyReLU(negative_slope=0.99), False),
+        (keras.layers.PReLU(alpha_initializer="ones"), False),
+        *[(name, False) for name in ("relu", "tanh", "hard_tanh", "silu", "softmax")],
+    ],
+)
+def test_a_straight_line_is_linear_whatever_its_name(given, expected):
+    assert Activation(given).is_linear is expected
+
+
 def test_where_nothing_follows_the_signal_stays_as_it_is():
     assert NOTHING == Activation("linear")
     assert NOTHING.name == "nothing"

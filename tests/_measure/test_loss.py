@@ -86,6 +86,21 @@ def test_labels_of_one_unit_may_be_a_vector():
     )
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
+def test_the_best_constant_is_that_of_smoothed_labels(smoothing):
+    loss = losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    smooth = (1 - smoothing) * PRIOR + smoothing / 3
+    found, _ = signal(model(), np.eye(3)[Y], np.tile(smooth.astype("float32"), (40, 1)), loss)
+    np.testing.assert_allclose(found.prior, smooth)
+    np.testing.assert_allclose([found.value, found.best], -(smooth * np.log(smooth)).sum(), 1e-5)
+    assert found.label_smoothing == smoothing
+    loss, share = losses.BinaryCrossentropy(label_smoothing=smoothing), 0.625
+    share = (1 - smoothing) * share + smoothing / 2
+    outputs = np.full((40, 1), share, "float32")
+    found, _ = signal(model(1), (Y == 1).astype("float32")[:, None], outputs, loss)
+    np.testing.assert_allclose(found.value, found.best, rtol=1e-5)
+
+
 def test_squared_error():
     y = normal(20, 3, seed=2) * [1, 2, 3] + [0, 5, -5]
     found, _ = signal(model(), y, np.repeat([y.mean(0)], 20, 0), "mean_squared_error")

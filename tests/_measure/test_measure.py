@@ -145,6 +145,27 @@ def test_kernels_agree_with_numpy(small, small_signal):
         np.testing.assert_allclose(found.asked, 2 / sum(kernel.shape))
 
 
+def test_what_a_constraint_leaves_of_a_kernel_agrees_with_numpy():
+    kernels = [
+        layers.Dense(5, kernel_constraint=keras.constraints.MaxNorm(0.1)),
+        layers.Dense(3, kernel_constraint=keras.constraints.NonNeg()),
+        layers.Dense(2),
+    ]
+    model = keras.Sequential([keras.Input((4,)), *kernels])
+    set_normal(model)
+    first, second, third = [layer.kernels[0] for layer in measured(model).layers]
+    kernel = keras.ops.convert_to_numpy(kernels[0].kernel)
+    norms = np.sqrt((kernel**2).sum(0))
+    left = np.sqrt((np.minimum(norms, 0.1) ** 2).sum())
+    np.testing.assert_allclose(first.constrained, left / np.linalg.norm(kernel), rtol=1e-4)
+    kernel = keras.ops.convert_to_numpy(kernels[1].kernel)
+    left = np.linalg.norm(np.maximum(kernel, 0))
+    np.testing.assert_allclose(second.constrained, left / np.linalg.norm(kernel), rtol=1e-4)
+    assert third.constrained is None
+    kernels[0].trainable = False
+    assert measured(model).layers[0].kernels[0].constrained is None
+
+
 def test_the_rest_agrees_with_numpy(small, small_signal):
     signal, x = small_signal, small["x"].astype("float64")
     assert (signal.batch_size, signal.is_drawn, signal.not_reached) == (12, False, ())

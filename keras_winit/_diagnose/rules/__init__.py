@@ -51,8 +51,8 @@ RULES = tuple(
 # What training may bring about, and what is wrong then too.
 WHILE_TRAINING = (
     data.non_finite,
-    units.dead_units,
-    units.saturated_units,
+    units.while_training(units.dead_units),
+    units.while_training(units.saturated_units),
     alike.attention_logits,
     alike.tokens_alike,
     alike.samples_alike,

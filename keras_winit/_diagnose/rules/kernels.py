@@ -3,9 +3,9 @@
 import math
 
 from keras_winit._diagnose.rules.finding import draw
-from keras_winit._diagnose.rules.rule import above, rule
+from keras_winit._diagnose.rules.rule import above, below, rule
 from keras_winit._diagnose.rules.size import drift
-from keras_winit._references import DEEP_LEARNING, HE
+from keras_winit._references import DEEP_LEARNING, HE, SRIVASTAVA
 
 _FACTOR = 1.5
 
@@ -109,3 +109,30 @@ def _wrong_fans(signal):
             error = max(4 * math.sqrt(2 / math.prod(kernel.shape)), 0.02)
             if abs(math.log(wrong)) > math.log(_FACTOR) and abs(as_keras - 1) < error:
                 yield layer, kernel, kernel.second_moment / kernel.asked
+
+
+@rule(
+    # Of two layers of relu with a MaxNorm of 0.01 to 3, on classes and on numbers.
+    limits={"error": 0.03, "warning": 0.2},
+    limit="the constraint of a kernel leaves less than {warning:g} (warning) or {error:g} (error) "
+    "of its norm, and no normalization follows",
+    reason="After every step the weights are made that small, whatever they learn: little of the "
+    "signal passes.",
+    reference=SRIVASTAVA.at("appendix A.3"),
+    fix="`MaxNorm(3)`, where the norm of a unit's weights is about 1 at the start.",
+)
+def tight_constraint(rule, signal, found):
+    for layer in signal.layers:
+        for kernel in layer.kernels:
+            if kernel.constrained is None or layer.normalized:
+                continue
+            severity, limit = below(kernel.constrained, rule.limits)
+            if severity:
+                yield rule.finding(
+                    severity,
+                    layer=layer.layer,
+                    value=kernel.constrained,
+                    limit=limit,
+                    message=f"The constraint of {kernel.path} leaves {kernel.constrained:.2g} of "
+                    f"its norm; the limit is {limit:g}.",
+                )

@@ -8,7 +8,7 @@ from keras_winit._activations.formulas import FORMULAS
 from keras_winit._diagnose.rules.end import ends
 from keras_winit._diagnose.rules.finding import reported
 from keras_winit._diagnose.rules.rule import above, rule
-from keras_winit._references import LECUN, SRIVASTAVA
+from keras_winit._references import LECUN, SRIVASTAVA, SZEGEDY
 
 # The least and the most that activations give; others are not guessed at.
 _REACH = {
@@ -294,6 +294,32 @@ def labels_not_one_hot(rule, signal, found):
                 limit=rule.limits["error"],
                 message=f"{end.loss.not_one_hot:.0%} of the labels{end.of_output} are of no class "
                 f"or of several; the limit is {rule.limits['error']:.0%}.",
+            )
+
+
+@rule(
+    # Of digits and of two classes at six shares: at 0.9 as much is learned, and as fast.
+    limits={"error": 0.98, "warning": 0.92},
+    limit="more than {warning:.0%} (warning) or {error:.0%} (error) of each label is given to all "
+    "classes alike, by `label_smoothing`",
+    reason="What is left of a label is too little to tell the classes apart: at 1 all targets are "
+    "the same.",
+    reference=SZEGEDY.at("section 7"),
+    fix="`label_smoothing=0.1`: it is the share that the labels lose.",
+)
+def smoothed_labels(rule, signal, found):
+    for end in ends(signal):
+        value = 0.0 if end.loss is None else end.loss.label_smoothing
+        severity, limit = above(value, rule.limits)
+        if severity:
+            yield rule.finding(
+                severity,
+                layer=end.path,
+                output=end.output,
+                value=value,
+                limit=limit,
+                message=f"The loss{end.of_output} gives {value:.0%} of each label to all classes "
+                f"alike; the limit is {limit:.0%}.",
             )
 
 

@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import keras_winit
-from keras_winit._diagnose.rules import RULES, Action, Finding, judge
+from keras_winit._diagnose.rules import RULES, WHILE_TRAINING, Action, Finding, judge
 from keras_winit._network.graph import Branch
 
 layers = keras.layers
@@ -243,6 +243,16 @@ def several_labels(number, activation="softmax", loss="categorical_crossentropy"
     return model, x, y, keras.losses.get(loss)
 
 
+def smoothed(share):
+    """Two classes, most of whose labels are given to both."""
+    loss = keras.losses.BinaryCrossentropy(label_smoothing=share)
+    return ending("sigmoid", signs, loss=loss)
+
+
+def constrained(most):
+    return dense("relu", 2, kernel_constraint=keras.constraints.MaxNorm(most))
+
+
 def with_trainable(trainable):
     model, *rest = dense("relu", 2, "he_normal")
     model.trainable = trainable
@@ -376,6 +386,16 @@ CASES = {
         with_(several_labels, 2),
         with_(several_labels, 1),
         lambda *_: several_labels(2, "sigmoid", "binary_crossentropy"),
+    ),
+    "smoothed_labels": (
+        with_(smoothed, 1.0),
+        with_(smoothed, 0.1),
+        lambda *_: smoothed(0.1),
+    ),
+    "tight_constraint": (
+        with_(constrained, 0.01),
+        with_(constrained, 3.0),
+        lambda *_: constrained(3.0),
     ),
     "constant_input": (
         alike_samples,
@@ -1064,6 +1084,14 @@ def with_near_zero(signal, share):
     return with_loss(signal, 1.0, near_zero=share)
 
 
+def with_smoothing(signal, share):
+    return with_loss(signal, 1.0, label_smoothing=share)
+
+
+def with_constraint(signal, share):
+    return changed(signal, 1, kernel={"constrained": share})
+
+
 def with_mean(signal, ratio):
     """Of a regression, so many times the loss of the best constant."""
     changes = {"best": 1.0, "uniform": ratio, "prior": (3.0,), "from_logits": None}
@@ -1115,6 +1143,8 @@ LIMITS = [
     ("learning_rate", with_rise, "above", {"warning": 1.5, "error": 10}, 1),
     ("learning_rate", with_large_rise, "above", {"warning": 1.05, "error": 10}, 1),
     ("learning_rate", with_fall, "below", {"warning": 4e-4}, 1),
+    ("smoothed_labels", with_smoothing, "above", {"warning": 0.92, "error": 0.98}, 1),
+    ("tight_constraint", with_constraint, "below", {"warning": 0.2, "error": 0.03}, 1),
     ("targets_near_zero", with_near_zero, "above", {"warning": 0.3, "error": 0.9}, 1),
     ("class_prior", with_mean, "above", {"warning": 5, "error": 100}, 1),
 ]
@@ -1140,6 +1170,47 @@ def test_verdict_changes_at_the_limit(rule, put, side, limits, chance):
         assert severity(rule, put(signal, limit - step)) == expected
         assert severity(rule, put(signal, limit + step)) == beyond
         expected = beyond
+
+
+@pytest.mark.parametrize(
+    ("rule", "put", "warning"),
+    [("dead_units", with_dead, 0.25), ("saturated_units", with_saturated, 0.5)],
+)
+def test_while_a_model_trains_units_are_an_error_where_nothing_passes(rule, put, warning):
+    for share, before, later in (
+        (warning - 0.01, None, None),
+        (warning + 0.01, "error" if warning == 0.5 else "warning", "warning"),
+        (0.98, "error", "warning"),
+        (1.0, "error", "error"),
+    ):
+        signal = put(signal_of(False), share)
+        found = [each for each in judge(signal, WHILE_TRAINING) if each.rule == rule]
+        assert severity(rule, signal) == before
+        assert [each.severity for each in found] == [later] * (later is not None)
+        assert all(f"{each.limit:.0%}" in each.message for each in found)
+
+
+@pytest.mark.parametrize(
+    ("activation", "is_found"),
+    [
+        (lambda: layers.LeakyReLU(negative_slope=1.0), True),
+        (lambda: layers.Activation(lambda x: 2 * x + 1), True),
+        (lambda: layers.LeakyReLU(), False),
+        (lambda: layers.PReLU(alpha_initializer="ones"), False),  # which learns its slope
+    ],
+)
+def test_a_straight_line_is_no_activation(activation, is_found):
+    hidden = [each for _ in range(2) for each in (layers.Dense(16), activation())]
+    model = keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(10)])
+    found = names(look((model, *digits(), logits_loss())))
+    assert ("no_nonlinearity" in found) == is_found
+
+
+def test_a_normalization_makes_up_for_a_constraint():
+    layer = layers.Dense(32, kernel_constraint=keras.constraints.MaxNorm(0.01))
+    hidden = [layer, layers.BatchNormalization(), layers.ReLU()]
+    model = keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(10)])
+    assert "tight_constraint" not in names(look((model, *digits(), logits_loss())))
 
 
 def test_directions_that_were_never_there_are_not_lost():
