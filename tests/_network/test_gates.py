@@ -103,6 +103,13 @@ def test_other_parts_are_none(product):
     assert found(halves(product)) == {}
 
 
+def test_places_that_are_multiplied_are_no_halves_of_a_kernel():
+    inputs = keras.Input((8, 4))
+    both = layers.Dense(2 * UNITS)(inputs)
+    assert not Network(keras.Model(inputs, keras.activations.glu(both, axis=1))).gates
+    assert Network(keras.Model(inputs, keras.activations.glu(both, axis=2))).gates
+
+
 def test_what_does_not_run_on_numbers_is_no_part():
     """A start that only the data tell."""
 
