@@ -403,6 +403,20 @@ def gated(blocks, width=64, at_once=False):
     return keras.Model(inputs, layers.Dense(10)(x))
 
 
+def highway(blocks, width=40):
+    inputs = keras.Input((64,))
+    x = layers.Dense(width, "relu")(inputs)
+    for _ in range(blocks):
+        gate = layers.Dense(width, "sigmoid", bias_initializer=keras.initializers.Constant(-2))(x)
+        x = gate * layers.Dense(width, "relu")(x) + (1 - gate) * x
+    return keras.Model(inputs, layers.Dense(10)(x))
+
+
+def self_normalizing(depth, width=50):
+    hidden = [[layers.Dense(width, "selu"), layers.AlphaDropout(0.05)] for _ in range(depth - 1)]
+    return keras.Sequential([keras.Input((64,)), *sum(hidden, []), layers.Dense(10)])
+
+
 def recommender(width=16):
     inputs = keras.Input((2,), dtype="int32")
     embedded = [layers.Embedding(50, width)(inputs[:, place]) for place in range(2)]
@@ -446,6 +460,8 @@ NETWORKS = {
     "gated 12": (lambda: gated(12), lambda: digits(64)),
     "gated 3, glu": (lambda: gated(3, at_once=True), lambda: digits(64)),
     "gated 12, glu": (lambda: gated(12, at_once=True), lambda: digits(64)),
+    "highway 20": (lambda: highway(20), lambda: digits(64)),
+    "selu 13, AlphaDropout": (lambda: self_normalizing(13), lambda: digits(64)),
     "SimpleRNN": (lambda: recurrent(layers.SimpleRNN), lambda: digits(8, 8)),
     "LSTM": (lambda: recurrent(layers.LSTM), lambda: digits(8, 8)),
     "GRU": (lambda: recurrent(layers.GRU), lambda: digits(8, 8)),

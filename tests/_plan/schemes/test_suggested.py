@@ -196,6 +196,14 @@ def gated(activation, depth=4, normalization=layers.Identity, units=6, **argumen
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
+def separable_gated():
+    inputs = keras.Input((8, 6))
+    value = layers.SeparableConv1D(6, 3, name="value")(inputs)
+    gate = layers.SeparableConv1D(6, 3, activation="sigmoid", name="gate")(inputs)
+    x = layers.GlobalAveragePooling1D()(layers.Multiply()([value, gate]))
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
 def gated_at_once(product, depth=4, normalization=layers.Identity, units=6):
     """Returns the same of kernels that give both."""
     x = inputs = keras.Input((units,))
@@ -630,6 +638,13 @@ DECISIONS = {
         lambda: gated("silu", normalization=layers.LayerNormalization),
         "value2/kernel",
         "LecunNormal()",
+    ),
+    "depthwise kernel of a value": (separable_gated, "value/depthwise_kernel", "LecunNormal()"),
+    "depthwise kernel of a gate": (separable_gated, "gate/depthwise_kernel", "LecunNormal()"),
+    "pointwise kernel of a value": (
+        separable_gated,
+        "value/pointwise_kernel",
+        "Orthogonal(gain=1.846, mode='fan_in')",
     ),
     "value and sigmoid gate": (
         lambda: gated_at_once(keras.activations.glu),
