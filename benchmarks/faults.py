@@ -55,9 +55,7 @@ class Program:
         initializer, bias, regularizer, constraint: Of dense layers; a partial makes an initializer
             for each.
         dropout: Rate behind each dense layer.
-        noise: Function that makes a layer of noise behind each activation.
         normalized: Whether a BatchNormalization comes before each activation.
-        momentum: Of that.
         epochs: How long it is trained.
         of_x, of_y: Functions of the data.
         change: Function of the model, to another.
@@ -77,9 +75,7 @@ class Program:
     regularizer: object = None
     constraint: object = None
     dropout: float = 0.0
-    noise: object = None
     normalized: bool = False
-    momentum: float = 0.99
     epochs: int = 12
     of_x: object = None
     of_y: object = None
@@ -166,17 +162,11 @@ def body(program, inputs):
             kernel_constraint=program.constraint,
         )
 
-    def normalize(x):
-        return layers.BatchNormalization(momentum=program.momentum)(x) if program.normalized else x
-
     def activate(x):
+        x = layers.BatchNormalization()(x) if program.normalized else x
         function = program.activation
-        return (
-            function() if isinstance(function, functools.partial) else layers.Activation(function)
-        )(x)
-
-    def disturb(x):
-        return x if program.noise is None else program.noise()(x)
+        is_layer = isinstance(function, functools.partial)
+        return function()(x) if is_layer else layers.Activation(function)(x)
 
     x = inputs
     if program.body == "tokens":
@@ -185,7 +175,7 @@ def body(program, inputs):
     elif program.body == "convolutions":
         for number in range(program.depth):
             x = layers.Conv2D(16, 3, padding="same")(x)
-            x = disturb(activate(normalize(x)))
+            x = activate(x)
             x = layers.MaxPooling2D()(x) if number == 0 else x
         x = layers.Flatten()(x)
     elif program.body == "convolutions over time":
@@ -210,7 +200,7 @@ def body(program, inputs):
     if program.body in ("dense", "tokens"):
         for _ in range(program.depth):
             x = dense(program.width)(x)
-            x = disturb(activate(normalize(x)))
+            x = activate(x)
             x = layers.Dropout(program.dropout)(x) if program.dropout else x
     return x
 
@@ -803,7 +793,7 @@ def report_watched(chosen, outcomes):
         best[network] = max(best[network], score)
     learn, counts = 0, collections.defaultdict(lambda: [0, 0])
     for (name, _, network), (score, said) in zip(chosen, outcomes, strict=True):
-        learns = score >= LOST * best[network]
+        learns = bool(score >= LOST * best[network])
         learn += learns
         told = ", ".join(f"{rule} ({severity}, {step})" for step, rule, severity in said)
         print(f"{name:36} {score:5.2f} {'' if learns else 'lost':4}  {told}")

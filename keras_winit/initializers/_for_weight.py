@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_winit import _axes, _network
-from keras_winit.initializers import ActivationScaling, ChronoBias, Identity
+from keras_winit.initializers import ActivationScaling, ChronoBias, Identity, PerGate
 from keras_winit.initializers._drawing import draw, elementwise
 from keras_winit.initializers._equivalents import (
     SCALINGS,
@@ -43,7 +43,7 @@ def fill(weight, initializer, seed, *, as_keras=False):
     dtype = keras.backend.standardize_dtype(weight.variable.dtype)
     dtype = np.float64 if dtype == "float64" else np.float32
     # Gates of sizes of their own are drawn as one kernel, in which each is known by its place.
-    as_keras = as_keras or getattr(initializer, "gains", None) is not None
+    as_keras = as_keras or (isinstance(initializer, PerGate) and initializer.gains is not None)
     values = elementwise(initializer, shape, seed)
     if isinstance(initializer, ChronoBias):
         values = initializer.biases(shape, _network.gates_of(weight.layer), dtype, seed)

@@ -1,4 +1,4 @@
-"""Any initializer, on each gate of a recurrent kernel."""
+"""Any initializer, on each gate of a kernel that holds several side by side."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -59,11 +59,15 @@ class PerGate(OfAnother):
     >>> gate = keras.ops.convert_to_numpy(kernel)[:, 8:16]
     >>> bool(abs(gate.T @ gate - np.eye(8)).max() < 1e-5)
     True
+    >>> bias = keras_winit.initializers.PerGate("ones", gates=2, gains=[0.0, 1.0])((4,))
+    >>> keras.ops.convert_to_numpy(bias).tolist()
+    [0.0, 0.0, 1.0, 1.0]
 
     Reference:
 
     - [Saxe et al., 2014](https://arxiv.org/abs/1312.6120), section 3.2, for orthogonal maps
     - [Le et al., 2015](https://arxiv.org/abs/1504.00941), section 3, for the IRNN
+    - [Dauphin et al., 2017](https://arxiv.org/abs/1612.08083), section 2, for values and gates
     """
 
     def __init__(
